@@ -1,0 +1,15 @@
+//! Images as the engines see them: frames with their look-up tables, and what was found in them.
+
+mod decode_request;
+mod finding;
+mod frame;
+mod image_context;
+mod lut;
+mod region;
+
+pub use decode_request::{DecodeRequest, FrameSelection};
+pub use finding::{Abstention, AbstentionCode, LabelScore, Outcome, ReviewState};
+pub use frame::{Frame, Photometric, Samples};
+pub use image_context::{ImageContext, PatientSex, age_in_years};
+pub use lut::{LutTable, ModalityLut, Rescale, VoiFunction, VoiLut, Window};
+pub use region::Region;

@@ -1,0 +1,538 @@
+//! The one place that knows there are two databases.
+//!
+//! A statement is one SQL text with `$1`-style arguments; [`Statement`] binds
+//! them natively for the engine in use and runs it. Where the engines must
+//! differ, [`Conn`] offers the fragment by name ([`Conn::skip_locked`],
+//! [`Conn::share_lock`]).
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{
+    AssertSqlSafe, ColumnIndex, Decode, PgConnection, PgPool, Postgres, Row as _, SqlSafeStr, Sqlite,
+    SqliteConnection, Transaction, Type,
+};
+use uuid::Uuid;
+
+use crate::sqlite::{SqliteDb, SqliteTx};
+pub use crate::value::Value;
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The row is not there, or belongs to another clinic.
+    #[error("no such record")]
+    NotFound,
+    /// A unique key is taken.
+    #[error("the record exists already")]
+    Conflict,
+    /// A stored value does not read as what it should be.
+    #[error("a stored value does not read back: {0}")]
+    Corrupt(String),
+    /// The shared commit of several transactions failed.
+    #[error("the commit failed: {0}")]
+    Commit(String),
+    /// The engine failed.
+    #[error("the database failed")]
+    Engine(#[source] sqlx::Error),
+    /// A schema change failed.
+    #[error("the migration failed")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::RowNotFound => Self::NotFound,
+            sqlx::Error::Database(ref inner) if inner.is_unique_violation() => Self::Conflict,
+            error => Self::Engine(error),
+        }
+    }
+}
+
+/// A result of the database.
+pub type Result<T, E = DbError> = std::result::Result<T, E>;
+
+/// The database, SQLite or PostgreSQL; cheap to clone.
+#[derive(Clone)]
+pub struct Db(Engine);
+
+#[derive(Clone)]
+enum Engine {
+    Sqlite(SqliteDb),
+    Postgres(PgPool),
+}
+
+impl Db {
+    /// Opens `sqlite:PATH` (made when missing) or `postgres://…`, without changing the schema.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Engine`] when the URL does not read or the database does not answer.
+    pub async fn open(url: &str) -> Result<Self> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.trim_start_matches("//");
+            return Ok(Self(Engine::Sqlite(SqliteDb::open(Path::new(path)).await?)));
+        }
+        let options: PgConnectOptions = url.parse()?;
+        Self::postgres(options).await
+    }
+
+    pub(crate) async fn postgres(options: PgConnectOptions) -> Result<Self> {
+        let pool = PgPoolOptions::new()
+            .max_connections(16)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(options)
+            .await?;
+        Ok(Self(Engine::Postgres(pool)))
+    }
+
+    /// Brings the schema up to date; what is applied already is left alone.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Migrate`] when a step fails or an applied one has changed since.
+    pub async fn migrate(&self) -> Result<()> {
+        match &self.0 {
+            Engine::Sqlite(db) => {
+                let mut writer = db.exclusive().await;
+                migrations(SQLITE_MIGRATIONS).run_direct(None, writer.connection(), false).await?;
+            }
+            Engine::Postgres(pool) => migrations(POSTGRES_MIGRATIONS).run(pool).await?,
+        }
+        Ok(())
+    }
+
+    /// A connection for reading; it sees what is committed.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Engine`] when none becomes free in time.
+    pub async fn read(&self) -> Result<Conn> {
+        Ok(Conn(match &self.0 {
+            Engine::Sqlite(db) => Inner::SqliteReader(db.reader().await?),
+            Engine::Postgres(pool) => Inner::PostgresReader(pool.acquire().await?),
+        }))
+    }
+
+    /// A transaction; dropped without [`Tx::commit`], it leaves nothing behind.
+    ///
+    /// On SQLite it is a savepoint in the one writer's open transaction, so
+    /// that many transactions share one fsync: keep it short, and wait for
+    /// nothing but the database while it is open.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Engine`] when it cannot be opened.
+    pub async fn begin(&self) -> Result<Tx> {
+        Ok(Tx(Conn(match &self.0 {
+            Engine::Sqlite(db) => Inner::SqliteWriter(db.begin().await?),
+            Engine::Postgres(pool) => Inner::PostgresWriter(pool.begin().await?),
+        })))
+    }
+
+    /// The engine's name, for people.
+    pub fn engine(&self) -> &'static str {
+        match &self.0 {
+            Engine::Sqlite(_) => "SQLite",
+            Engine::Postgres(_) => "PostgreSQL",
+        }
+    }
+
+    /// Closes every connection once it is idle.
+    pub async fn close(&self) {
+        match &self.0 {
+            Engine::Sqlite(db) => db.close().await,
+            Engine::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Db({})", self.engine())
+    }
+}
+
+/// A connection, for reading or inside a transaction.
+pub struct Conn(Inner);
+
+enum Inner {
+    SqliteReader(PoolConnection<Sqlite>),
+    SqliteWriter(SqliteTx),
+    PostgresReader(PoolConnection<Postgres>),
+    PostgresWriter(Transaction<'static, Postgres>),
+}
+
+enum Raw<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+impl Conn {
+    fn raw(&mut self) -> Raw<'_> {
+        match &mut self.0 {
+            Inner::SqliteReader(conn) => Raw::Sqlite(conn),
+            Inner::SqliteWriter(tx) => Raw::Sqlite(tx.connection()),
+            Inner::PostgresReader(conn) => Raw::Postgres(conn),
+            Inner::PostgresWriter(tx) => Raw::Postgres(tx),
+        }
+    }
+
+    fn is_postgres(&self) -> bool {
+        matches!(self.0, Inner::PostgresReader(_) | Inner::PostgresWriter(_))
+    }
+
+    /// Ends a `SELECT` whose rows the caller takes over, leaving out those that another has taken.
+    /// SQLite has one writer and needs no lock.
+    pub fn skip_locked(&self) -> &'static str {
+        if self.is_postgres() { " FOR UPDATE SKIP LOCKED" } else { "" }
+    }
+
+    /// Ends a `SELECT` whose rows must stay as they are until this transaction ends.
+    pub fn share_lock(&self) -> &'static str {
+        if self.is_postgres() { " FOR SHARE" } else { "" }
+    }
+}
+
+/// A transaction: a [`Conn`] that can be committed.
+pub struct Tx(Conn);
+
+impl Tx {
+    /// Makes the changes last; returns once they are on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError`] when the commit failed: nothing of this transaction is kept.
+    pub async fn commit(self) -> Result<()> {
+        match self.0.0 {
+            Inner::SqliteWriter(tx) => tx.commit().await,
+            Inner::PostgresWriter(tx) => Ok(tx.commit().await?),
+            Inner::SqliteReader(_) | Inner::PostgresReader(_) => Ok(()),
+        }
+    }
+}
+
+impl std::ops::Deref for Tx {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.0
+    }
+}
+
+/// One SQL statement with its arguments.
+#[derive(Debug)]
+pub struct Statement {
+    text: AnyText,
+    values: Vec<Value>,
+}
+
+#[derive(Debug)]
+enum AnyText {
+    Fixed(&'static str),
+    Built(String),
+}
+
+/// A statement that stands in the source as it runs.
+pub fn sql(text: &'static str) -> Statement {
+    Statement { text: AnyText::Fixed(text), values: Vec::new() }
+}
+
+/// A statement put together from fixed fragments; outside values are bound, never spliced in.
+pub fn built_sql(text: String) -> Statement {
+    Statement { text: AnyText::Built(text), values: Vec::new() }
+}
+
+impl Statement {
+    /// Adds the next argument: `$1`, `$2`, …
+    #[must_use]
+    pub fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    fn text(&self) -> sqlx::SqlStr {
+        match &self.text {
+            AnyText::Fixed(text) => text.into_sql_str(),
+            AnyText::Built(text) => AssertSqlSafe(text.clone()).into_sql_str(),
+        }
+    }
+
+    fn sqlite(&self) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>> {
+        let mut arguments = SqliteArguments::default();
+        for value in &self.values {
+            value.add_to_sqlite(&mut arguments)?;
+        }
+        Ok(sqlx::query_with(self.text(), arguments))
+    }
+
+    fn postgres(&self) -> Result<sqlx::query::Query<'static, Postgres, PgArguments>> {
+        let mut arguments = PgArguments::default();
+        for value in &self.values {
+            value.add_to_postgres(&mut arguments)?;
+        }
+        Ok(sqlx::query_with(self.text(), arguments))
+    }
+
+    /// Runs it; the number of rows that it changed.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Conflict`] on a taken unique key, else [`DbError::Engine`].
+    pub async fn execute(self, db: &mut Conn) -> Result<u64> {
+        Ok(match db.raw() {
+            Raw::Sqlite(conn) => self.sqlite()?.execute(conn).await?.rows_affected(),
+            Raw::Postgres(conn) => self.postgres()?.execute(conn).await?.rows_affected(),
+        })
+    }
+
+    /// Every row, each read as `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError`] when the engine fails or a row does not read.
+    pub async fn fetch_all<T: FromRow>(self, db: &mut Conn) -> Result<Vec<T>> {
+        match db.raw() {
+            Raw::Sqlite(conn) => {
+                let rows = self.sqlite()?.fetch_all(conn).await?;
+                rows.into_iter().map(|row| T::from_row(&Row::Sqlite(row))).collect()
+            }
+            Raw::Postgres(conn) => {
+                let rows = self.postgres()?.fetch_all(conn).await?;
+                rows.into_iter().map(|row| T::from_row(&Row::Postgres(row))).collect()
+            }
+        }
+    }
+
+    /// The first row, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError`] when the engine fails or the row does not read.
+    pub async fn fetch_optional<T: FromRow>(self, db: &mut Conn) -> Result<Option<T>> {
+        let row = match db.raw() {
+            Raw::Sqlite(conn) => self.sqlite()?.fetch_optional(conn).await?.map(Row::Sqlite),
+            Raw::Postgres(conn) => self.postgres()?.fetch_optional(conn).await?.map(Row::Postgres),
+        };
+        row.map(|row| T::from_row(&row)).transpose()
+    }
+
+    /// The first row.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::NotFound`] when there is none.
+    pub async fn fetch_one<T: FromRow>(self, db: &mut Conn) -> Result<T> {
+        self.fetch_optional(db).await?.ok_or(DbError::NotFound)
+    }
+}
+
+/// One row of an answer.
+pub enum Row {
+    /// Of SQLite.
+    Sqlite(SqliteRow),
+    /// Of PostgreSQL.
+    Postgres(PgRow),
+}
+
+/// A type that both engines read natively.
+pub trait Native:
+    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
+}
+impl<T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>> Native
+    for T
+{
+}
+
+impl Row {
+    /// The column, by name or place.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Engine`] when the column is missing or of another type.
+    pub fn get<T: Native>(&self, column: impl ColumnIndex<SqliteRow> + ColumnIndex<PgRow>) -> Result<T> {
+        Ok(match self {
+            Self::Sqlite(row) => row.try_get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        })
+    }
+
+    /// The identifier in the column.
+    ///
+    /// # Errors
+    ///
+    /// As [`Row::get`].
+    pub fn id<T: From<Uuid>>(&self, column: &str) -> Result<T> {
+        self.get::<Uuid>(column).map(T::from)
+    }
+
+    /// The text in the column, read as `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Corrupt`] when it does not read.
+    pub fn parse<T: std::str::FromStr>(&self, column: &str) -> Result<T> {
+        let text: String = self.get(column)?;
+        text.parse().map_err(|_| DbError::Corrupt(column.to_owned()))
+    }
+}
+
+/// A type that is read from one row.
+pub trait FromRow: Sized {
+    /// Reads `row`.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError`] when a column is missing or does not read.
+    fn from_row(row: &Row) -> Result<Self>;
+}
+
+/// The first column alone: an integer, as counts are.
+impl FromRow for i64 {
+    fn from_row(row: &Row) -> Result<Self> {
+        row.get(0)
+    }
+}
+
+/// The first column alone.
+impl FromRow for Uuid {
+    fn from_row(row: &Row) -> Result<Self> {
+        row.get(0)
+    }
+}
+
+/// The first column alone.
+impl FromRow for String {
+    fn from_row(row: &Row) -> Result<Self> {
+        row.get(0)
+    }
+}
+
+type MigrationText = (i64, &'static str, &'static str);
+
+macro_rules! migrations_of {
+    ($engine:literal: $($number:literal $name:literal)*) => {
+        &[$(($number, $name, include_str!(concat!("../../migrations/", $engine, "/", $name, ".sql")))),*]
+    };
+}
+
+const SQLITE_MIGRATIONS: &[MigrationText] = migrations_of!("sqlite": 1 "0001_ground_floor");
+const POSTGRES_MIGRATIONS: &[MigrationText] = migrations_of!("postgres": 1 "0001_ground_floor");
+
+fn migrations(texts: &'static [MigrationText]) -> Migrator {
+    Migrator::with_migrations(
+        texts
+            .iter()
+            .map(|(version, name, text)| {
+                Migration::new(*version, (*name).into(), MigrationType::Simple, text.into_sql_str(), false)
+            })
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::{tell, told};
+    use crate::testing::{break_a_rule, count, now, on_both};
+    use clinical::event::Event;
+    use clinical::id::{ClinicId, FindingId};
+
+    const CLINIC: ClinicId = ClinicId::DEFAULT;
+
+    fn event() -> Event {
+        Event::FindingReviewed { finding_id: FindingId::new() }
+    }
+
+    #[tokio::test]
+    async fn migrating_twice_changes_nothing() {
+        on_both(async |db| {
+            db.migrate().await.unwrap();
+            assert_eq!(count(&db, "clinics").await, 1);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_fails_leaves_its_neighbours_alone() {
+        on_both(async |db| {
+            let mut tasks = tokio::task::JoinSet::new();
+            for number in 0..40 {
+                let db = db.clone();
+                tasks.spawn(async move {
+                    let mut tx = db.begin().await.unwrap();
+                    tell(&mut tx, CLINIC, &event(), now()).await.unwrap();
+                    if number % 4 == 0 {
+                        break_a_rule(&mut tx).await;
+                        drop(tx);
+                    } else {
+                        tx.commit().await.unwrap();
+                    }
+                });
+            }
+            tasks.join_all().await;
+            let mut read = db.read().await.unwrap();
+            assert_eq!(told(&mut read, CLINIC, "finding_reviewed", 100).await.unwrap().len(), 30);
+        })
+        .await;
+    }
+
+    /// A client that hangs up cancels its handler anywhere: the writer must go on for the others.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn callers_that_give_up_half_way_do_not_stop_the_writer() {
+        on_both(async |db| {
+            for patience_us in 0..200 {
+                let attempt = async {
+                    let mut tx = db.begin().await.unwrap();
+                    tell(&mut tx, CLINIC, &event(), now()).await.unwrap();
+                    tx.commit().await.unwrap();
+                };
+                // Whether it was in time does not matter here.
+                let _ = tokio::time::timeout(Duration::from_micros(patience_us * 5), attempt).await;
+            }
+            let before = count(&db, "events").await;
+            let mut tx = db.begin().await.unwrap();
+            tell(&mut tx, CLINIC, &event(), now()).await.unwrap();
+            tx.commit().await.unwrap();
+            assert!(count(&db, "events").await > before);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_taken_key_is_a_conflict_and_a_missing_row_is_not_found() {
+        on_both(async |db| {
+            let mut tx = db.begin().await.unwrap();
+            break_a_rule(&mut tx).await;
+            drop(tx);
+            let mut read = db.read().await.unwrap();
+            let none = sql("SELECT clinic_id FROM clinics WHERE clinic_id = $1").bind(ClinicId::new());
+            assert!(matches!(none.fetch_one::<Uuid>(&mut read).await, Err(DbError::NotFound)));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn like_tells_case_apart_on_both_engines() {
+        on_both(async |db| {
+            let mut read = db.read().await.unwrap();
+            let like =
+                |pattern: &'static str| sql("SELECT count(*) FROM clinics WHERE name LIKE $1").bind(pattern);
+            assert_eq!(like("Default%").fetch_one::<i64>(&mut read).await.unwrap(), 1);
+            assert_eq!(like("default%").fetch_one::<i64>(&mut read).await.unwrap(), 0);
+        })
+        .await;
+    }
+}

@@ -1,0 +1,15 @@
+//! What lasts: rows, blobs, the queue of work and the outbox of events.
+//!
+//! [`db`] is the only place that knows two database engines, [`archive`] the
+//! only one that knows object stores. Each file in [`records`] holds a type and
+//! its SQL together.
+
+pub mod archive;
+pub mod db;
+pub mod outbox;
+pub mod queue;
+pub mod records;
+mod sqlite;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod value;

@@ -1,0 +1,219 @@
+//! A finding: one label of one analysis, open until a physician has judged it.
+
+use chrono::{DateTime, Utc};
+use clinical::id::{AnalysisId, ClinicId, FindingId, StudyId};
+use clinical::imaging::{LabelScore, Region, ReviewState};
+
+use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql, sql};
+
+/// A stored finding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// Our identifier.
+    pub finding_id: FindingId,
+    /// The study.
+    pub study_id: StudyId,
+    /// The analysis that made it.
+    pub analysis_id: AnalysisId,
+    /// The label's stable code.
+    pub label: String,
+    /// What it means, for people.
+    pub meaning: String,
+    /// Calibrated probability, 0.0 to 1.0.
+    pub probability: f64,
+    /// At or above it the label counts as present.
+    pub threshold: Option<f64>,
+    /// The frame that gave the probability, counted from 0.
+    pub frame: i64,
+    /// Where it was seen.
+    pub region: Option<Region>,
+    /// Where it stands with the physicians.
+    pub review_state: ReviewState,
+    /// Who judged it.
+    pub reviewed_by: Option<String>,
+    /// When.
+    pub reviewed_at: Option<DateTime<Utc>>,
+    /// What they wrote.
+    pub comment: Option<String>,
+}
+
+const SELECT: &str =
+    "SELECT finding_id, study_id, analysis_id, label, meaning, probability, threshold, frame,
+           region, review_state, reviewed_by, reviewed_at, comment FROM findings ";
+
+impl FromRow for Finding {
+    fn from_row(row: &Row) -> Result<Self> {
+        let region: Option<serde_json::Value> = row.get("region")?;
+        Ok(Self {
+            finding_id: row.id("finding_id")?,
+            study_id: row.id("study_id")?,
+            analysis_id: row.id("analysis_id")?,
+            label: row.get("label")?,
+            meaning: row.get("meaning")?,
+            probability: row.get("probability")?,
+            threshold: row.get("threshold")?,
+            frame: row.get("frame")?,
+            region: region
+                .map(serde_json::from_value)
+                .transpose()
+                .map_err(|_| DbError::Corrupt("region".to_owned()))?,
+            review_state: row.parse("review_state")?,
+            reviewed_by: row.get("reviewed_by")?,
+            reviewed_at: row.get("reviewed_at")?,
+            comment: row.get("comment")?,
+        })
+    }
+}
+
+/// A physician's word on a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Review {
+    /// Accepted or rejected.
+    pub decision: ReviewState,
+    /// Who says so.
+    pub reviewer: String,
+    /// What they write.
+    pub comment: Option<String>,
+}
+
+impl Finding {
+    pub(super) async fn record(
+        db: &mut Tx,
+        clinic: ClinicId,
+        study: StudyId,
+        analysis: AnalysisId,
+        label: &LabelScore,
+    ) -> Result<()> {
+        let region = label.region.map(|region| serde_json::json!(region));
+        let insert = "INSERT INTO findings (finding_id, clinic_id, study_id, analysis_id, label, meaning,
+                             probability, threshold, frame, region, review_state)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'open')";
+        sql(insert)
+            .bind(FindingId::new())
+            .bind(clinic)
+            .bind(study)
+            .bind(analysis)
+            .bind(&label.label)
+            .bind(&label.meaning)
+            .bind(label.probability)
+            .bind(label.threshold)
+            .bind(label.frame)
+            .bind(region)
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+
+    /// The findings of one analysis, the most probable first.
+    pub async fn of_analysis(db: &mut Conn, clinic: ClinicId, analysis: AnalysisId) -> Result<Vec<Self>> {
+        built_sql(format!(
+            "{SELECT} WHERE clinic_id = $1 AND analysis_id = $2 ORDER BY probability DESC, label"
+        ))
+        .bind(clinic)
+        .bind(analysis)
+        .fetch_all(db)
+        .await
+    }
+
+    /// One finding of one clinic.
+    pub async fn find(db: &mut Conn, clinic: ClinicId, id: FindingId) -> Result<Self> {
+        built_sql(format!("{SELECT} WHERE clinic_id = $1 AND finding_id = $2"))
+            .bind(clinic)
+            .bind(id)
+            .fetch_one(db)
+            .await
+    }
+
+    /// The clinic's findings, newest first; of one state or one study where they are given.
+    pub async fn list(
+        db: &mut Conn,
+        clinic: ClinicId,
+        state: Option<ReviewState>,
+        study: Option<StudyId>,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Vec<Self>> {
+        let mut text = format!("{SELECT} WHERE clinic_id = $1");
+        if state.is_some() {
+            text += " AND review_state = $4";
+        }
+        if study.is_some() {
+            text += if state.is_some() { " AND study_id = $5" } else { " AND study_id = $4" };
+        }
+        text += " ORDER BY finding_id DESC LIMIT $2 OFFSET $3";
+        let mut statement = built_sql(text).bind(clinic).bind(limit).bind(offset);
+        if let Some(state) = state {
+            statement = statement.bind(state.as_str());
+        }
+        if let Some(study) = study {
+            statement = statement.bind(study);
+        }
+        statement.fetch_all(db).await
+    }
+
+    /// Writes a physician's word; a later one stands in place of an earlier.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::NotFound`] when the clinic has no such finding.
+    pub async fn review(
+        db: &mut Tx,
+        clinic: ClinicId,
+        id: FindingId,
+        review: &Review,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let update = "UPDATE findings SET review_state = $3, reviewed_by = $4, reviewed_at = $5, comment = $6
+                       WHERE clinic_id = $1 AND finding_id = $2";
+        let changed = sql(update)
+            .bind(clinic)
+            .bind(id)
+            .bind(review.decision.as_str())
+            .bind(&review.reviewer)
+            .bind(now)
+            .bind(review.comment.clone())
+            .execute(db)
+            .await?;
+        if changed == 0 { Err(DbError::NotFound) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::analysis::Analysis;
+    use crate::records::instance::Instance;
+    use crate::testing::{instance_facts, now, on_both, place_of, scored};
+
+    #[tokio::test]
+    async fn a_finding_is_open_until_it_is_reviewed() {
+        on_both(async |db| {
+            let clinic = ClinicId::DEFAULT;
+            let mut tx = db.begin().await.unwrap();
+            let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
+            let facts = instance_facts("1.2.3.1.1", "aa");
+            let instance = Instance::insert(&mut tx, clinic, place, &facts, now()).await.unwrap().unwrap();
+            Analysis::record(&mut tx, clinic, &scored(place.study_id, instance, "aa", 0.9), now())
+                .await
+                .unwrap();
+            let open = Finding::list(&mut tx, clinic, Some(ReviewState::Open), None, 10, 0).await.unwrap();
+            assert_eq!(open.len(), 1);
+
+            let review = Review {
+                decision: ReviewState::Rejected,
+                reviewer: "dr-test".into(),
+                comment: Some("rotated".into()),
+            };
+            Finding::review(&mut tx, clinic, open[0].finding_id, &review, now()).await.unwrap();
+            let found = Finding::find(&mut tx, clinic, open[0].finding_id).await.unwrap();
+            assert_eq!(found.review_state, ReviewState::Rejected);
+            assert_eq!(found.reviewed_at, Some(now()));
+            let still =
+                Finding::list(&mut tx, clinic, Some(ReviewState::Open), Some(place.study_id), 10, 0).await;
+            assert_eq!(still.unwrap(), []);
+            let elsewhere = Finding::review(&mut tx, ClinicId::new(), found.finding_id, &review, now()).await;
+            assert!(matches!(elsewhere, Err(DbError::NotFound)));
+        })
+        .await;
+    }
+}

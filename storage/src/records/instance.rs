@@ -1,0 +1,461 @@
+//! An instance: the row that names a blob, and the versions kept beside it.
+
+use chrono::{DateTime, Utc};
+use clinical::id::{ClinicId, InstanceId, PatientId, SeriesId, StudyId, VersionId};
+use clinical::uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
+
+use super::series::SeriesPlace;
+use crate::db::{Conn, FromRow, Result, Row, Tx, built_sql, sql};
+
+/// Who made the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A modality, an archive or a person: worth an analysis.
+    Sender,
+    /// Ourselves: a report or a segmentation, never analysed again.
+    OwnResult,
+}
+
+impl Origin {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Sender => "sender",
+            Self::OwnResult => "result",
+        }
+    }
+}
+
+/// What is known of bytes that are stored as a blob already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceFacts {
+    /// SOP Instance UID (0008,0018).
+    pub sop_uid: SopInstanceUid,
+    /// SOP Class UID (0008,0016).
+    pub sop_class_uid: SopClassUid,
+    /// Transfer Syntax UID (0002,0010).
+    pub transfer_syntax_uid: TransferSyntaxUid,
+    /// Instance Number (0020,0013).
+    pub instance_number: Option<i64>,
+    /// Rows (0028,0010).
+    pub rows: Option<i64>,
+    /// Columns (0028,0011).
+    pub columns: Option<i64>,
+    /// Bits Allocated (0028,0100).
+    pub bits_allocated: Option<i64>,
+    /// Number of Frames (0028,0008), 1 where absent; `None` where there are no pixels.
+    pub frame_count: Option<i64>,
+    /// Offset and length in bytes of uncompressed Pixel Data in the blob.
+    pub pixels_at: Option<(i64, i64)>,
+    /// SHA-256 of the bytes, in hexadecimal.
+    pub sha256: String,
+    /// How many bytes there are.
+    pub size_bytes: i64,
+    /// The blob that holds them.
+    pub blob_key: String,
+    /// The name under which a person uploaded the file.
+    pub file_name: Option<String>,
+    /// Who made the bytes.
+    pub origin: Origin,
+}
+
+/// A stored instance with the UIDs of its study and series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Our identifier.
+    pub instance_id: InstanceId,
+    /// The study.
+    pub study_id: StudyId,
+    /// The series.
+    pub series_id: SeriesId,
+    /// Whose study it is.
+    pub patient_id: PatientId,
+    /// Study Instance UID (0020,000D).
+    pub study_uid: StudyInstanceUid,
+    /// Series Instance UID (0020,000E).
+    pub series_uid: SeriesInstanceUid,
+    /// SOP Instance UID (0008,0018).
+    pub sop_uid: SopInstanceUid,
+    /// SOP Class UID (0008,0016).
+    pub sop_class_uid: SopClassUid,
+    /// Transfer Syntax UID (0002,0010).
+    pub transfer_syntax_uid: TransferSyntaxUid,
+    /// Number of Frames; `None` where there are no pixels.
+    pub frame_count: Option<i64>,
+    /// Offset and length in bytes of uncompressed Pixel Data in the blob.
+    pub pixels_at: Option<(i64, i64)>,
+    /// SHA-256 of the bytes, in hexadecimal.
+    pub sha256: String,
+    /// How many bytes there are.
+    pub size_bytes: i64,
+    /// The blob that holds them.
+    pub blob_key: String,
+    /// The name under which a person uploaded the file.
+    pub file_name: Option<String>,
+    /// When it was stored.
+    pub stored_at: DateTime<Utc>,
+}
+
+/// Every query of [`Instance`] begins so; a `WHERE` follows.
+const SELECT: &str =
+    "SELECT instances.instance_id, instances.study_id, instances.series_id, studies.patient_id,
+           studies.study_uid, series.series_uid, instances.sop_uid, instances.sop_class_uid,
+           instances.transfer_syntax_uid, instances.frame_count, instances.pixel_offset,
+           instances.pixel_length, instances.sha256, instances.size_bytes, instances.blob_key,
+           instances.file_name, instances.stored_at
+      FROM instances
+      JOIN series ON series.series_id = instances.series_id
+      JOIN studies ON studies.study_id = instances.study_id ";
+
+impl FromRow for Instance {
+    fn from_row(row: &Row) -> Result<Self> {
+        let offset: Option<i64> = row.get("pixel_offset")?;
+        Ok(Self {
+            instance_id: row.id("instance_id")?,
+            study_id: row.id("study_id")?,
+            series_id: row.id("series_id")?,
+            patient_id: row.id("patient_id")?,
+            study_uid: row.parse("study_uid")?,
+            series_uid: row.parse("series_uid")?,
+            sop_uid: row.parse("sop_uid")?,
+            sop_class_uid: row.parse("sop_class_uid")?,
+            transfer_syntax_uid: row.parse("transfer_syntax_uid")?,
+            frame_count: row.get("frame_count")?,
+            pixels_at: offset.zip(row.get("pixel_length")?),
+            sha256: row.get("sha256")?,
+            size_bytes: row.get("size_bytes")?,
+            blob_key: row.get("blob_key")?,
+            file_name: row.get("file_name")?,
+            stored_at: row.get("stored_at")?,
+        })
+    }
+}
+
+impl Instance {
+    /// Writes a new instance; `None` when its SOP Instance UID is stored already.
+    pub async fn insert(
+        db: &mut Tx,
+        clinic: ClinicId,
+        place: SeriesPlace,
+        facts: &InstanceFacts,
+        now: DateTime<Utc>,
+    ) -> Result<Option<InstanceId>> {
+        let id = InstanceId::new();
+        let insert =
+            "INSERT INTO instances (instance_id, clinic_id, study_id, series_id, sop_uid, sop_class_uid,
+                             transfer_syntax_uid, instance_number, image_rows, image_columns, bits_allocated,
+                             frame_count, pixel_offset, pixel_length, sha256, size_bytes, blob_key, file_name,
+                             origin, stored_at)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                              $19, $20)
+                      ON CONFLICT (clinic_id, sop_uid) DO NOTHING";
+        let written = sql(insert)
+            .bind(id)
+            .bind(clinic)
+            .bind(place.study_id)
+            .bind(place.series_id)
+            .bind(&facts.sop_uid)
+            .bind(&facts.sop_class_uid)
+            .bind(&facts.transfer_syntax_uid)
+            .bind(facts.instance_number)
+            .bind(facts.rows)
+            .bind(facts.columns)
+            .bind(facts.bits_allocated)
+            .bind(facts.frame_count)
+            .bind(facts.pixels_at.map(|(offset, _)| offset))
+            .bind(facts.pixels_at.map(|(_, length)| length))
+            .bind(&facts.sha256)
+            .bind(facts.size_bytes)
+            .bind(&facts.blob_key)
+            .bind(facts.file_name.clone())
+            .bind(facts.origin.as_str())
+            .bind(now)
+            .execute(db)
+            .await?;
+        Ok((written == 1).then_some(id))
+    }
+
+    /// One instance of one clinic.
+    pub async fn find(db: &mut Conn, clinic: ClinicId, id: InstanceId) -> Result<Self> {
+        built_sql(format!("{SELECT} WHERE instances.clinic_id = $1 AND instances.instance_id = $2"))
+            .bind(clinic)
+            .bind(id)
+            .fetch_one(db)
+            .await
+    }
+
+    /// The instance under this UID, if the clinic has it.
+    pub async fn by_uid(db: &mut Conn, clinic: ClinicId, uid: &SopInstanceUid) -> Result<Option<Self>> {
+        built_sql(format!("{SELECT} WHERE instances.clinic_id = $1 AND instances.sop_uid = $2"))
+            .bind(clinic)
+            .bind(uid)
+            .fetch_optional(db)
+            .await
+    }
+
+    /// The instances of a study, or of one of its series, or one of them, in the order of their series and numbers.
+    pub async fn of(
+        db: &mut Conn,
+        clinic: ClinicId,
+        study: &StudyInstanceUid,
+        series: Option<&SeriesInstanceUid>,
+        instance: Option<&SopInstanceUid>,
+    ) -> Result<Vec<Self>> {
+        let mut text = format!("{SELECT} WHERE instances.clinic_id = $1 AND studies.study_uid = $2");
+        if series.is_some() {
+            text += " AND series.series_uid = $3";
+        }
+        if instance.is_some() {
+            text +=
+                if series.is_some() { " AND instances.sop_uid = $4" } else { " AND instances.sop_uid = $3" };
+        }
+        text +=
+            " ORDER BY series.series_number, series.series_uid, instances.instance_number, instances.sop_uid";
+        let mut statement = built_sql(text).bind(clinic).bind(study);
+        if let Some(series) = series {
+            statement = statement.bind(series);
+        }
+        if let Some(instance) = instance {
+            statement = statement.bind(instance);
+        }
+        statement.fetch_all(db).await
+    }
+
+    /// The instances of a study that came from a sender: those worth an analysis.
+    pub async fn to_analyze(db: &mut Conn, clinic: ClinicId, study: StudyId) -> Result<Vec<Self>> {
+        built_sql(format!(
+            "{SELECT} WHERE instances.clinic_id = $1 AND instances.study_id = $2 AND instances.origin = 'sender'
+              ORDER BY series.series_number, series.series_uid, instances.instance_number, instances.sop_uid"
+        ))
+        .bind(clinic)
+        .bind(study)
+        .fetch_all(db)
+        .await
+    }
+
+    /// The instances of one patient, newest first.
+    pub async fn of_patient(
+        db: &mut Conn,
+        clinic: ClinicId,
+        patient: PatientId,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Vec<Self>> {
+        built_sql(format!(
+            "{SELECT} WHERE instances.clinic_id = $1 AND studies.patient_id = $2
+              ORDER BY instances.stored_at DESC, instances.instance_id LIMIT $3 OFFSET $4"
+        ))
+        .bind(clinic)
+        .bind(patient)
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(db)
+        .await
+    }
+}
+
+/// Other bytes under an instance's UID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Our identifier.
+    pub version_id: VersionId,
+    /// `aside`: it came later and was kept aside; `superseded`: a newcomer replaced it.
+    pub state: String,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// How many bytes there are.
+    pub size_bytes: i64,
+    /// The blob that holds them.
+    pub blob_key: String,
+    /// When it came, or was superseded.
+    pub received_at: DateTime<Utc>,
+}
+
+impl FromRow for Version {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            version_id: row.id("version_id")?,
+            state: row.get("state")?,
+            sha256: row.get("sha256")?,
+            size_bytes: row.get("size_bytes")?,
+            blob_key: row.get("blob_key")?,
+            received_at: row.get("received_at")?,
+        })
+    }
+}
+
+impl Version {
+    /// The versions kept beside an instance, oldest first.
+    pub async fn of(db: &mut Conn, clinic: ClinicId, instance: InstanceId) -> Result<Vec<Self>> {
+        sql("SELECT version_id, state, sha256, size_bytes, blob_key, received_at FROM instance_versions
+              WHERE clinic_id = $1 AND instance_id = $2 ORDER BY received_at, version_id")
+        .bind(clinic)
+        .bind(instance)
+        .fetch_all(db)
+        .await
+    }
+
+    /// Keeps newly come bytes aside; `false` when the same bytes are kept already.
+    pub async fn keep_aside(
+        db: &mut Tx,
+        clinic: ClinicId,
+        instance: InstanceId,
+        facts: &InstanceFacts,
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
+        let insert = "INSERT INTO instance_versions (version_id, clinic_id, instance_id, state,
+                             transfer_syntax_uid, sha256, size_bytes, blob_key, received_at)
+                      VALUES ($1, $2, $3, 'aside', $4, $5, $6, $7, $8)
+                      ON CONFLICT (instance_id, sha256) DO NOTHING";
+        let written = sql(insert)
+            .bind(VersionId::new())
+            .bind(clinic)
+            .bind(instance)
+            .bind(&facts.transfer_syntax_uid)
+            .bind(&facts.sha256)
+            .bind(facts.size_bytes)
+            .bind(&facts.blob_key)
+            .bind(now)
+            .execute(db)
+            .await?;
+        Ok(written == 1)
+    }
+
+    /// Makes newly come bytes the current ones and keeps the former as superseded.
+    ///
+    /// The row is locked first, so that two newcomers follow one another and none is lost.
+    pub async fn replace(
+        db: &mut Tx,
+        clinic: ClinicId,
+        instance: InstanceId,
+        facts: &InstanceFacts,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let lock = "UPDATE instances SET stored_at = stored_at WHERE clinic_id = $1 AND instance_id = $2";
+        sql(lock).bind(clinic).bind(instance).execute(db).await?;
+        let supersede = "INSERT INTO instance_versions (version_id, clinic_id, instance_id, state,
+                                transfer_syntax_uid, sha256, size_bytes, blob_key, received_at)
+                         SELECT $1, clinic_id, instance_id, 'superseded', transfer_syntax_uid, sha256,
+                                size_bytes, blob_key, $2
+                           FROM instances WHERE clinic_id = $3 AND instance_id = $4
+                         ON CONFLICT (instance_id, sha256) DO NOTHING";
+        sql(supersede).bind(VersionId::new()).bind(now).bind(clinic).bind(instance).execute(db).await?;
+        // A version whose bytes come back as the current ones is no longer beside them.
+        sql("DELETE FROM instance_versions WHERE clinic_id = $1 AND instance_id = $2 AND sha256 = $3")
+            .bind(clinic)
+            .bind(instance)
+            .bind(&facts.sha256)
+            .execute(db)
+            .await?;
+        let update = "UPDATE instances
+                         SET sop_class_uid = $3, transfer_syntax_uid = $4, instance_number = $5, image_rows = $6,
+                             image_columns = $7, bits_allocated = $8, frame_count = $9, pixel_offset = $10,
+                             pixel_length = $11, sha256 = $12, size_bytes = $13, blob_key = $14, stored_at = $15
+                       WHERE clinic_id = $1 AND instance_id = $2";
+        sql(update)
+            .bind(clinic)
+            .bind(instance)
+            .bind(&facts.sop_class_uid)
+            .bind(&facts.transfer_syntax_uid)
+            .bind(facts.instance_number)
+            .bind(facts.rows)
+            .bind(facts.columns)
+            .bind(facts.bits_allocated)
+            .bind(facts.frame_count)
+            .bind(facts.pixels_at.map(|(offset, _)| offset))
+            .bind(facts.pixels_at.map(|(_, length)| length))
+            .bind(&facts.sha256)
+            .bind(facts.size_bytes)
+            .bind(&facts.blob_key)
+            .bind(now)
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Whether any row of any clinic names the blob; asked by the sweep before it removes one.
+pub async fn is_named(db: &mut Conn, blob_key: &str) -> Result<bool> {
+    let count: i64 = sql("SELECT (SELECT count(*) FROM instances WHERE blob_key = $1)
+                               + (SELECT count(*) FROM instance_versions WHERE blob_key = $1)")
+    .bind(blob_key)
+    .fetch_one(db)
+    .await?;
+    Ok(count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{instance_facts, now, on_both, place_of};
+
+    #[tokio::test]
+    async fn an_instance_reads_back_as_it_was_written() {
+        on_both(async |db| {
+            let mut tx = db.begin().await.unwrap();
+            let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
+            let facts = instance_facts("1.2.3.1.1", "aa");
+            let id =
+                Instance::insert(&mut tx, ClinicId::DEFAULT, place, &facts, now()).await.unwrap().unwrap();
+            assert_eq!(
+                Instance::insert(&mut tx, ClinicId::DEFAULT, place, &facts, now()).await.unwrap(),
+                None
+            );
+            tx.commit().await.unwrap();
+
+            let mut read = db.read().await.unwrap();
+            let found = Instance::find(&mut read, ClinicId::DEFAULT, id).await.unwrap();
+            assert_eq!(found.sop_uid, facts.sop_uid);
+            assert_eq!(found.pixels_at, facts.pixels_at);
+            assert_eq!(found.stored_at, now());
+            let study = "1.2.3".parse().unwrap();
+            for (series, instance) in [
+                (None, None),
+                (Some("1.2.3.1".parse().unwrap()), None),
+                (Some("1.2.3.1".parse().unwrap()), Some("1.2.3.1.1".parse().unwrap())),
+                (None, Some("1.2.3.1.1".parse().unwrap())),
+            ] {
+                let rows =
+                    Instance::of(&mut read, ClinicId::DEFAULT, &study, series.as_ref(), instance.as_ref())
+                        .await;
+                assert_eq!(rows.unwrap(), [found.clone()]);
+            }
+            assert_eq!(
+                Instance::to_analyze(&mut read, ClinicId::DEFAULT, place.study_id).await.unwrap().len(),
+                1
+            );
+            let of_patient =
+                Instance::of_patient(&mut read, ClinicId::DEFAULT, found.patient_id, 10, 0).await;
+            assert_eq!(of_patient.unwrap(), [found.clone()]);
+            assert!(
+                Instance::find(&mut read, ClinicId::new(), id).await.is_err(),
+                "another clinic sees nothing"
+            );
+            assert!(is_named(&mut read, &found.blob_key).await.unwrap());
+            assert!(!is_named(&mut read, "elsewhere").await.unwrap());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn replacing_keeps_the_former_bytes_as_a_version() {
+        on_both(async |db| {
+            let clinic = ClinicId::DEFAULT;
+            let mut tx = db.begin().await.unwrap();
+            let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
+            let (old, new) = (instance_facts("1.2.3.1.1", "aa"), instance_facts("1.2.3.1.1", "bb"));
+            let id = Instance::insert(&mut tx, clinic, place, &old, now()).await.unwrap().unwrap();
+            assert!(Version::keep_aside(&mut tx, clinic, id, &new, now()).await.unwrap());
+            assert!(!Version::keep_aside(&mut tx, clinic, id, &new, now()).await.unwrap(), "kept once");
+            Version::replace(&mut tx, clinic, id, &new, now()).await.unwrap();
+            tx.commit().await.unwrap();
+
+            let mut read = db.read().await.unwrap();
+            assert_eq!(Instance::find(&mut read, clinic, id).await.unwrap().sha256, "bb");
+            let versions = Version::of(&mut read, clinic, id).await.unwrap();
+            assert_eq!(versions.len(), 1);
+            assert_eq!((versions[0].sha256.as_str(), versions[0].state.as_str()), ("aa", "superseded"));
+            assert!(is_named(&mut read, &old.blob_key).await.unwrap(), "the former bytes are still named");
+        })
+        .await;
+    }
+}

@@ -1,0 +1,131 @@
+//! For tests of this and other rooms: both databases, empty, and rows to begin with.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use chrono::{DateTime, Utc};
+use clinical::id::{ClinicId, InstanceId, StudyId};
+use clinical::imaging::{LabelScore, Outcome};
+use sqlx::postgres::PgConnectOptions;
+
+use crate::db::{Db, Tx, sql};
+use crate::records::analysis::NewAnalysis;
+use crate::records::instance::{InstanceFacts, Origin};
+use crate::records::patient::{Patient, PatientFacts};
+use crate::records::series::{SeriesFacts, SeriesPlace};
+use crate::records::study::{Study, StudyFacts};
+
+/// A fixed instant, in whole microseconds.
+pub fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(1_790_000_000_123_456).expect("within chrono's range")
+}
+
+/// The test server's URL, as `./test` sets it.
+///
+/// # Panics
+///
+/// Without it: a test that was not run must not look as if it had passed.
+pub fn postgres_url() -> String {
+    #[expect(clippy::disallowed_methods, reason = "tests have no Config")]
+    let url = std::env::var("MEDILINK_TEST_POSTGRES");
+    url.expect("MEDILINK_TEST_POSTGRES names no server: run the tests by ./test")
+}
+
+/// A new schema on the test server, as a URL that sees only that schema.
+pub async fn fresh_postgres_url() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let schema = format!("t{}_{count}_{}", std::process::id(), InstanceId::new().0.simple());
+    let url = postgres_url();
+    let options: PgConnectOptions = url.parse().expect("./test gives a good URL");
+    let maker = Db::postgres(options).await.expect("the test server answers");
+    let mut conn = maker.begin().await.expect("the test server answers");
+    crate::db::built_sql(format!("CREATE SCHEMA {schema}")).execute(&mut conn).await.expect("a new name");
+    conn.commit().await.expect("the test server answers");
+    maker.close().await;
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}options=-csearch_path%3D{schema}")
+}
+
+/// Runs `test` on a new SQLite file and on a new PostgreSQL schema, both migrated.
+pub async fn on_both<F: AsyncFn(Db)>(test: F) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("rows.sqlite");
+    let urls = [format!("sqlite:{}", path.display()), fresh_postgres_url().await];
+    for url in urls {
+        let db = Db::open(&url).await.expect("the database opens");
+        db.migrate().await.expect("the schema applies");
+        test(db.clone()).await;
+        db.close().await;
+    }
+}
+
+/// A patient, a study and a series in the default clinic.
+pub async fn place_of(tx: &mut Tx, study: &str, series: &str) -> SeriesPlace {
+    let (clinic, study) = (ClinicId::DEFAULT, study.parse().expect("a UID"));
+    let patient =
+        Patient::ensure(tx, clinic, &PatientFacts::default(), &study, now()).await.expect("written");
+    let study =
+        Study::ensure(tx, clinic, patient, &study, &StudyFacts::default(), now()).await.expect("written");
+    let series = series.parse().expect("a UID");
+    SeriesPlace::ensure(tx, clinic, study, &series, &SeriesFacts::default(), now()).await.expect("written")
+}
+
+/// Facts of a small CT instance whose bytes have the given digest.
+pub fn instance_facts(sop_uid: &str, sha256: &str) -> InstanceFacts {
+    InstanceFacts {
+        sop_uid: sop_uid.parse().expect("a UID"),
+        sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".parse().expect("a UID"),
+        transfer_syntax_uid: "1.2.840.10008.1.2.1".parse().expect("a UID"),
+        instance_number: Some(1),
+        rows: Some(64),
+        columns: Some(64),
+        bits_allocated: Some(16),
+        frame_count: Some(1),
+        pixels_at: Some((1_000, 8_192)),
+        sha256: sha256.to_owned(),
+        size_bytes: 9_192,
+        blob_key: format!("{sop_uid}/{sha256}.dcm"),
+        file_name: None,
+        origin: Origin::Sender,
+    }
+}
+
+/// A run that gave one label.
+pub fn scored(study_id: StudyId, instance_id: InstanceId, sha256: &str, probability: f32) -> NewAnalysis {
+    NewAnalysis {
+        study_id,
+        instance_id,
+        instance_sha256: sha256.to_owned(),
+        network_name: "example".to_owned(),
+        network_version: "1".to_owned(),
+        network_sha256: "cc".to_owned(),
+        outcome: Outcome::Scored(vec![LabelScore {
+            label: "pneumonia".to_owned(),
+            meaning: "Pneumonia".to_owned(),
+            probability,
+            threshold: Some(0.5),
+            frame: 0,
+            region: None,
+        }]),
+        findings_text: Some("pneumonia suspected".to_owned()),
+        recommendations: Some("review by a physician".to_owned()),
+        confidence_percent: Some(f64::from(probability) * 100.0),
+        duration_ms: 12.5,
+    }
+}
+
+/// How many rows a table has.
+pub async fn count(db: &Db, table: &'static str) -> i64 {
+    let mut conn = db.read().await.expect("the database answers");
+    crate::db::built_sql(format!("SELECT count(*) FROM {table}"))
+        .fetch_one(&mut conn)
+        .await
+        .expect("it counts")
+}
+
+/// Makes a statement fail inside a transaction, as a constraint would.
+pub async fn break_a_rule(tx: &mut Tx) {
+    let again = "INSERT INTO clinics (clinic_id, name, created_at) VALUES ($1, 'again', $2)";
+    let broken = sql(again).bind(ClinicId::DEFAULT).bind(now()).execute(tx).await;
+    assert!(matches!(broken, Err(crate::db::DbError::Conflict)), "the default clinic is there already");
+}
