@@ -117,15 +117,15 @@ impl Archive {
         Ok(())
     }
 
-    /// Writes a blob from a spooled file, in parts; returns once it is durable.
+    /// Writes a blob from a spooled file, from where it stands, in parts; returns once it is durable.
     ///
     /// # Errors
     ///
     /// [`ArchiveError`] when the file cannot be read or the store fails.
-    pub async fn put_file(&self, key: &str, file: &FilePath) -> Result<()> {
+    pub async fn put_file(&self, key: &str, file: std::fs::File) -> Result<()> {
         let upload = self.store.put_multipart(&self.path(key)).await?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-        let mut file = tokio::fs::File::open(file).await?;
+        let mut file = tokio::fs::File::from_std(file);
         loop {
             let mut part = bytes::BytesMut::with_capacity(PART_BYTES);
             let read = tokio::io::AsyncReadExt::read_buf(&mut file, &mut part).await;
@@ -172,6 +172,16 @@ impl Archive {
     /// [`ArchiveError::NotFound`] when there is none; each piece may fail.
     pub async fn stream(&self, key: &str) -> Result<BoxStream<'static, Result<Bytes>>> {
         Ok(self.store.get(&self.path(key)).await?.into_stream().map_err(ArchiveError::from).boxed())
+    }
+
+    /// Removes a blob that no row names.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError::Store`] when the store fails.
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        self.store.delete(&self.path(key)).await?;
+        Ok(())
     }
 
     /// Whether the store answers: it is asked for one name.
@@ -254,7 +264,7 @@ mod tests {
             let file = tempfile::NamedTempFile::new().unwrap();
             let bytes: Vec<u8> = (0..PART_BYTES * 2 + 17).map(|index| (index % 251) as u8).collect();
             std::fs::write(file.path(), &bytes).unwrap();
-            archive.put_file("clinics/a/big.dcm", file.path()).await.unwrap();
+            archive.put_file("clinics/a/big.dcm", file.reopen().unwrap()).await.unwrap();
             assert_eq!(archive.get("clinics/a/big.dcm").await.unwrap(), bytes);
         })
         .await;

@@ -186,7 +186,8 @@ impl Analysis {
         let rows = built_sql(format!(
             "{SELECT} WHERE analyses.clinic_id = $1 AND analyses.instance_id = $2
                 AND analyses.instance_sha256 = instances.sha256
-              ORDER BY analyses.abstention_code IS NOT NULL, analyses.analyzed_at, analyses.network_name"
+              ORDER BY analyses.abstention_code IS NOT NULL, analyses.abstention_code = 'no-network',
+                       analyses.analyzed_at, analyses.network_name"
         ))
         .bind(clinic)
         .bind(instance)

@@ -73,6 +73,8 @@ pub struct Instance {
     pub study_uid: StudyInstanceUid,
     /// Series Instance UID (0020,000E).
     pub series_uid: SeriesInstanceUid,
+    /// Modality (0008,0060).
+    pub modality: Option<String>,
     /// SOP Instance UID (0008,0018).
     pub sop_uid: SopInstanceUid,
     /// SOP Class UID (0008,0016).
@@ -98,7 +100,7 @@ pub struct Instance {
 /// Every query of [`Instance`] begins so; a `WHERE` follows.
 const SELECT: &str =
     "SELECT instances.instance_id, instances.study_id, instances.series_id, studies.patient_id,
-           studies.study_uid, series.series_uid, instances.sop_uid, instances.sop_class_uid,
+           studies.study_uid, series.series_uid, series.modality, instances.sop_uid, instances.sop_class_uid,
            instances.transfer_syntax_uid, instances.frame_count, instances.pixel_offset,
            instances.pixel_length, instances.sha256, instances.size_bytes, instances.blob_key,
            instances.file_name, instances.stored_at
@@ -116,6 +118,7 @@ impl FromRow for Instance {
             patient_id: row.id("patient_id")?,
             study_uid: row.parse("study_uid")?,
             series_uid: row.parse("series_uid")?,
+            modality: row.get("modality")?,
             sop_uid: row.parse("sop_uid")?,
             sop_class_uid: row.parse("sop_class_uid")?,
             transfer_syntax_uid: row.parse("transfer_syntax_uid")?,

@@ -4,5 +4,6 @@ pub mod analysis;
 pub mod finding;
 pub mod instance;
 pub mod patient;
+pub mod search;
 pub mod series;
 pub mod study;

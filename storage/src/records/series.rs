@@ -1,7 +1,7 @@
 //! A series within a study.
 
 use chrono::{DateTime, Utc};
-use clinical::id::{ClinicId, SeriesId, StudyId};
+use clinical::id::{ClinicId, PatientId, SeriesId, StudyId};
 use clinical::uid::{SeriesInstanceUid, StudyInstanceUid};
 
 use crate::db::{Conn, FromRow, Result, Row, Tx, sql};
@@ -30,11 +30,17 @@ pub struct SeriesPlace {
     pub study_id: StudyId,
     /// The series.
     pub series_id: SeriesId,
+    /// Whose study it is.
+    pub patient_id: PatientId,
 }
 
 impl FromRow for SeriesPlace {
     fn from_row(row: &Row) -> Result<Self> {
-        Ok(Self { study_id: row.id("study_id")?, series_id: row.id("series_id")? })
+        Ok(Self {
+            study_id: row.id("study_id")?,
+            series_id: row.id("series_id")?,
+            patient_id: row.id("patient_id")?,
+        })
     }
 }
 
@@ -46,7 +52,7 @@ impl SeriesPlace {
         study: &StudyInstanceUid,
         series: &SeriesInstanceUid,
     ) -> Result<Option<Self>> {
-        sql("SELECT studies.study_id, series.series_id FROM studies
+        sql("SELECT studies.study_id, series.series_id, studies.patient_id FROM studies
                JOIN series ON series.study_id = studies.study_id
               WHERE studies.clinic_id = $1 AND studies.study_uid = $2 AND series.series_uid = $3")
         .bind(clinic)
@@ -84,7 +90,9 @@ impl SeriesPlace {
             .bind(now)
             .execute(db)
             .await?;
-        sql("SELECT study_id, series_id FROM series WHERE clinic_id = $1 AND study_id = $2 AND series_uid = $3")
+        sql("SELECT series.study_id, series.series_id, studies.patient_id FROM series
+               JOIN studies ON studies.study_id = series.study_id
+              WHERE series.clinic_id = $1 AND series.study_id = $2 AND series.series_uid = $3")
             .bind(clinic)
             .bind(study_id)
             .bind(uid)

@@ -1,0 +1,3 @@
+//! From a network's tensors to what they say.
+
+pub(crate) mod classification;

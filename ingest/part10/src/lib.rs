@@ -1,0 +1,31 @@
+//! Reads a DICOM Part 10 file safely.
+//!
+//! A linear walk over the element headers checks every declared length against the bytes that are there,
+//! before anything is allocated; only then the header is parsed. Nothing here trusts a number of the file:
+//! memory stays within [`Limits`], recursion within [`Limits::depth`].
+//!
+//! Source: DICOM PS3.10, chapter 7 (file format) and PS3.5, chapter 7 and annex A (encodings).
+
+mod charset;
+mod dataset;
+mod deflate;
+mod element;
+mod error;
+mod frames;
+mod limits;
+mod meta;
+mod part10;
+mod scan;
+mod syntax;
+mod text;
+mod value;
+mod walk;
+mod window;
+
+pub use error::Part10Error;
+pub use limits::Limits;
+pub use meta::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, file_with_meta};
+pub use part10::Part10;
+pub use scan::Scan;
+pub use text::text;
+pub use walk::PixelDataAt;

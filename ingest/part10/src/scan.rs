@@ -1,0 +1,101 @@
+//! Layout and header of a file, read without copying its pixel data.
+
+use std::io::{Cursor, Read, Seek};
+use std::panic::catch_unwind;
+
+use bytes::Bytes;
+use clinical::uid::TransferSyntaxUid;
+use dicom_object::{FileMetaTable, InMemDicomObject};
+
+use crate::syntax::{Encoding, is_deflated};
+use crate::walk::{Layout, walk};
+use crate::window::Window;
+use crate::{Limits, Part10Error, PixelDataAt, dataset, deflate, meta};
+
+/// A file whose every length has been checked: its header in memory, its pixel data by place.
+#[derive(Debug)]
+pub struct Scan {
+    meta: FileMetaTable,
+    transfer_syntax: TransferSyntaxUid,
+    data_set_at: u64,
+    header: InMemDicomObject,
+    pixel_data: Option<PixelDataAt>,
+    inflated: Option<Bytes>,
+}
+
+impl Scan {
+    /// Walks over the whole of `reader`, passing values by seeking, then parses what stands before Pixel Data.
+    ///
+    /// Any transfer syntax is taken; one that is not known must be Explicit VR Little Endian (PS3.5, section A.4).
+    ///
+    /// # Errors
+    ///
+    /// [`Part10Error`] for anything that is not a whole, well-formed file within `limits`.
+    pub fn read<R: Read + Seek>(reader: &mut R, limits: &Limits) -> Result<Self, Part10Error> {
+        let mut window = Window::open(reader)?;
+        let (meta, transfer_syntax, start) = meta::read(&mut window, limits)?;
+        let encoding = Encoding::of(&transfer_syntax);
+        if !is_deflated(&transfer_syntax) {
+            let layout = walk(&mut window, start, encoding, limits)?;
+            let bytes = window.copy(start, layout.header_end - start)?;
+            return Self::parse(meta, transfer_syntax, start, layout, &bytes, None, limits);
+        }
+        let deflated_bytes = window.length() - start;
+        let inflated = deflate::inflate(window.reader_at(start)?, start, deflated_bytes, limits)?;
+        let inflated = Bytes::from(inflated);
+        let layout = walk(&mut Window::open(&mut Cursor::new(&inflated))?, 0, encoding, limits)?;
+        let bytes = inflated.slice(..layout.header_end as usize);
+        Self::parse(meta, transfer_syntax, start, layout, &bytes, Some(inflated), limits)
+    }
+
+    fn parse(
+        meta: FileMetaTable,
+        transfer_syntax: TransferSyntaxUid,
+        data_set_at: u64,
+        layout: Layout,
+        bytes: &[u8],
+        inflated: Option<Bytes>,
+        limits: &Limits,
+    ) -> Result<Self, Part10Error> {
+        // the builder decodes text by foreign code, which has to be right for any bytes
+        let build = || dataset::build(bytes, layout.encoding, limits.elements);
+        let panicked = |_| Err(Part10Error::Malformed { at: 0, what: "a text cannot be decoded" });
+        let header = catch_unwind(build).unwrap_or_else(panicked)?;
+        Ok(Self { meta, transfer_syntax, data_set_at, header, pixel_data: layout.pixel_data, inflated })
+    }
+
+    /// The data set without Pixel Data (7FE0,0010), Float and Double Float Pixel Data and what stands behind them.
+    pub fn header(&self) -> &InMemDicomObject {
+        &self.header
+    }
+
+    /// The File Meta Information; texts that the file lacks are empty.
+    pub fn meta(&self) -> &FileMetaTable {
+        &self.meta
+    }
+
+    /// How the data set is written.
+    pub fn transfer_syntax(&self) -> &TransferSyntaxUid {
+        &self.transfer_syntax
+    }
+
+    /// Where the data set starts, behind the File Meta Information, in bytes from the start of the file.
+    pub fn data_set_at(&self) -> u64 {
+        self.data_set_at
+    }
+
+    /// Where Pixel Data (7FE0,0010) lies; `None` where the object has none.
+    pub fn pixel_data(&self) -> Option<&PixelDataAt> {
+        self.pixel_data.as_ref()
+    }
+
+    /// True where places count from the start of the inflated data set instead of the file.
+    pub fn is_deflated(&self) -> bool {
+        self.inflated.is_some()
+    }
+
+    /// The inflated data set of a deflated file.
+    pub(crate) fn inflated(&self) -> Option<&Bytes> {
+        self.inflated.as_ref()
+    }
+}

@@ -1,0 +1,203 @@
+//! A pool of child processes in which foreign codecs decode.
+//!
+//! A codec that aborts, loops or eats memory takes its child with it, not the
+//! service: the frame gets an error, the next one a fresh child. Pixels return
+//! through the pipe; shared memory would need `unsafe`. A frame of 1024 x 1024
+//! pixels of 16 bits (2 MiB) pays about 1 ms for it, against 15 to 60 ms of decoding.
+
+mod child;
+mod message;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use child::run_child;
+use message::Request;
+use worker::{Worker, WorkerError};
+
+use crate::PixelError;
+use crate::codec::{Codec, Decoded, Expected};
+
+/// How children are started and what they may use.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// The program whose arguments make it call [`run_child`]; commonly this very binary.
+    pub program: PathBuf,
+    /// Its arguments, for example `["decode-child"]`.
+    pub arguments: Vec<String>,
+    /// Children at one time; at least one is allowed.
+    pub children: usize,
+    /// Memory of all children together; each limits its own address space to its share.
+    pub memory_bytes: u64,
+    /// How long one frame may take before its child is killed.
+    pub frame_timeout: Duration,
+    /// How long a child without work stays.
+    pub idle: Duration,
+}
+
+/// Decodes compressed frames; cloning gives another handle to the same pool.
+#[derive(Debug, Clone)]
+pub struct DecodePool {
+    children: Option<Arc<Children>>,
+}
+
+#[derive(Debug)]
+struct Children {
+    settings: PoolSettings,
+    state: Mutex<State>,
+    freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    idle: Vec<Worker>,
+    /// Idle and busy children together.
+    alive: usize,
+    has_reaper: bool,
+}
+
+impl DecodePool {
+    /// A pool that starts its children as frames come.
+    pub fn new(settings: PoolSettings) -> Self {
+        let children = Children { settings, state: Mutex::default(), freed: Condvar::new() };
+        Self { children: Some(Arc::new(children)) }
+    }
+
+    /// Decodes within this process: a codec's panic is an error, but its abort ends the process.
+    ///
+    /// For tests, and where no child may be started.
+    pub fn inline() -> Self {
+        Self { children: None }
+    }
+
+    /// One frame. Blocks until a child is free and has answered.
+    pub(crate) fn decode(
+        &self,
+        codec: Codec,
+        stream: &Bytes,
+        expected: &Expected,
+    ) -> Result<Decoded, PixelError> {
+        match &self.children {
+            Some(children) if codec.needs_child(stream) => children.decode(codec, stream, expected),
+            _ => Ok(codec.decode(stream, expected)?),
+        }
+    }
+}
+
+impl Children {
+    fn decode(
+        self: &Arc<Self>,
+        codec: Codec,
+        stream: &Bytes,
+        expected: &Expected,
+    ) -> Result<Decoded, PixelError> {
+        let settings = &self.settings;
+        let request = Request {
+            codec,
+            expected: *expected,
+            memory_bytes: settings.memory_bytes / settings.children.max(1) as u64,
+            patience_ms: settings.frame_timeout.as_millis().try_into().unwrap_or(u64::MAX),
+        };
+        let mut lease = self.checkout()?;
+        match lease.worker().ask(request, stream.clone(), settings.frame_timeout) {
+            Ok(answer) => {
+                lease.give_back();
+                Ok(answer?)
+            }
+            Err(WorkerError::Late) => Err(PixelError::CodecTimeout),
+            Err(WorkerError::Gone) => Err(PixelError::CodecFailed("the decoding process ended".into())),
+            Err(WorkerError::Nonsense) => {
+                Err(PixelError::CodecFailed("the decoding process answered nonsense".into()))
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An idle child, or a new one, or the next that is given back.
+    fn checkout(self: &Arc<Self>) -> Result<Lease<'_>, PixelError> {
+        let mut state = self.lock();
+        loop {
+            if let Some(mut worker) = state.idle.pop() {
+                if worker.is_running() {
+                    return Ok(Lease { children: self, worker: Some(worker), is_healthy: false });
+                }
+                state.alive -= 1;
+            }
+            if state.alive < self.settings.children.max(1) {
+                break;
+            }
+            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.alive += 1;
+        if !std::mem::replace(&mut state.has_reaper, true) {
+            let children = Arc::downgrade(self);
+            let pause = (self.settings.idle / 2).clamp(Duration::from_millis(20), Duration::from_secs(30));
+            thread::spawn(move || reap(&children, pause));
+        }
+        drop(state);
+        let mut lease = Lease { children: self, worker: None, is_healthy: false };
+        let worker = Worker::start(&self.settings).map_err(|error| {
+            PixelError::CodecFailed(format!("no decoding process could be started: {error}"))
+        })?;
+        lease.worker = Some(worker);
+        Ok(lease)
+    }
+}
+
+/// Ends children that have been idle too long, until the pool is gone.
+fn reap(children: &Weak<Children>, pause: Duration) {
+    loop {
+        thread::sleep(pause);
+        let Some(children) = children.upgrade() else { return };
+        let idle = children.settings.idle;
+        let mut state = children.lock();
+        let ended: Vec<Worker> = state.idle.extract_if(.., |worker| worker.idle_for() >= idle).collect();
+        state.alive -= ended.len();
+        drop(state);
+        children.freed.notify_all();
+    }
+}
+
+/// A child in use. Dropped without [`Lease::give_back`], it is killed and its place is free.
+struct Lease<'a> {
+    children: &'a Children,
+    worker: Option<Worker>,
+    is_healthy: bool,
+}
+
+impl Lease<'_> {
+    fn worker(&mut self) -> &mut Worker {
+        self.worker.as_mut().expect("a lease is handed out with its worker")
+    }
+
+    fn give_back(mut self) {
+        self.is_healthy = true;
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let worker = self.worker.take();
+        let mut state = self.children.lock();
+        match worker {
+            Some(mut worker) if self.is_healthy => {
+                worker.rest();
+                state.idle.push(worker);
+            }
+            sick => {
+                state.alive -= 1;
+                drop(state);
+                drop(sick);
+            }
+        }
+        self.children.freed.notify_one();
+    }
+}

@@ -1,0 +1,33 @@
+//! From a stored object to frames, and from frames to pictures.
+//!
+//! [`decode`] gives raw stored values with their look-up tables as data; [`render`]
+//! applies the tables for a screen. What cannot be decoded is an error, never a
+//! wrong pixel. Codecs in foreign code run in child processes ([`DecodePool`]).
+
+mod codec;
+mod context;
+mod decode;
+mod decode_pool;
+mod error;
+mod image_pixel;
+mod jpeg;
+mod jpeg2000;
+mod jpeg_lossless;
+mod jpegls;
+mod jpegxl;
+mod limits;
+mod luts;
+mod native;
+mod palette;
+mod photometric;
+mod render;
+mod rle;
+mod stored;
+mod table;
+
+pub use context::image_context;
+pub use decode::decode;
+pub use decode_pool::{DecodePool, PoolSettings, run_child};
+pub use error::PixelError;
+pub use limits::PixelLimits;
+pub use render::{RenderFormat, RenderOptions, render};

@@ -1,0 +1,168 @@
+//! Who an instance is, and what the rows keep of its header.
+
+use clinical::uid::{
+    SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid, UidError,
+};
+use dicom_core::Tag;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
+use part10::{PixelDataAt, Scan, text};
+use storage::records::patient::PatientFacts;
+use storage::records::series::SeriesFacts;
+use storage::records::study::StudyFacts;
+
+/// The rows index at most so many characters of a text; the object itself stays whole.
+const INDEXED_CHARACTERS: usize = 256;
+
+/// Why an object cannot be told from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// A media directory names files; it is no instance.
+    #[error("a DICOMDIR lists files and is not stored itself")]
+    Dicomdir,
+    /// One of the four UIDs is absent.
+    #[error("the object has no {0}")]
+    Missing(&'static str),
+    /// One of the four UIDs is not a UID.
+    #[error("the {0} is not valid: {1}")]
+    Invalid(&'static str, UidError),
+}
+
+impl IdentityError {
+    /// The stable code of the problem.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Dicomdir => "dicomdir",
+            Self::Missing(_) => "missing-uid",
+            Self::Invalid(..) => "invalid-uid",
+        }
+    }
+}
+
+/// The UIDs that place an instance, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Study Instance UID (0020,000D).
+    pub study_uid: StudyInstanceUid,
+    /// Series Instance UID (0020,000E).
+    pub series_uid: SeriesInstanceUid,
+    /// SOP Instance UID (0008,0018).
+    pub sop_uid: SopInstanceUid,
+    /// SOP Class UID (0008,0016).
+    pub sop_class_uid: SopClassUid,
+    /// Transfer Syntax UID (0002,0010).
+    pub transfer_syntax_uid: TransferSyntaxUid,
+}
+
+impl Identity {
+    /// The identity that the data set tells.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`] when one of the UIDs is missing or malformed.
+    pub fn of(scan: &Scan) -> Result<Self, IdentityError> {
+        if scan.meta().media_storage_sop_class_uid().trim_end_matches('\0')
+            == uids::MEDIA_STORAGE_DIRECTORY_STORAGE
+        {
+            return Err(IdentityError::Dicomdir);
+        }
+        let header = scan.header();
+        Ok(Self {
+            study_uid: uid(header, tags::STUDY_INSTANCE_UID, "Study Instance UID")?,
+            series_uid: uid(header, tags::SERIES_INSTANCE_UID, "Series Instance UID")?,
+            sop_uid: uid(header, tags::SOP_INSTANCE_UID, "SOP Instance UID")?,
+            sop_class_uid: uid(header, tags::SOP_CLASS_UID, "SOP Class UID")?,
+            transfer_syntax_uid: scan.transfer_syntax().clone(),
+        })
+    }
+}
+
+fn uid<T: std::str::FromStr<Err = UidError>>(
+    header: &InMemDicomObject,
+    tag: Tag,
+    name: &'static str,
+) -> Result<T, IdentityError> {
+    let text = text(header, tag).ok_or(IdentityError::Missing(name))?;
+    text.parse().map_err(|error| IdentityError::Invalid(name, error))
+}
+
+/// What the rows keep of a header.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) patient: PatientFacts,
+    pub(crate) study: StudyFacts,
+    pub(crate) series: SeriesFacts,
+    pub(crate) instance_number: Option<i64>,
+    pub(crate) rows: Option<i64>,
+    pub(crate) columns: Option<i64>,
+    pub(crate) bits_allocated: Option<i64>,
+    pub(crate) frame_count: Option<i64>,
+    pub(crate) pixels_at: Option<(i64, i64)>,
+}
+
+impl Facts {
+    pub(crate) fn of(scan: &Scan) -> Self {
+        let header = scan.header();
+        let word = |tag| indexed(header, tag);
+        let number = |tag| text(header, tag).and_then(|text| text.parse::<i64>().ok());
+        let pixels_at = match scan.pixel_data() {
+            Some(PixelDataAt::Native { offset, length }) if !scan.is_deflated() => {
+                i64::try_from(*offset).ok().zip(i64::try_from(*length).ok())
+            }
+            _ => None,
+        };
+        Self {
+            patient: PatientFacts {
+                mrn: word(tags::PATIENT_ID).unwrap_or_default(),
+                issuer: word(tags::ISSUER_OF_PATIENT_ID).unwrap_or_default(),
+                name: word(tags::PATIENT_NAME).unwrap_or_default(),
+                birth_date: date(header, tags::PATIENT_BIRTH_DATE),
+                sex: word(tags::PATIENT_SEX),
+            },
+            study: StudyFacts {
+                study_date: date(header, tags::STUDY_DATE),
+                study_time: time(header, tags::STUDY_TIME),
+                accession_number: word(tags::ACCESSION_NUMBER),
+                study_number: word(tags::STUDY_ID),
+                description: word(tags::STUDY_DESCRIPTION),
+                referring_physician: word(tags::REFERRING_PHYSICIAN_NAME),
+            },
+            series: SeriesFacts {
+                modality: word(tags::MODALITY),
+                series_number: number(tags::SERIES_NUMBER),
+                description: word(tags::SERIES_DESCRIPTION),
+                body_part: word(tags::BODY_PART_EXAMINED),
+                started_date: date(header, tags::PERFORMED_PROCEDURE_STEP_START_DATE),
+                started_time: time(header, tags::PERFORMED_PROCEDURE_STEP_START_TIME),
+            },
+            instance_number: number(tags::INSTANCE_NUMBER),
+            rows: number(tags::ROWS),
+            columns: number(tags::COLUMNS),
+            bits_allocated: number(tags::BITS_ALLOCATED),
+            frame_count: scan
+                .pixel_data()
+                .map(|_| number(tags::NUMBER_OF_FRAMES).filter(|count| *count > 0).unwrap_or(1)),
+            pixels_at,
+        }
+    }
+}
+
+/// The text as the rows hold it: no control characters (PostgreSQL refuses NUL), no more than can be indexed.
+fn indexed(header: &InMemDicomObject, tag: Tag) -> Option<String> {
+    let text = text(header, tag)?;
+    let kept: String = text.chars().filter(|it| !it.is_control()).take(INDEXED_CHARACTERS).collect();
+    (!kept.is_empty()).then_some(kept)
+}
+
+/// A date as `YYYYMMDD`; the form with dots is of ACR-NEMA (PS3.5, section 6.2, VR DA).
+fn date(header: &InMemDicomObject, tag: Tag) -> Option<String> {
+    let digits = text(header, tag)?.replace('.', "");
+    (digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)
+}
+
+/// A time as `HHMMSS.FFFFFF` or a beginning of it; the form with colons is of ACR-NEMA (PS3.5, section 6.2, VR TM).
+fn time(header: &InMemDicomObject, tag: Tag) -> Option<String> {
+    let digits = text(header, tag)?.replace(':', "");
+    let is_time = digits.len() <= 13 && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_time.then_some(digits)
+}

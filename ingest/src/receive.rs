@@ -1,0 +1,534 @@
+//! The one hall behind every door: bytes come in, a durable instance comes out.
+//!
+//! The bytes are written under a name of their own, then one transaction writes
+//! the rows, tells the event and asks for the analysis. Only then is anything
+//! acknowledged. A receipt that fails anywhere leaves at most a blob without a
+//! row, which is removed at once or swept later.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clinical::clock::Clock;
+use clinical::event::Event;
+use clinical::id::{ClinicId, InstanceId, PatientId, StudyId};
+use clinical::job::Job;
+use clinical::uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid};
+use futures::StreamExt;
+use part10::{Part10Error, Scan};
+use storage::archive::{Archive, ArchiveError};
+use storage::db::{Db, DbError, Tx};
+use storage::records::instance::{Instance, InstanceFacts, Version};
+use storage::records::patient::Patient;
+use storage::records::series::SeriesPlace;
+use storage::records::study::Study;
+use storage::{outbox, queue};
+use uuid::Uuid;
+
+pub use storage::records::instance::Origin;
+
+use crate::identity::{Facts, Identity, IdentityError};
+use crate::limits::IngestLimits;
+use crate::spool::{Spool, SpoolError, SpoolRoom, Spooled};
+
+/// Preamble, `DICM` and the element (0002,0000), which tells how long the File Meta Information is.
+const HEAD_BYTES: u64 = 144;
+
+/// What becomes of other bytes under a stored SOP Instance UID. Nothing is ever overwritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnConflict {
+    /// The newcomer is kept aside as a version.
+    #[default]
+    Keep,
+    /// The newcomer becomes the current one, the former a version.
+    Replace,
+    /// The newcomer is refused.
+    Reject,
+}
+
+/// How the hall works.
+#[derive(Debug, Clone)]
+pub struct ReceiveSettings {
+    /// Bounds on one receipt.
+    pub limits: IngestLimits,
+    /// What becomes of other bytes under a known UID.
+    pub on_conflict: OnConflict,
+    /// A study is analysed when no instance has come for so long.
+    pub quiet: TimeDelta,
+    /// Where long instances are spooled.
+    pub spool_folder: PathBuf,
+}
+
+/// What a door knows of the bytes it hands in.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// Whose instance it becomes.
+    pub clinic: ClinicId,
+    /// Who made the bytes.
+    pub origin: Origin,
+    /// The name under which a person uploaded the file.
+    pub file_name: Option<String>,
+    /// The study that the door was told; any other is refused.
+    pub expected_study: Option<StudyInstanceUid>,
+    /// The SOP Class and Instance UID that the door was told; any other is refused.
+    pub expected_sop: Option<(SopClassUid, SopInstanceUid)>,
+}
+
+impl Receipt {
+    /// From a sender, with nothing else known.
+    pub fn from_sender(clinic: ClinicId) -> Self {
+        Self { clinic, origin: Origin::Sender, file_name: None, expected_study: None, expected_sop: None }
+    }
+}
+
+/// What became of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// A new instance.
+    Stored,
+    /// The same bytes were stored already; there is no second copy.
+    AlreadyStored,
+    /// Other bytes under a known UID, kept aside as a version.
+    KeptAside,
+    /// Other bytes under a known UID, now the current ones.
+    Replaced,
+}
+
+impl Disposition {
+    /// The stable word for answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::AlreadyStored => "already-stored",
+            Self::KeptAside => "kept-aside",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+/// A durable instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Our identifier of the instance under the UID.
+    pub instance_id: InstanceId,
+    /// Its study.
+    pub study_id: StudyId,
+    /// Its patient.
+    pub patient_id: PatientId,
+    /// Study Instance UID (0020,000D).
+    pub study_uid: StudyInstanceUid,
+    /// Series Instance UID (0020,000E).
+    pub series_uid: SeriesInstanceUid,
+    /// SOP Instance UID (0008,0018).
+    pub sop_uid: SopInstanceUid,
+    /// SOP Class UID (0008,0016).
+    pub sop_class_uid: SopClassUid,
+    /// What became of the bytes.
+    pub disposition: Disposition,
+    /// When the bytes were stored.
+    pub stored_at: DateTime<Utc>,
+}
+
+/// Whose fault a refusal is, from which each door makes its own status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The bytes are no instance that can be stored.
+    Sender,
+    /// The bytes belong to another study or SOP than the door was told.
+    Mismatch,
+    /// Other bytes are stored under the UID, and the house rejects newcomers.
+    Conflict,
+    /// The bytes are too many.
+    TooLarge,
+    /// Ours: the disk, the store or the database failed.
+    House,
+}
+
+/// Why nothing was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// The bytes are no whole, well-formed DICOM file.
+    #[error(transparent)]
+    Part10(#[from] Part10Error),
+    /// The instance cannot be told from others.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The instance belongs to another study than the door was told.
+    #[error("the instance belongs to another study")]
+    OtherStudy(Box<Identity>),
+    /// The instance is another than the door was told.
+    #[error("the data set is of another SOP Class or Instance than announced")]
+    OtherSop(Box<Identity>),
+    /// Other bytes are stored under this SOP Instance UID.
+    #[error("other bytes are stored under this SOP Instance UID")]
+    Conflict(Box<Identity>),
+    /// The bytes could not be taken in.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The archive failed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// The reading of the file was cut short inside the house.
+    #[error("the file could not be examined")]
+    Examine(#[source] tokio::task::JoinError),
+}
+
+impl ReceiveError {
+    /// The stable code of the problem.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Part10(error) => error.code(),
+            Self::Identity(error) => error.code(),
+            Self::OtherStudy(_) => "other-study",
+            Self::OtherSop(_) => "other-sop-instance",
+            Self::Conflict(_) => "instance-conflict",
+            Self::Spool(SpoolError::TooLarge { .. }) => "too-large",
+            Self::Spool(SpoolError::File(_)) => "spool-failed",
+            Self::Archive(_) => "archive-failed",
+            Self::Database(_) => "database-failed",
+            Self::Examine(_) => "examine-failed",
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Part10(Part10Error::Io(_)) => Fault::House,
+            Self::Part10(Part10Error::TooLarge { .. } | Part10Error::InflateBomb) => Fault::TooLarge,
+            Self::Part10(_) | Self::Identity(_) => Fault::Sender,
+            Self::OtherStudy(_) | Self::OtherSop(_) => Fault::Mismatch,
+            Self::Conflict(_) => Fault::Conflict,
+            Self::Spool(SpoolError::TooLarge { .. }) => Fault::TooLarge,
+            Self::Spool(SpoolError::File(_)) | Self::Archive(_) | Self::Database(_) | Self::Examine(_) => {
+                Fault::House
+            }
+        }
+    }
+
+    /// SOP Class and Instance UID of the refused object, where it could be read that far.
+    pub fn identity(&self) -> Option<(SopClassUid, SopInstanceUid)> {
+        match self {
+            Self::OtherStudy(identity) | Self::OtherSop(identity) | Self::Conflict(identity) => {
+                Some((identity.sop_class_uid.clone(), identity.sop_uid.clone()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The hall; cheap to clone.
+#[derive(Clone)]
+pub struct Receiver(Arc<Hall>);
+
+struct Hall {
+    db: Db,
+    archive: Archive,
+    clock: Arc<dyn Clock>,
+    settings: ReceiveSettings,
+    room: Arc<SpoolRoom>,
+}
+
+impl Receiver {
+    /// A hall over this database and archive.
+    pub fn new(db: Db, archive: Archive, clock: Arc<dyn Clock>, settings: ReceiveSettings) -> Self {
+        let room = Arc::new(SpoolRoom {
+            folder: settings.spool_folder.clone(),
+            memory_bytes: settings.limits.memory_bytes,
+            shared_memory_bytes: settings.limits.shared_memory_bytes,
+            in_memory: AtomicU64::new(0),
+        });
+        Self(Arc::new(Hall { db, archive, clock, settings, room }))
+    }
+
+    /// A place for one instance's bytes.
+    pub fn spool(&self) -> Spool {
+        self.spool_up_to(u64::MAX)
+    }
+
+    /// A place for one instance's bytes, of which the door allows fewer than the house.
+    pub fn spool_up_to(&self, bytes: u64) -> Spool {
+        Spool::new(Arc::clone(&self.0.room), bytes.min(self.0.settings.limits.instance_bytes))
+    }
+
+    /// Stores the bytes; returns once they are durable.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiveError`]: nothing of the bytes is kept.
+    pub async fn receive(&self, receipt: Receipt, spool: Spool) -> Result<Received, ReceiveError> {
+        let hall = &*self.0;
+        let (spooled, sha256) = spool.finish().await?;
+        let limits = hall.settings.limits.part10;
+        let (spooled, identity, facts, data_set_at) = tokio::task::spawn_blocking(move || {
+            let scan = spooled.read(|mut reader| Scan::read(&mut reader, &limits))?;
+            Ok::<_, ReceiveError>((spooled, Identity::of(&scan)?, Facts::of(&scan), scan.data_set_at()))
+        })
+        .await
+        .map_err(ReceiveError::Examine)??;
+        let identity = Box::new(identity);
+        if receipt.expected_study.as_ref().is_some_and(|study| *study != identity.study_uid) {
+            return Err(ReceiveError::OtherStudy(identity));
+        }
+        if let Some((class, instance)) = &receipt.expected_sop
+            && (*class != identity.sop_class_uid || *instance != identity.sop_uid)
+        {
+            return Err(ReceiveError::OtherSop(identity));
+        }
+        let arrival = Arrival { receipt, identity, facts, sha256, length: spooled.length(), data_set_at };
+        if let Some(known) = hall.known(&arrival, &spooled).await? {
+            return Ok(known);
+        }
+        let blob_key = arrival.blob_key();
+        hall.write_blob(&blob_key, &spooled).await?;
+        drop(spooled);
+        let outcome = hall.write_rows(&arrival, &blob_key).await;
+        let is_named = matches!(&outcome, Ok(received) if received.disposition != Disposition::AlreadyStored);
+        let is_certain = !matches!(&outcome, Err(ReceiveError::Database(_)));
+        if !is_named && is_certain {
+            // No row names it, and its name is ours alone. Left behind, it would be swept.
+            if let Err(error) = hall.archive.delete(&blob_key).await {
+                tracing::warn!(error = %error, "a blob without a row is left to the sweep");
+            }
+        }
+        outcome
+    }
+}
+
+/// Checked bytes on their way to the rows.
+struct Arrival {
+    receipt: Receipt,
+    identity: Box<Identity>,
+    facts: Facts,
+    sha256: String,
+    length: u64,
+    /// Where the data set starts in the bytes.
+    data_set_at: u64,
+}
+
+impl Arrival {
+    /// A name that no other receipt ever gets, so that no blob is ever
+    /// overwritten, and an abandoned one can be removed without asking who else writes it.
+    fn blob_key(&self) -> String {
+        let Identity { study_uid, series_uid, sop_uid, .. } = &*self.identity;
+        let (clinic, sha256, nonce) =
+            (self.receipt.clinic, &self.sha256, Uuid::new_v4().simple().to_string());
+        format!("clinics/{clinic}/studies/{study_uid}/{series_uid}/{sop_uid}.{sha256}.{}.dcm", &nonce[..8])
+    }
+
+    fn instance_facts(&self, blob_key: &str) -> InstanceFacts {
+        InstanceFacts {
+            sop_uid: self.identity.sop_uid.clone(),
+            sop_class_uid: self.identity.sop_class_uid.clone(),
+            transfer_syntax_uid: self.identity.transfer_syntax_uid.clone(),
+            instance_number: self.facts.instance_number,
+            rows: self.facts.rows,
+            columns: self.facts.columns,
+            bits_allocated: self.facts.bits_allocated,
+            frame_count: self.facts.frame_count,
+            pixels_at: self.facts.pixels_at,
+            sha256: self.sha256.clone(),
+            size_bytes: i64::try_from(self.length).unwrap_or(i64::MAX),
+            blob_key: blob_key.to_owned(),
+            file_name: self.receipt.file_name.clone(),
+            origin: self.receipt.origin,
+        }
+    }
+
+    fn received(
+        &self,
+        instance: InstanceId,
+        study: StudyId,
+        patient: PatientId,
+        disposition: Disposition,
+        stored_at: DateTime<Utc>,
+    ) -> Received {
+        Received {
+            instance_id: instance,
+            study_id: study,
+            patient_id: patient,
+            study_uid: self.identity.study_uid.clone(),
+            series_uid: self.identity.series_uid.clone(),
+            sop_uid: self.identity.sop_uid.clone(),
+            sop_class_uid: self.identity.sop_class_uid.clone(),
+            disposition,
+            stored_at,
+        }
+    }
+}
+
+impl Hall {
+    /// The stored instance, when this very one is stored already: the same bytes, or the same data set in
+    /// the same transfer syntax behind another File Meta Information, which names only who wrote the file.
+    async fn known(&self, arrival: &Arrival, spooled: &Spooled) -> Result<Option<Received>, ReceiveError> {
+        let clinic = arrival.receipt.clinic;
+        let mut rows = self.db.read().await?;
+        let Some(known) = Instance::by_uid(&mut rows, clinic, &arrival.identity.sop_uid).await? else {
+            return Ok(None);
+        };
+        let is_same = known.sha256 == arrival.sha256
+            || (known.transfer_syntax_uid == arrival.identity.transfer_syntax_uid
+                && self.has_data_set(&known, arrival, spooled).await?);
+        let disposition = if is_same {
+            Disposition::AlreadyStored
+        } else {
+            let versions = Version::of(&mut rows, clinic, known.instance_id).await?;
+            let is_aside = versions.iter().any(|it| it.sha256 == arrival.sha256 && it.state == "aside");
+            if !is_aside || self.settings.on_conflict != OnConflict::Keep {
+                return Ok(None);
+            }
+            Disposition::KeptAside
+        };
+        Ok(Some(Received {
+            instance_id: known.instance_id,
+            study_id: known.study_id,
+            patient_id: known.patient_id,
+            study_uid: known.study_uid,
+            series_uid: known.series_uid,
+            sop_uid: known.sop_uid,
+            sop_class_uid: known.sop_class_uid,
+            disposition,
+            stored_at: known.stored_at,
+        }))
+    }
+
+    /// Whether the stored blob ends in the very data set that has come; asked only when the files differ.
+    async fn has_data_set(
+        &self,
+        known: &Instance,
+        arrival: &Arrival,
+        spooled: &Spooled,
+    ) -> Result<bool, ReceiveError> {
+        let data_set_bytes = arrival.length - arrival.data_set_at;
+        let stored_bytes = u64::try_from(known.size_bytes).unwrap_or_default();
+        let head = self.archive.get_range(&known.blob_key, 0..stored_bytes.min(HEAD_BYTES)).await?;
+        let Some(start) = data_set_start(&head) else { return Ok(false) };
+        if stored_bytes.checked_sub(start) != Some(data_set_bytes) {
+            return Ok(false);
+        }
+        let mut stored = self.archive.stream(&known.blob_key).await?;
+        let mut seen = 0_u64;
+        let mut fresh = spooled.tail(arrival.data_set_at).map_err(SpoolError::File)?;
+        while let Some(piece) = stored.next().await {
+            let piece = piece?;
+            let skipped = start.saturating_sub(seen).min(piece.len() as u64) as usize;
+            seen += piece.len() as u64;
+            let expected = &piece[skipped..];
+            let mut found = vec![0; expected.len()];
+            if fresh.read_exact(&mut found).is_err() || found != expected {
+                return Ok(false);
+            }
+        }
+        Ok(seen == stored_bytes)
+    }
+
+    async fn write_blob(&self, key: &str, spooled: &Spooled) -> Result<(), ReceiveError> {
+        if let Some(chunks) = spooled.chunks() {
+            self.archive.put(key, chunks.iter().cloned()).await?;
+        } else if let Some(file) = spooled.file().map_err(SpoolError::File)? {
+            self.archive.put_file(key, file).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_rows(&self, arrival: &Arrival, blob_key: &str) -> Result<Received, ReceiveError> {
+        let now = self.clock.now();
+        let (clinic, identity) = (arrival.receipt.clinic, &arrival.identity);
+        let facts = arrival.instance_facts(blob_key);
+        let mut tx = self.db.begin().await?;
+        let place = self.place(&mut tx, arrival, now).await?;
+        let Some(instance_id) = Instance::insert(&mut tx, clinic, place, &facts, now).await? else {
+            return self.settle_conflict(tx, arrival, &facts, now).await;
+        };
+        let stored = Event::InstanceStored { study_id: place.study_id, instance_id };
+        outbox::tell(&mut tx, clinic, &stored, now).await?;
+        self.ask_for_analysis(&mut tx, arrival, place.study_id, now).await?;
+        tx.commit().await?;
+        tracing::debug!(instance.id = %instance_id, sop_class = %identity.sop_class_uid, "instance stored");
+        Ok(arrival.received(instance_id, place.study_id, place.patient_id, Disposition::Stored, now))
+    }
+
+    async fn place(
+        &self,
+        tx: &mut Tx,
+        arrival: &Arrival,
+        now: DateTime<Utc>,
+    ) -> Result<SeriesPlace, DbError> {
+        let Identity { study_uid, series_uid, .. } = &*arrival.identity;
+        let clinic = arrival.receipt.clinic;
+        if let Some(place) = SeriesPlace::known(tx, clinic, study_uid, series_uid).await? {
+            return Ok(place);
+        }
+        let patient = Patient::ensure(tx, clinic, &arrival.facts.patient, study_uid, now).await?;
+        let study = Study::ensure(tx, clinic, patient, study_uid, &arrival.facts.study, now).await?;
+        SeriesPlace::ensure(tx, clinic, study, series_uid, &arrival.facts.series, now).await
+    }
+
+    /// Objects with pixels from a sender are analysed once their study is quiet.
+    async fn ask_for_analysis(
+        &self,
+        tx: &mut Tx,
+        arrival: &Arrival,
+        study_id: StudyId,
+        now: DateTime<Utc>,
+    ) -> Result<(), DbError> {
+        if arrival.receipt.origin == Origin::OwnResult || arrival.facts.frame_count.is_none() {
+            return Ok(());
+        }
+        let job = Job::AnalyzeStudy { study_id };
+        queue::put_off(tx, arrival.receipt.clinic, &job, now, self.settings.quiet).await
+    }
+
+    /// The UID was taken between the first look and the insert, or holds other bytes.
+    async fn settle_conflict(
+        &self,
+        mut tx: Tx,
+        arrival: &Arrival,
+        facts: &InstanceFacts,
+        now: DateTime<Utc>,
+    ) -> Result<Received, ReceiveError> {
+        let (clinic, identity) = (arrival.receipt.clinic, &arrival.identity);
+        let known = Instance::by_uid(&mut tx, clinic, &identity.sop_uid).await?.ok_or(DbError::NotFound)?;
+        let received = |disposition| {
+            arrival.received(known.instance_id, known.study_id, known.patient_id, disposition, now)
+        };
+        if known.sha256 == facts.sha256 {
+            return Ok(received(Disposition::AlreadyStored));
+        }
+        // Under another study or series the newcomer is not the same instance grown newer: it is kept aside.
+        let is_in_place = known.study_uid == identity.study_uid && known.series_uid == identity.series_uid;
+        let disposition = match self.settings.on_conflict {
+            OnConflict::Reject => return Err(ReceiveError::Conflict(identity.clone())),
+            OnConflict::Replace if is_in_place => {
+                Version::replace(&mut tx, clinic, known.instance_id, facts, now).await?;
+                self.ask_for_analysis(&mut tx, arrival, known.study_id, now).await?;
+                Disposition::Replaced
+            }
+            OnConflict::Replace | OnConflict::Keep => {
+                if !Version::keep_aside(&mut tx, clinic, known.instance_id, facts, now).await? {
+                    return Ok(received(Disposition::AlreadyStored));
+                }
+                Disposition::KeptAside
+            }
+        };
+        let event = Event::InstanceVersioned { study_id: known.study_id, instance_id: known.instance_id };
+        outbox::tell(&mut tx, clinic, &event, now).await?;
+        tx.commit().await?;
+        Ok(received(disposition))
+    }
+}
+
+/// Where the data set of a file starts, by its File Meta Information Group Length (PS3.10, section 7.1);
+/// `None` for a file that does not tell.
+fn data_set_start(head: &[u8]) -> Option<u64> {
+    let element = head.get(132..HEAD_BYTES as usize)?;
+    let length = element.strip_prefix(&[2, 0, 0, 0, b'U', b'L', 4, 0])?.try_into().ok()?;
+    Some(HEAD_BYTES + u64::from(u32::from_le_bytes(length)))
+}
+
+#[cfg(test)]
+#[path = "receive_tests.rs"]
+mod tests;

@@ -1,0 +1,233 @@
+//! The hall over both databases and a real folder.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use clinical::clock::SystemClock;
+use clinical::id::ClinicId;
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+use storage::archive::Archive;
+use storage::db::Db;
+use storage::outbox;
+use storage::records::instance::{Instance, Version};
+use storage::testing::{count, on_both};
+
+use super::*;
+
+const CLINIC: ClinicId = ClinicId::DEFAULT;
+
+struct Hallway {
+    folder: tempfile::TempDir,
+    db: Db,
+    archive: Archive,
+    receiver: Receiver,
+}
+
+impl Hallway {
+    fn new(db: Db, on_conflict: OnConflict) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::folder(&folder.path().join("archive")).unwrap();
+        let settings = ReceiveSettings {
+            limits: IngestLimits {
+                instance_bytes: 10 << 20,
+                memory_bytes: 1 << 20,
+                ..IngestLimits::default()
+            },
+            on_conflict,
+            quiet: TimeDelta::seconds(5),
+            spool_folder: folder.path().to_owned(),
+        };
+        let receiver = Receiver::new(db.clone(), archive.clone(), Arc::new(SystemClock), settings);
+        Self { folder, db, archive, receiver }
+    }
+
+    async fn take(&self, bytes: &[u8]) -> Result<Received, ReceiveError> {
+        let mut spool = self.receiver.spool();
+        for piece in bytes.chunks(10_000) {
+            spool.write(piece.to_vec().into()).await?;
+        }
+        self.receiver.receive(Receipt::from_sender(CLINIC), spool).await
+    }
+
+    /// How many files lie in the archive, at whatever depth.
+    fn blobs(&self) -> usize {
+        fn files(folder: &std::path::Path) -> usize {
+            let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
+        }
+        files(&self.folder.path().join("archive"))
+    }
+}
+
+/// A grey image of `size` bytes in study 1.2.3, series 1.2.3.1.
+fn image(sop_uid: &str, size: usize, shade: u8, writer: &str) -> Vec<u8> {
+    let text = |tag, vr, text: &str| DataElement::new(tag, vr, PrimitiveValue::from(text));
+    let object = InMemDicomObject::from_element_iter([
+        text(tags::SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE),
+        text(tags::SOP_INSTANCE_UID, VR::UI, sop_uid),
+        text(tags::STUDY_DATE, VR::DA, "20260102"),
+        text(tags::MODALITY, VR::CS, "CT"),
+        text(tags::PATIENT_NAME, VR::PN, "Test^Ada"),
+        text(tags::PATIENT_ID, VR::LO, "P1"),
+        text(tags::STUDY_INSTANCE_UID, VR::UI, "1.2.3"),
+        text(tags::SERIES_INSTANCE_UID, VR::UI, "1.2.3.1"),
+        DataElement::new(tags::ROWS, VR::US, PrimitiveValue::from(1_u16)),
+        DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::from(vec![shade; size])),
+    ]);
+    let meta = FileMetaTableBuilder::new()
+        .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
+        .implementation_version_name(writer);
+    let mut bytes = Vec::new();
+    object.with_meta(meta).unwrap().write_all(&mut bytes).unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn what_is_received_lies_in_the_archive_bit_for_bit_with_its_row_event_and_job() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Keep);
+        for (sop, size) in [("1.2.3.1.1", 100), ("1.2.3.1.2", 3 << 20)] {
+            let bytes = image(sop, size, 7, "A");
+            let received = hall.take(&bytes).await.unwrap();
+            assert_eq!(received.disposition, Disposition::Stored);
+            let mut rows = hall.db.read().await.unwrap();
+            let stored = Instance::find(&mut rows, CLINIC, received.instance_id).await.unwrap();
+            assert_eq!(hall.archive.get(&stored.blob_key).await.unwrap(), bytes);
+            let (offset, length) = stored.pixels_at.unwrap();
+            assert_eq!((bytes[offset as usize - 1], bytes[offset as usize], length), (0, 7, size as i64));
+        }
+        let mut rows = hall.db.read().await.unwrap();
+        assert_eq!(outbox::told(&mut rows, CLINIC, "instance_stored", 10).await.unwrap().len(), 2);
+        assert_eq!(count(&hall.db, "jobs").await, 1, "one analysis for the study");
+        assert_eq!(hall.blobs(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_same_instance_again_succeeds_without_a_second_copy() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Keep);
+        let first = hall.take(&image("1.2.3.1.1", 100, 7, "A")).await.unwrap();
+        let again = hall.take(&image("1.2.3.1.1", 100, 7, "A")).await.unwrap();
+        assert_eq!(again, Received { disposition: Disposition::AlreadyStored, ..first.clone() });
+        let by_another_writer = hall.take(&image("1.2.3.1.1", 100, 7, "ANOTHER_NAME")).await.unwrap();
+        assert_eq!(by_another_writer.disposition, Disposition::AlreadyStored, "the data set is the same");
+        assert_eq!((hall.blobs(), count(&hall.db, "instances").await), (1, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_senders_of_one_instance_leave_one_copy() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Keep);
+        let bytes = image("1.2.3.1.1", 50_000, 7, "A");
+        let takes = (0..8).map(|_| hall.take(&bytes));
+        let received = futures::future::join_all(takes).await;
+        let stored =
+            |it: &&Result<Received, _>| matches!(it, Ok(it) if it.disposition == Disposition::Stored);
+        assert_eq!(received.iter().filter(stored).count(), 1);
+        assert!(received.iter().all(Result::is_ok));
+        assert_eq!((hall.blobs(), count(&hall.db, "instances").await), (1, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_bytes_are_kept_aside_and_nothing_is_overwritten() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Keep);
+        let (old, new) = (image("1.2.3.1.1", 100, 7, "A"), image("1.2.3.1.1", 100, 8, "A"));
+        let first = hall.take(&old).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(hall.take(&new).await.unwrap().disposition, Disposition::KeptAside);
+        }
+        let mut rows = hall.db.read().await.unwrap();
+        let current = Instance::find(&mut rows, CLINIC, first.instance_id).await.unwrap();
+        assert_eq!(hall.archive.get(&current.blob_key).await.unwrap(), old);
+        let versions = Version::of(&mut rows, CLINIC, first.instance_id).await.unwrap();
+        assert_eq!(versions.len(), 1);
+        assert_eq!(hall.archive.get(&versions[0].blob_key).await.unwrap(), new);
+        assert_eq!(hall.blobs(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replacing_house_makes_the_newcomer_current_and_keeps_the_former() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Replace);
+        let (old, new) = (image("1.2.3.1.1", 100, 7, "A"), image("1.2.3.1.1", 100, 8, "A"));
+        let first = hall.take(&old).await.unwrap();
+        assert_eq!(hall.take(&new).await.unwrap().disposition, Disposition::Replaced);
+        let mut rows = hall.db.read().await.unwrap();
+        let current = Instance::find(&mut rows, CLINIC, first.instance_id).await.unwrap();
+        assert_eq!(hall.archive.get(&current.blob_key).await.unwrap(), new);
+        let versions = Version::of(&mut rows, CLINIC, first.instance_id).await.unwrap();
+        assert_eq!(hall.archive.get(&versions[0].blob_key).await.unwrap(), old);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rejecting_house_refuses_other_bytes_and_keeps_none_of_them() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Reject);
+        hall.take(&image("1.2.3.1.1", 100, 7, "A")).await.unwrap();
+        let refused = hall.take(&image("1.2.3.1.1", 100, 8, "A")).await.unwrap_err();
+        assert_eq!((refused.code(), refused.fault()), ("instance-conflict", Fault::Conflict));
+        assert_eq!((hall.blobs(), count(&hall.db, "instance_versions").await), (1, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_no_instance_leaves_nothing_behind() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Keep);
+        let whole = image("1.2.3.1.1", 100, 7, "A");
+        let mut no_uid = image("1.2.3.1.1", 100, 7, "A");
+        let place = no_uid.windows(7).rposition(|it| it == b"1.2.3.1").unwrap();
+        no_uid[place..place + 7].copy_from_slice(b"../../x");
+        let too_large = image("1.2.3.1.1", 11 << 20, 7, "A");
+        let cases: [(&[u8], &str); 6] = [
+            (b"", "empty"),
+            (b"<html><body>Sign in</body></html>", "not-dicom"),
+            (&whole[..whole.len() - 1], "truncated"),
+            (&whole[132..], "not-dicom"),
+            (&no_uid, "invalid-uid"),
+            (&too_large, "too-large"),
+        ];
+        for (bytes, code) in cases {
+            assert_eq!(hall.take(bytes).await.unwrap_err().code(), code);
+        }
+        assert_eq!((hall.blobs(), count(&hall.db, "patients").await), (0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_instance_other_than_announced_is_refused() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Keep);
+        let announce = async |receipt: Receipt| {
+            let mut spool = hall.receiver.spool();
+            spool.write(image("1.2.3.1.1", 100, 7, "A").into()).await.unwrap();
+            hall.receiver.receive(receipt, spool).await.unwrap_err()
+        };
+        let other_study =
+            Receipt { expected_study: Some("1.2.4".parse().unwrap()), ..Receipt::from_sender(CLINIC) };
+        let refused = announce(other_study).await;
+        assert_eq!((refused.code(), refused.fault()), ("other-study", Fault::Mismatch));
+        assert_eq!(refused.identity().unwrap().1.as_str(), "1.2.3.1.1");
+        let other_sop = (uids::CT_IMAGE_STORAGE.parse().unwrap(), "1.2.3.1.9".parse().unwrap());
+        let refused =
+            announce(Receipt { expected_sop: Some(other_sop), ..Receipt::from_sender(CLINIC) }).await;
+        assert_eq!(refused.code(), "other-sop-instance");
+        assert_eq!(hall.blobs(), 0);
+    })
+    .await;
+}

@@ -1,0 +1,196 @@
+//! One connection from its first PDU to its last.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use dicom_ul::pdu::Pdu;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use super::dimse::{C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, COMMAND_BYTES, Command, RESPONSE, response};
+use super::events::{Open, ScpEvents, tick};
+use super::negotiation::{Context, Negotiated, Refusal, local_limit_exceeded, negotiate};
+use super::pdu::{Fragment, Incoming, Part, PduError, PduStream};
+use super::status::StoreStatus;
+use super::{ScpSettings, StoreScp, c_echo, c_store};
+
+/// What all connections of a listener share.
+pub(crate) struct House<S> {
+    pub(crate) settings: ScpSettings,
+    pub(crate) store: Arc<S>,
+    pub(crate) events: Arc<ScpEvents>,
+    /// One permit for each association that may be open at a time.
+    pub(crate) associations: Semaphore,
+    /// Turns true when the listener shuts down.
+    pub(crate) closing: watch::Receiver<bool>,
+}
+
+/// Serves one connection; every way out closes it and leaves nothing half done.
+pub(crate) async fn serve<S: StoreScp>(
+    house: Arc<House<S>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    number: u64,
+) {
+    let _open = Open::count(&house.events.connections_open);
+    let settings = &house.settings;
+    let mut stream = PduStream::new(stream, settings.max_pdu_bytes, settings.transfer_wait);
+    let mut closing = house.closing.clone();
+    if let Err(error) = converse(&house, &mut stream, &mut closing, peer, number).await {
+        match error {
+            PduError::Aborted | PduError::Io(_) => {
+                debug!(association = number, %peer, %error, "connection lost")
+            }
+            PduError::ShuttingDown => debug!(association = number, %peer, "association closed by shutdown"),
+            _ => warn!(association = number, %peer, %error, "association aborted"),
+        }
+        tick(&house.events.associations_aborted);
+        stream.abort(&error).await;
+    }
+}
+
+async fn converse<S: StoreScp>(
+    house: &House<S>,
+    stream: &mut PduStream,
+    closing: &mut watch::Receiver<bool>,
+    peer: SocketAddr,
+    number: u64,
+) -> Result<(), PduError> {
+    let request = tokio::select! {
+        request = timeout(house.settings.artim, stream.associate_rq()) => request,
+        _ = closing.wait_for(|&closing| closing) => return Err(PduError::ShuttingDown),
+    };
+    let (request, titles) = request.map_err(|_| PduError::Slow)??;
+    let negotiated = match negotiate(&request, &house.settings, number, peer) {
+        Ok(negotiated) => negotiated,
+        Err(Refusal::Abort(error)) => return Err(error),
+        Err(Refusal::Reject(rejection)) => return reject(house, stream, rejection, number, peer).await,
+    };
+    drop(request);
+    let Ok(_permit) = house.associations.try_acquire() else {
+        return reject(house, stream, local_limit_exceeded(), number, peer).await;
+    };
+    let _open = Open::count(&house.events.associations_open);
+    tick(&house.events.associations_accepted);
+    stream.send_accept(&negotiated.answer.clone().into(), &titles).await?;
+    debug!(
+        association = number, %peer, calling = %negotiated.info.calling_ae, called = %negotiated.info.called_ae,
+        contexts = negotiated.contexts.len(), "association accepted"
+    );
+
+    let started = Instant::now();
+    let mut messages = 0_u64;
+    while let Some((context, command)) = next_message(house, stream, closing, &negotiated).await? {
+        answer(house, stream, &negotiated, context, &command).await?;
+        messages += 1;
+    }
+    info!(
+        association = number, calling = %negotiated.info.calling_ae, messages,
+        duration_ms = started.elapsed().as_millis() as u64, "association ended"
+    );
+    Ok(())
+}
+
+async fn reject<S: StoreScp>(
+    house: &House<S>,
+    stream: &mut PduStream,
+    rejection: dicom_ul::pdu::AssociationRJ,
+    number: u64,
+    peer: SocketAddr,
+) -> Result<(), PduError> {
+    tick(&house.events.associations_rejected);
+    warn!(association = number, %peer, reason = %rejection.source, "association rejected");
+    stream.send(&rejection.into()).await?;
+    stream.linger().await;
+    Ok(())
+}
+
+/// The next message's context and command set; `None` when the peer has released the association or left.
+async fn next_message<'a, S: StoreScp>(
+    house: &House<S>,
+    stream: &mut PduStream,
+    closing: &mut watch::Receiver<bool>,
+    negotiated: &'a Negotiated,
+) -> Result<Option<(&'a Context, Command)>, PduError> {
+    tokio::select! {
+        biased;
+        _ = closing.wait_for(|&closing| closing) => return Err(PduError::ShuttingDown),
+        readable = stream.readable(house.settings.idle) => readable?,
+    }
+    let fragment = match stream.next().await? {
+        Incoming::Fragment(fragment) => fragment,
+        Incoming::Release => {
+            stream.send(&Pdu::ReleaseRP).await?;
+            return Ok(None);
+        }
+        Incoming::Closed => return Ok(None),
+    };
+    let context = negotiated.contexts.iter().find(|context| context.id == fragment.context_id);
+    let context = context.ok_or(PduError::Message("a presentation context that was not accepted"))?;
+    let command = Command::parse(&command_set(stream, fragment).await?)?;
+    Ok(Some((context, command)))
+}
+
+/// The whole command set that begins with this fragment.
+async fn command_set(stream: &mut PduStream, first: Fragment) -> Result<Bytes, PduError> {
+    let mut whole = BytesMut::new();
+    let mut fragment = first;
+    loop {
+        if fragment.part != Part::Command || fragment.context_id != first.context_id {
+            return Err(PduError::Message("a data set without its command set"));
+        }
+        while let Some(piece) = stream.piece().await? {
+            if whole.len() + piece.len() > COMMAND_BYTES {
+                return Err(PduError::Message("a command set beyond the limit"));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        if fragment.is_last {
+            return Ok(whole.freeze());
+        }
+        fragment = match stream.next().await? {
+            Incoming::Fragment(next) => next,
+            Incoming::Release => return Err(PduError::Message("a release in the middle of a message")),
+            Incoming::Closed => return Err(PduError::Truncated),
+        };
+    }
+}
+
+/// Does what one message asks and sends its response.
+async fn answer<S: StoreScp>(
+    house: &House<S>,
+    stream: &mut PduStream,
+    negotiated: &Negotiated,
+    context: &Context,
+    command: &Command,
+) -> Result<(), PduError> {
+    let events = &*house.events;
+    if command.field & RESPONSE != 0 {
+        return Err(PduError::Message("a response to a request that was never sent"));
+    }
+    let reply = if command.field == C_STORE_RQ && command.has_data_set {
+        c_store::receive(stream, &*house.store, events, &negotiated.info, context, command).await?
+    } else {
+        if command.has_data_set {
+            c_store::discard(stream, events, context.id).await?;
+        }
+        match command.field {
+            C_ECHO_RQ => {
+                tick(&events.echoes);
+                c_echo::answer(command)
+            }
+            C_STORE_RQ => {
+                tick(&events.instances_failed);
+                response(command, StoreStatus::CANNOT_UNDERSTAND, "the C-STORE has no data set")
+            }
+            // Nothing is under way that could be cancelled, and a cancel has no response.
+            C_CANCEL_RQ => return Ok(()),
+            _ => response(command, StoreStatus::UNRECOGNIZED_OPERATION, ""),
+        }
+    };
+    stream.send_command(context.id, &reply, negotiated.peer_max_pdu_bytes).await
+}

@@ -1,0 +1,196 @@
+//! `medilink doctor`: what is configured, what answers, what is wrong and how to mend it.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use storage::db::Db;
+use storage::queue;
+
+use super::models;
+use crate::config::Config;
+use crate::wiring;
+
+/// What one check found.
+enum Verdict {
+    Ok(String),
+    /// It works, and yet someone should know.
+    Note(String, &'static str),
+    Wrong(String, &'static str),
+}
+
+/// Checks everything; fails when anything is wrong.
+pub async fn run(config: &Config, environment: &BTreeMap<String, String>) -> Result<()> {
+    println!("medilink {}\n", env!("CARGO_PKG_VERSION"));
+    println!("data folder  {}", config.data_dir.display());
+    println!("database     {}", without_secret(&config.database_url()));
+    println!("archive      {}", without_secret(&config.archive_url()));
+    println!("HTTP         {}", config.http_listen);
+    println!("DIMSE        {} as {}\n", config.dicom_listen, config.ae_title);
+
+    let mut wrong = 0;
+    let mut tell = |name: &str, verdict: Verdict| match verdict {
+        Verdict::Ok(word) => println!("ok     {name}: {word}"),
+        Verdict::Note(word, mend) => println!("note   {name}: {word}\n       {mend}"),
+        Verdict::Wrong(word, mend) => {
+            wrong += 1;
+            println!("WRONG  {name}: {word}\n       mend: {mend}");
+        }
+    };
+    tell("data folder", data_folder(config));
+    tell("token", token(config));
+    tell("senders", senders(config));
+    for verdict in database(config).await {
+        tell("database", verdict);
+    }
+    tell("archive", archive(config, environment).await);
+    match wiring::reader(config) {
+        Ok(reader) => {
+            for card in reader.registry().iter() {
+                tell(&format!("network {}", card.title()), network(&reader, card));
+            }
+        }
+        Err(error) => {
+            let mend = "repair or remove the card that is named, or run medilink models verify";
+            tell("networks", Verdict::Wrong(format!("{error:#}"), mend));
+        }
+    }
+    tell("decoders", decoders(config));
+    for (name, address) in [("HTTP port", &config.http_listen), ("DIMSE port", &config.dicom_listen)] {
+        tell(name, port(address));
+    }
+    if wrong > 0 {
+        bail!("{wrong} things are wrong");
+    }
+    println!("\nall is well");
+    Ok(())
+}
+
+/// A URL without user and password.
+fn without_secret(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        _ => url.to_owned(),
+    }
+}
+
+fn data_folder(config: &Config) -> Verdict {
+    let mend = "make the folder, or give its owner's right to write to the user who runs medilink";
+    let timed = || -> std::io::Result<f64> {
+        std::fs::create_dir_all(&config.data_dir)?;
+        let mut file = tempfile::tempfile_in(&config.data_dir)?;
+        file.write_all(&[0; 4096])?;
+        let started = Instant::now();
+        file.sync_all()?;
+        Ok(started.elapsed().as_secs_f64() * 1e3)
+    };
+    match timed() {
+        Ok(ms) if ms > 20.0 => {
+            let mend = "every acknowledged instance waits for it: put the data folder on a faster disk";
+            Verdict::Note(format!("writable; an fsync takes {ms:.1} ms"), mend)
+        }
+        Ok(ms) => Verdict::Ok(format!("writable; an fsync takes {ms:.2} ms")),
+        Err(error) => Verdict::Wrong(error.to_string(), mend),
+    }
+}
+
+fn token(config: &Config) -> Verdict {
+    if !config.token.is_empty() {
+        return Verdict::Ok("set by the settings".to_owned());
+    }
+    let path = config.data_dir.join("token");
+    if path.exists() {
+        return Verdict::Ok(format!("kept in {}", path.display()));
+    }
+    Verdict::Note("none yet".to_owned(), "the first start makes one and prints it; or set MEDILINK_TOKEN")
+}
+
+fn senders(config: &Config) -> Verdict {
+    if config.any_ae {
+        let mend = "anyone who reaches the port can send: name the senders in allowed_ae instead";
+        return Verdict::Note("every AE title may send".to_owned(), mend);
+    }
+    if config.allowed_ae.is_empty() {
+        let mend = "name the modalities' AE titles in allowed_ae, or start with --any-ae";
+        return Verdict::Note("no AE title may send by DIMSE".to_owned(), mend);
+    }
+    Verdict::Ok(config.allowed_ae.join(", "))
+}
+
+async fn database(config: &Config) -> Vec<Verdict> {
+    let mend = "check database_url, and that the server runs and lets this user in";
+    let url = config.database_url();
+    if url.starts_with("sqlite:") && !config.data_dir.join("medilink.sqlite").exists() && config.database_url.is_empty() {
+        return vec![Verdict::Note("none yet".to_owned(), "the first start makes it")];
+    }
+    let asked = async {
+        let db = Db::open(&url).await?;
+        let mut conn = db.read().await?;
+        let depth = queue::depth(&mut conn).await;
+        let dead = queue::dead(&mut conn, 5).await;
+        Ok::<_, storage::db::DbError>((db.engine(), depth, dead))
+    };
+    let (engine, depth, dead) = match asked.await {
+        Ok(answers) => answers,
+        Err(error) => return vec![Verdict::Wrong(format!("{:#}", anyhow::Error::new(error)), mend)],
+    };
+    let Ok(depth) = depth else {
+        let word = format!("{engine} answers, and its schema is not up to date");
+        return vec![Verdict::Wrong(word, "run medilink migrate, or start medilink serve")];
+    };
+    let counts = format!("{engine} answers; {} jobs wait, {} run, {} are dead", depth.queued, depth.running, depth.dead);
+    let mut verdicts = vec![Verdict::Ok(counts)];
+    for job in dead.unwrap_or_default() {
+        let word = format!("dead job {} {} after {} tries: {}", job.kind, job.key, job.tries, job.last_error);
+        let mend = "mend the cause; POST /api/dicom/analyze/{dicomId} asks for the work anew";
+        verdicts.push(Verdict::Note(word, mend));
+    }
+    verdicts
+}
+
+async fn archive(config: &Config, environment: &BTreeMap<String, String>) -> Verdict {
+    let mend = "check archive_url, the bucket's name, region and credentials, or the folder's rights";
+    let checked = async { wiring::archive(config, environment)?.check().await.context("it does not answer") };
+    match checked.await {
+        Ok(()) => Verdict::Ok("answers".to_owned()),
+        Err(error) => Verdict::Wrong(format!("{error:#}"), mend),
+    }
+}
+
+fn network(reader: &crate::reader::Reader, card: &::models::Card) -> Verdict {
+    match models::check(reader.registry(), card) {
+        Ok(word) => Verdict::Ok(format!("{}; {word}", card.state.as_str())),
+        Err(error) => Verdict::Wrong(format!("{error:#}"), "put back the weights of its card, or remove both"),
+    }
+}
+
+/// A child is really started and decodes a JPEG made here.
+fn decoders(config: &Config) -> Verdict {
+    if config.decode_children == 0 {
+        let mend = "a codec that fails takes the service with it: set decode_children to 1 or more";
+        return Verdict::Note("compressed frames are decoded in the service itself".to_owned(), mend);
+    }
+    let mend = "the program must be able to start itself: check its path, and the limit on processes";
+    let decoded = crate::samples::jpeg_instance().and_then(|bytes| {
+        let reader = wiring::reader(config)?;
+        let object = ::ingest::part10::Part10::read(bytes.into(), &::ingest::part10::Limits::default())?;
+        let request = clinical::imaging::DecodeRequest::everything();
+        Ok(::ingest::pixels::decode(&object, &request, &config.pixels(), reader.pool())?.len())
+    });
+    match decoded {
+        Ok(_) => Verdict::Ok(format!("{} processes at most; one was started and decoded", config.decode_children)),
+        Err(error) => Verdict::Wrong(format!("{error:#}"), mend),
+    }
+}
+
+fn port(address: &str) -> Verdict {
+    match std::net::TcpListener::bind(address) {
+        Ok(_) => Verdict::Ok(format!("{address} is free")),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            let mend = "well if that is medilink; else choose another port";
+            Verdict::Note(format!("{address} is in use"), mend)
+        }
+        Err(error) => Verdict::Wrong(format!("{address}: {error}"), "choose an address of this machine"),
+    }
+}

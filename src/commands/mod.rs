@@ -1,0 +1,11 @@
+//! The commands: each file parses what it is told, and the rooms do the work.
+
+pub mod analyze;
+pub mod demo;
+pub mod doctor;
+pub mod ingest;
+pub mod migrate;
+pub mod models;
+pub mod progress;
+pub mod serve;
+pub mod worker;

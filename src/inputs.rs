@@ -1,0 +1,229 @@
+//! The files that a person names on the command line: files, folders, zip archives.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use zip::ZipArchive;
+
+/// So many files at most are taken from what is named.
+const MOST_FILES: usize = 10_000_000;
+/// A zip entry may grow to so many times its packed size, or to the floor, whichever is more.
+const ZIP_RATIO: u64 = 200;
+const ZIP_FLOOR_BYTES: u64 = 64 << 20;
+/// Folders within folders.
+const FOLDER_DEPTH: usize = 64;
+
+/// One file to read.
+#[derive(Clone)]
+pub struct Input {
+    /// How it is called in answers: its path, or `archive.zip!entry`.
+    pub name: String,
+    source: Source,
+}
+
+#[derive(Clone)]
+enum Source {
+    File(PathBuf),
+    Entry { archive: Arc<Mutex<ZipArchive<BufReader<File>>>>, index: usize },
+}
+
+/// Why a file was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The system refused.
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// The zip archive is broken, or encrypted, or packed in a way that is not supported.
+    #[error("the zip archive cannot be read: {0}")]
+    Zip(#[from] zip::result::ZipError),
+    /// Too long, or growing out of proportion.
+    #[error("it is larger than {0} bytes")]
+    TooLarge(u64),
+    /// Too many files, or folders nested too deeply.
+    #[error("there are too many files or folders")]
+    TooMany,
+}
+
+impl InputError {
+    /// The stable code of the problem.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io(_) => "unreadable",
+            Self::Zip(_) => "zip-unreadable",
+            Self::TooLarge(_) => "too-large",
+            Self::TooMany => "too-many-files",
+        }
+    }
+}
+
+/// The files under `paths`, in the order of their names, and those that could not be looked into.
+///
+/// In folders, hidden files and DICOMDIR are passed over.
+pub fn collect(paths: &[PathBuf]) -> (Vec<Input>, Vec<(String, InputError)>) {
+    let (mut inputs, mut errors) = (Vec::new(), Vec::new());
+    for path in paths {
+        add(path, 0, &mut inputs, &mut errors);
+    }
+    (inputs, errors)
+}
+
+fn add(path: &Path, depth: usize, inputs: &mut Vec<Input>, errors: &mut Vec<(String, InputError)>) {
+    let name = path.display().to_string();
+    let added = if path.is_dir() {
+        add_folder(path, depth, inputs, errors)
+    } else if is_zip(path) {
+        add_zip(path, inputs)
+    } else if inputs.len() >= MOST_FILES {
+        Err(InputError::TooMany)
+    } else {
+        inputs.push(Input { name: name.clone(), source: Source::File(path.to_owned()) });
+        Ok(())
+    };
+    if let Err(error) = added {
+        errors.push((name, error));
+    }
+}
+
+fn add_folder(
+    path: &Path,
+    depth: usize,
+    inputs: &mut Vec<Input>,
+    errors: &mut Vec<(String, InputError)>,
+) -> Result<(), InputError> {
+    if depth >= FOLDER_DEPTH {
+        return Err(InputError::TooMany);
+    }
+    let mut entries = std::fs::read_dir(path)?.map(|entry| entry.map(|it| it.path())).collect::<io::Result<Vec<_>>>()?;
+    entries.sort();
+    for entry in entries {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
+        if !is_passed_over(&name) {
+            add(&entry, depth + 1, inputs, errors);
+        }
+    }
+    Ok(())
+}
+
+fn is_passed_over(file_name: &str) -> bool {
+    file_name.starts_with('.') || file_name.eq_ignore_ascii_case("DICOMDIR")
+}
+
+/// A zip archive begins with a local file header, or, when empty, with the end of its directory (APPNOTE.TXT, 4.3).
+fn is_zip(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_ok() && (magic == *b"PK\x03\x04" || magic == *b"PK\x05\x06")
+}
+
+fn add_zip(path: &Path, inputs: &mut Vec<Input>) -> Result<(), InputError> {
+    let archive = ZipArchive::new(BufReader::new(File::open(path)?))?;
+    let count = archive.len();
+    if inputs.len() + count > MOST_FILES {
+        return Err(InputError::TooMany);
+    }
+    let names: Vec<_> = (0..count).map(|index| archive.name_for_index(index).unwrap_or_default().to_owned()).collect();
+    let archive = Arc::new(Mutex::new(archive));
+    for (index, entry) in names.into_iter().enumerate() {
+        let is_folder = entry.ends_with('/');
+        if is_folder || is_passed_over(entry.rsplit('/').next().unwrap_or_default()) {
+            continue;
+        }
+        let name = format!("{}!{entry}", path.display());
+        inputs.push(Input { name, source: Source::Entry { archive: Arc::clone(&archive), index } });
+    }
+    Ok(())
+}
+
+impl Input {
+    /// The whole file, up to `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] when it is longer, or cannot be read.
+    pub fn read(&self, limit: u64) -> Result<Bytes, InputError> {
+        match &self.source {
+            Source::File(path) => {
+                let file = File::open(path)?;
+                let expected = file.metadata()?.len();
+                if expected > limit {
+                    return Err(InputError::TooLarge(limit));
+                }
+                read_up_to(file, limit, expected)
+            }
+            Source::Entry { archive, index } => {
+                let mut archive = archive.lock().unwrap_or_else(PoisonError::into_inner);
+                let entry = archive.by_index(*index)?;
+                let limit = limit.min(ZIP_FLOOR_BYTES.max(entry.compressed_size().saturating_mul(ZIP_RATIO)));
+                read_up_to(entry, limit, 0)
+            }
+        }
+    }
+
+    /// The file itself, where it is one: it may be too long for memory.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.source {
+            Source::File(path) => Some(path),
+            Source::Entry { .. } => None,
+        }
+    }
+}
+
+/// Reads to the end; what a source merely claims of its length only sizes the first buffer, within reason.
+fn read_up_to(source: impl Read, limit: u64, expected: u64) -> Result<Bytes, InputError> {
+    let mut bytes = Vec::with_capacity(expected.min(limit).min(64 << 20) as usize);
+    source.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(InputError::TooLarge(limit)) } else { Ok(bytes.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use zip::write::SimpleFileOptions;
+
+    fn zip_of(path: &Path, entries: &[(&str, &[u8])]) {
+        let mut zip = zip::ZipWriter::new(File::create(path).unwrap());
+        for (name, bytes) in entries {
+            zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+            zip.write_all(bytes).unwrap();
+        }
+        zip.finish().unwrap();
+    }
+
+    #[test]
+    fn files_folders_and_zips_are_walked_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("b")).unwrap();
+        for (name, text) in [("b/2.dcm", "two"), ("a.dcm", "one"), ("b/DICOMDIR", "x"), (".hidden", "x")] {
+            std::fs::write(at(name), text).unwrap();
+        }
+        zip_of(&at("c.zip"), &[("in/3.dcm", b"three"), ("DICOMDIR", b"x")]);
+        let (inputs, errors) = collect(&[folder.path().to_owned(), at("missing")]);
+        let texts: Vec<_> = inputs.iter().filter_map(|input| input.read(100).ok()).collect();
+        assert_eq!(texts, ["one", "two", "three"]);
+        assert_eq!(errors.len(), 0, "a missing file is told when it is read");
+        assert!(matches!(inputs.last().unwrap().read(100), Err(InputError::Io(_))));
+    }
+
+    #[test]
+    fn a_zip_bomb_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bomb.zip");
+        zip_of(&path, &[("zeros", &vec![0; (ZIP_FLOOR_BYTES + 1) as usize])]);
+        let (inputs, _) = collect(&[path]);
+        assert!(matches!(inputs[0].read(u64::MAX - 1), Err(InputError::TooLarge(ZIP_FLOOR_BYTES))));
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "123456").unwrap();
+        let (inputs, _) = collect(&[file.path().to_owned()]);
+        assert!(matches!(inputs[0].read(5), Err(InputError::TooLarge(5))));
+        assert_eq!(inputs[0].read(6).unwrap(), "123456");
+    }
+}

@@ -1,0 +1,169 @@
+//! `medilink`: imaging and clinical-decision compute service. DICOM studies go in, findings come out.
+
+mod commands;
+mod config;
+mod inputs;
+mod jobs;
+mod reader;
+mod samples;
+mod wiring;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
+use crate::wiring::House;
+
+/// Imaging and clinical-decision compute: DICOM studies go in, findings come out.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Line {
+    /// Settings file (TOML); also MEDILINK_CONFIG
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder for everything that has no other place [default: medilink-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// `sqlite:PATH` or `postgres://…` [default: medilink.sqlite in the data folder]
+    #[arg(long, global = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// Folder or `s3://…`, `gs://…`, `az://…` [default: archive in the data folder]
+    #[arg(long, global = true, value_name = "URL")]
+    archive_url: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start on sample studies, show what is found and where to look, and keep serving
+    Demo(Doors),
+    /// Serve HTTP and DIMSE, and run the work that follows
+    Serve {
+        #[command(flatten)]
+        doors: Doors,
+        /// Leave the work to `medilink worker` processes
+        #[arg(long)]
+        no_worker: bool,
+    },
+    /// Run the work that follows from storing, without serving
+    Worker,
+    /// Take files, folders or zip archives in
+    Ingest(commands::ingest::Arguments),
+    /// Tell what the networks see in files, without a server
+    Analyze(commands::analyze::Arguments),
+    /// Bring the database up to date
+    Migrate,
+    /// The networks at hand
+    Models {
+        #[command(subcommand)]
+        action: commands::models::Action,
+    },
+    /// Say what is configured, what answers, what is wrong and how to mend it
+    Doctor,
+    /// Decode frames for a parent process
+    #[command(hide = true)]
+    DecodeChild,
+}
+
+/// Where the doors are, and for whom they open.
+#[derive(Debug, Clone, clap::Args)]
+struct Doors {
+    /// Address and port of HTTP [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    http_listen: Option<String>,
+    /// Address and port of DIMSE [default: 127.0.0.1:11112]
+    #[arg(long, value_name = "ADDR")]
+    dicom_listen: Option<String>,
+    /// Our AE title [default: MEDILINK]
+    #[arg(long, value_name = "TITLE")]
+    ae_title: Option<String>,
+    /// AE title that may send (may be repeated)
+    #[arg(long = "allow-ae", value_name = "TITLE")]
+    allowed_ae: Vec<String>,
+    /// Let every AE title send
+    #[arg(long)]
+    any_ae: bool,
+}
+
+impl Line {
+    /// What the flags set, by the settings' keys.
+    fn flags(&self) -> Vec<(&'static str, String)> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let mut flags = vec![
+            ("data_dir", path(&self.data_dir)),
+            ("database_url", self.database_url.clone()),
+            ("archive_url", self.archive_url.clone()),
+        ];
+        if let Command::Demo(doors) | Command::Serve { doors, .. } = &self.command {
+            flags.extend([
+                ("http_listen", doors.http_listen.clone()),
+                ("dicom_listen", doors.dicom_listen.clone()),
+                ("ae_title", doors.ae_title.clone()),
+                ("allowed_ae", (!doors.allowed_ae.is_empty()).then(|| doors.allowed_ae.join(","))),
+                ("any_ae", doors.any_ae.then(|| "true".to_owned())),
+            ]);
+        }
+        flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+}
+
+fn main() -> ExitCode {
+    // The child reads frames of strangers: it needs no settings and gets none.
+    if std::env::args().nth(1).as_deref() == Some("decode-child") {
+        return if ingest::pixels::run_child().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    match run(Line::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("medilink: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(line: Line) -> Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment, for Config")]
+    let environment: BTreeMap<String, String> =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    let file = line.config.clone().or_else(|| environment.get("MEDILINK_CONFIG").map(PathBuf::from));
+    let config = Config::load(file.as_deref(), &environment, &line.flags())?;
+    start_logging(&config)?;
+    // Object stores and the database speak TLS through this one provider.
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a crypto provider is installed already"))?;
+    let open = || House::open(config.clone(), &environment);
+    match &line.command {
+        Command::Demo(_) => wait(commands::demo::run(config, &environment)),
+        Command::Serve { no_worker, .. } => wait(async { commands::serve::run(open().await?, !no_worker).await }),
+        Command::Worker => wait(async { commands::worker::run(open().await?).await }),
+        Command::Ingest(arguments) => wait(async { commands::ingest::run(open().await?, arguments).await }),
+        Command::Analyze(arguments) => commands::analyze::run(&config, arguments),
+        Command::Migrate => wait(commands::migrate::run(&config)),
+        Command::Models { action } => commands::models::run(&config, action),
+        Command::Doctor => wait(commands::doctor::run(&config, &environment)),
+        Command::DecodeChild => Ok(ingest::pixels::run_child()?),
+    }
+}
+
+fn wait(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let outcome = runtime.block_on(work);
+    // What is acknowledged is on disk; a thread still busy with anything else is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn start_logging(config: &Config) -> Result<()> {
+    let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log {:?} is no filter", config.log))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if config.log_format == "json" { logs.json().init() } else { logs.with_target(false).init() }
+    Ok(())
+}

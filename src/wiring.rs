@@ -1,0 +1,100 @@
+//! Joins the rooms: database, archive, hall, networks, decoders.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clinical::clock::{Clock, SystemClock};
+use ingest::pixels::DecodePool;
+use ingest::receive::Receiver;
+use models::Registry;
+use storage::archive::Archive;
+use storage::db::Db;
+
+use crate::config::Config;
+use crate::reader::Reader;
+
+/// Everything a command needs that touches rows or bytes.
+pub struct House {
+    /// The settings.
+    pub config: Config,
+    /// Rows.
+    pub db: Db,
+    /// Bytes.
+    pub archive: Archive,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The hall behind the doors.
+    pub receiver: Receiver,
+    /// The networks and decoders.
+    pub reader: Arc<Reader>,
+}
+
+impl House {
+    /// Opens the data folder, the database (brought up to date) and the archive.
+    pub async fn open(config: Config, environment: &BTreeMap<String, String>) -> Result<Arc<Self>> {
+        make_private_folder(&config.data_dir)?;
+        let receive = config.receive()?;
+        make_private_folder(&receive.spool_folder)?;
+        let db = Db::open(&config.database_url()).await.context("the database cannot be opened")?;
+        db.migrate().await.context("the database cannot be brought up to date")?;
+        let archive = archive(&config, environment)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let receiver = Receiver::new(db.clone(), archive.clone(), Arc::clone(&clock), receive);
+        let reader = Arc::new(reader(&config)?);
+        Ok(Arc::new(Self { config, db, archive, clock, receiver, reader }))
+    }
+}
+
+/// The archive that the settings name.
+pub fn archive(config: &Config, environment: &BTreeMap<String, String>) -> Result<Archive> {
+    let options = environment.iter().map(|(name, value)| (name.clone(), value.clone()));
+    Archive::open(&config.archive_url(), options).context("the archive cannot be opened")
+}
+
+/// The networks of the box and of the settings' folder, with the decoders they need.
+pub fn reader(config: &Config) -> Result<Reader> {
+    let folder = config.networks_dir();
+    let registry = Registry::built_in()
+        .with_folder(&folder)
+        .with_context(|| format!("the networks in {} cannot be read", folder.display()))?;
+    let pool = config.pool()?.map_or_else(DecodePool::inline, DecodePool::new);
+    let limits = config.receive()?.limits.part10;
+    Ok(Reader::new(registry, Arc::new(pool), config.pixels(), limits, config.frames_per_instance))
+}
+
+/// The administrator's token, and whether it was made just now.
+///
+/// Without one in the settings it is made once and kept in the data folder,
+/// readable by its owner alone.
+pub fn token(config: &Config) -> Result<(String, bool)> {
+    if !config.token.is_empty() {
+        return Ok((config.token.clone(), false));
+    }
+    make_private_folder(&config.data_dir)?;
+    let path = config.data_dir.join("token");
+    let made = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(mut file) => {
+            file.write_all(made.as_bytes()).and_then(|()| file.sync_all()).context("the token cannot be kept")?;
+            Ok((made, true))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let kept = fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+            Ok((kept.trim().to_owned(), false))
+        }
+        Err(error) => Err(error).with_context(|| format!("{} cannot be written", path.display())),
+    }
+}
+
+fn make_private_folder(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("the folder {} cannot be made", path.display()))
+}
