@@ -208,7 +208,7 @@ pub struct Quality {
     pub ece: Option<f32>,
 }
 
-/// All that is known about a network; made by [`Card::parse`] alone, so that it is always consistent.
+/// All that is known about a network; [`Card::parse`] reads it and sees that its parts fit each other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Card {
@@ -247,10 +247,9 @@ pub struct Card {
 }
 
 impl Card {
-    /// The label that the card's sentences are about.
-    pub fn primary_label(&self) -> &Label {
-        let about = &self.texts.label;
-        self.labels.iter().find(|label| label.code == *about).expect("parse has found the texts' label")
+    /// The label that the card's sentences are about; [`Card::parse`] has seen that it is there.
+    pub fn primary_label(&self) -> Option<&Label> {
+        self.label(&self.texts.label)
     }
 
     /// The label with this code.

@@ -218,8 +218,9 @@ mod tests {
     #[test]
     fn pneumonia_is_bacterial_or_viral() {
         let card = Card::parse(CARD).unwrap();
-        assert_eq!(card.primary_label().sum_of, ["bacterial", "viral"]);
-        assert_eq!(card.primary_label().threshold, Some(0.5));
+        let pneumonia = card.primary_label().unwrap();
+        assert_eq!(pneumonia.sum_of, ["bacterial", "viral"]);
+        assert_eq!(pneumonia.threshold, Some(0.5));
         assert!(card.labels[1..].iter().all(|hint| hint.threshold.is_none()), "a hint is only shown");
     }
 
