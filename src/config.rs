@@ -194,12 +194,18 @@ impl Config {
 
     /// Where added networks are.
     pub fn networks_dir(&self) -> PathBuf {
-        if self.networks_dir.is_empty() { self.data_dir.join("networks") } else { (&self.networks_dir).into() }
+        if self.networks_dir.is_empty() {
+            self.data_dir.join("networks")
+        } else {
+            (&self.networks_dir).into()
+        }
     }
 
     /// Where HTTP is served.
     pub fn http_address(&self) -> Result<SocketAddr> {
-        self.http_listen.parse().with_context(|| format!("http_listen {:?} is no address:port", self.http_listen))
+        self.http_listen
+            .parse()
+            .with_context(|| format!("http_listen {:?} is no address:port", self.http_listen))
     }
 
     /// Where DIMSE is served.
@@ -235,9 +241,8 @@ impl Config {
 
     /// The DIMSE listener's settings.
     pub fn scp(&self) -> Result<ScpSettings> {
-        let title = |text: &String| {
-            text.parse::<AeTitle>().with_context(|| format!("{text:?} is no AE title"))
-        };
+        let title =
+            |text: &String| text.parse::<AeTitle>().with_context(|| format!("{text:?} is no AE title"));
         let allowed = self.allowed_ae.iter().map(title).collect::<Result<_>>()?;
         Ok(ScpSettings {
             ae_title: title(&self.ae_title)?,
@@ -290,8 +295,12 @@ impl Config {
 fn set(table: &mut toml::Table, defaults: &toml::Table, key: &str, value: &str) -> Result<()> {
     let value = match defaults.get(key) {
         None => bail!("there is no setting {key:?}"),
-        Some(toml::Value::Integer(_)) => toml::Value::Integer(value.parse().context("a whole number is meant")?),
-        Some(toml::Value::Boolean(_)) => toml::Value::Boolean(value.parse().context("true or false is meant")?),
+        Some(toml::Value::Integer(_)) => {
+            toml::Value::Integer(value.parse().context("a whole number is meant")?)
+        }
+        Some(toml::Value::Boolean(_)) => {
+            toml::Value::Boolean(value.parse().context("true or false is meant")?)
+        }
         Some(toml::Value::Array(_)) => value
             .split(',')
             .map(str::trim)
@@ -316,8 +325,10 @@ mod tests {
     #[test]
     fn flags_win_over_the_environment_and_that_over_the_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "ae_title = 'FILE'\nhttp_listen = '127.0.0.1:1'\nallowed_ae = ['A']").unwrap();
-        let environment = environment(&[("MEDILINK_AE_TITLE", "ENV"), ("MEDILINK_HTTP_LISTEN", "127.0.0.1:2")]);
+        std::fs::write(file.path(), "ae_title = 'FILE'\nhttp_listen = '127.0.0.1:1'\nallowed_ae = ['A']")
+            .unwrap();
+        let environment =
+            environment(&[("MEDILINK_AE_TITLE", "ENV"), ("MEDILINK_HTTP_LISTEN", "127.0.0.1:2")]);
         let flags = [("http_listen", "127.0.0.1:3".to_owned())];
         let config = Config::load(Some(file.path()), &environment, &flags).unwrap();
         assert_eq!((config.ae_title.as_str(), config.http_listen.as_str()), ("ENV", "127.0.0.1:3"));
@@ -343,7 +354,8 @@ mod tests {
         std::fs::write(file.path(), "ae_titel = 'X'").unwrap();
         let in_file = Config::load(Some(file.path()), &BTreeMap::new(), &[]).unwrap_err();
         assert!(format!("{in_file:#}").contains("ae_titel"), "{in_file:#}");
-        let in_environment = Config::load(None, &environment(&[("MEDILINK_AE_TITEL", "X")]), &[]).unwrap_err();
+        let in_environment =
+            Config::load(None, &environment(&[("MEDILINK_AE_TITEL", "X")]), &[]).unwrap_err();
         assert!(format!("{in_environment:#}").contains("MEDILINK_AE_TITEL"), "{in_environment:#}");
     }
 

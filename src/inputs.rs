@@ -96,7 +96,8 @@ fn add_folder(
     if depth >= FOLDER_DEPTH {
         return Err(InputError::TooMany);
     }
-    let mut entries = std::fs::read_dir(path)?.map(|entry| entry.map(|it| it.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut entries =
+        std::fs::read_dir(path)?.map(|entry| entry.map(|it| it.path())).collect::<io::Result<Vec<_>>>()?;
     entries.sort();
     for entry in entries {
         let name = entry.file_name().unwrap_or_default().to_string_lossy();
@@ -124,7 +125,8 @@ fn add_zip(path: &Path, inputs: &mut Vec<Input>) -> Result<(), InputError> {
     if inputs.len() + count > MOST_FILES {
         return Err(InputError::TooMany);
     }
-    let names: Vec<_> = (0..count).map(|index| archive.name_for_index(index).unwrap_or_default().to_owned()).collect();
+    let name_of = |index| Ok(archive.name_for_index(index).transpose()?.unwrap_or_default().into_owned());
+    let names = (0..count).map(name_of).collect::<Result<Vec<_>, InputError>>()?;
     let archive = Arc::new(Mutex::new(archive));
     for (index, entry) in names.into_iter().enumerate() {
         let is_folder = entry.ends_with('/');

@@ -130,8 +130,9 @@ fn main() -> ExitCode {
 
 fn run(line: Line) -> Result<()> {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment, for Config")]
-    let environment: BTreeMap<String, String> =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
     let file = line.config.clone().or_else(|| environment.get("MEDILINK_CONFIG").map(PathBuf::from));
     let config = Config::load(file.as_deref(), &environment, &line.flags())?;
     start_logging(&config)?;
@@ -142,7 +143,9 @@ fn run(line: Line) -> Result<()> {
     let open = || House::open(config.clone(), &environment);
     match &line.command {
         Command::Demo(_) => wait(commands::demo::run(config, &environment)),
-        Command::Serve { no_worker, .. } => wait(async { commands::serve::run(open().await?, !no_worker).await }),
+        Command::Serve { no_worker, .. } => {
+            wait(async { commands::serve::run(open().await?, !no_worker).await })
+        }
         Command::Worker => wait(async { commands::worker::run(open().await?).await }),
         Command::Ingest(arguments) => wait(async { commands::ingest::run(open().await?, arguments).await }),
         Command::Analyze(arguments) => commands::analyze::run(&config, arguments),
@@ -162,8 +165,15 @@ fn wait(work: impl Future<Output = Result<()>>) -> Result<()> {
 }
 
 fn start_logging(config: &Config) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log {:?} is no filter", config.log))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if config.log_format == "json" { logs.json().init() } else { logs.with_target(false).init() }
+    let filter =
+        EnvFilter::try_new(&config.log).with_context(|| format!("log {:?} is no filter", config.log))?;
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr);
+    if config.log_format == "json" {
+        logs.json().init()
+    } else {
+        logs.with_target(false).init()
+    }
     Ok(())
 }

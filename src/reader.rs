@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use clinical::imaging::{Abstention, AbstentionCode, DecodeRequest, Frame, FrameSelection, ImageContext, Outcome};
+use clinical::imaging::{
+    Abstention, AbstentionCode, DecodeRequest, Frame, FrameSelection, ImageContext, Outcome,
+};
 use inference::{Network, Summary, TractBackend};
 use ingest::part10::{self, Part10, Part10Error};
 use ingest::pixels::{self, DecodePool, PixelError, PixelLimits};
@@ -94,7 +96,12 @@ impl Reader {
         let image = pixels::image_context(object.header());
         let started = Instant::now();
         if object.pixel_data().is_none() {
-            return Ok(vec![Reading::abstained(None, AbstentionCode::NoPixels, "the object holds no pixels", started)]);
+            return Ok(vec![Reading::abstained(
+                None,
+                AbstentionCode::NoPixels,
+                "the object holds no pixels",
+                started,
+            )]);
         }
         let mut readings = Vec::new();
         let mut decoded: Option<(DecodeRequest, Result<Vec<Frame>, PixelError>)> = None;
@@ -104,7 +111,12 @@ impl Reader {
                 Eligibility::NotForModality => continue,
                 Eligibility::Ineligible { reasons } => {
                     let reason = reasons.join("; ");
-                    readings.push(Reading::abstained(Some(card), AbstentionCode::NotEligible, reason, started));
+                    readings.push(Reading::abstained(
+                        Some(card),
+                        AbstentionCode::NotEligible,
+                        reason,
+                        started,
+                    ));
                     continue;
                 }
                 Eligibility::Eligible => {}
@@ -159,7 +171,8 @@ impl Reader {
 
     /// The network of a card, loaded when it was not.
     pub fn network(&self, card: &Card) -> Result<Arc<Network>, ReadError> {
-        let place = self.loaded.iter().find(|(known, _)| known.sha256 == card.sha256 && known.name == card.name);
+        let place =
+            self.loaded.iter().find(|(known, _)| known.sha256 == card.sha256 && known.name == card.name);
         let load = || {
             let weights = self.registry.weights(card)?;
             Network::load(&TractBackend, card, &weights).context("the network does not load")

@@ -56,7 +56,10 @@ pub fn all() -> Result<Vec<(String, Vec<u8>)>> {
             body_part: "HEAD",
             view: None,
         };
-        files.push((format!("ct-head-{number}.dcm"), slice.file(&Grey { rows: 128, columns: 128, shades: &shades })?));
+        files.push((
+            format!("ct-head-{number}.dcm"),
+            slice.file(&Grey { rows: 128, columns: 128, shades: &shades })?,
+        ));
     }
     Ok(files)
 }
@@ -81,7 +84,8 @@ pub fn jpeg_instance() -> Result<Vec<u8>> {
     if jpeg.len() % 2 == 1 {
         jpeg.push(0);
     }
-    let mut object = chest("Jpeg^Sample", "003Y", "jpeg").object(&Grey { rows: 64, columns: 64, shades: &shades });
+    let mut object =
+        chest("Jpeg^Sample", "003Y", "jpeg").object(&Grey { rows: 64, columns: 64, shades: &shades });
     let fragments: PixelFragmentSequence<Vec<u8>> = PixelFragmentSequence::new_fragments(vec![jpeg]);
     object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, Value::PixelSequence(fragments)));
     written(object, uids::JPEG_BASELINE8_BIT)
@@ -155,7 +159,11 @@ impl Sample<'_> {
 fn written(object: InMemDicomObject, transfer_syntax: &str) -> Result<Vec<u8>> {
     let meta = FileMetaTableBuilder::new().transfer_syntax(transfer_syntax);
     let mut bytes = Vec::new();
-    object.with_meta(meta).context("the sample is whole")?.write_all(&mut bytes).context("the sample is written")?;
+    object
+        .with_meta(meta)
+        .context("the sample is whole")?
+        .write_all(&mut bytes)
+        .context("the sample is written")?;
     Ok(bytes)
 }
 

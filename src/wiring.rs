@@ -8,9 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use api::{Doors, Street};
 use clinical::clock::{Clock, SystemClock};
+use dicom_house::DicomState;
+use dicomweb::DicomWebState;
+use gate::App;
 use ingest::pixels::DecodePool;
 use ingest::receive::Receiver;
+use ingest::scp::ScpEvents;
 use models::Registry;
 use storage::archive::Archive;
 use storage::db::Db;
@@ -67,6 +72,34 @@ pub fn reader(config: &Config) -> Result<Reader> {
     Ok(Reader::new(registry, Arc::new(pool), config.pixels(), limits, config.frames_per_instance))
 }
 
+/// The street over this house, for callers who show `token`.
+pub fn street(house: &House, token: &str, doors: Doors, dimse: Arc<ScpEvents>) -> Street {
+    let app = App::new(
+        house.db.clone(),
+        house.archive.clone(),
+        Arc::clone(&house.clock),
+        house.config.http(),
+        token,
+    );
+    let networks = house.reader.registry().active().map(|card| card.name.clone());
+    Street {
+        dicom: DicomState::new(app.clone(), house.receiver.clone(), networks),
+        dicomweb: DicomWebState::new(
+            app.clone(),
+            house.receiver.clone(),
+            Arc::clone(house.reader.pool()),
+            house.config.pixels(),
+        ),
+        app,
+        doors,
+        gauges: Arc::new(move || {
+            for (name, value) in dimse.read() {
+                metrics::gauge!(format!("dimse_{name}")).set(value as f64);
+            }
+        }),
+    }
+}
+
 /// The administrator's token, and whether it was made just now.
 ///
 /// Without one in the settings it is made once and kept in the data folder,
@@ -80,11 +113,14 @@ pub fn token(config: &Config) -> Result<(String, bool)> {
     let made = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
         Ok(mut file) => {
-            file.write_all(made.as_bytes()).and_then(|()| file.sync_all()).context("the token cannot be kept")?;
+            file.write_all(made.as_bytes())
+                .and_then(|()| file.sync_all())
+                .context("the token cannot be kept")?;
             Ok((made, true))
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let kept = fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let kept =
+                fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
             Ok((kept.trim().to_owned(), false))
         }
         Err(error) => Err(error).with_context(|| format!("{} cannot be written", path.display())),

@@ -159,9 +159,9 @@ fn found(line: &Value) -> String {
         let mark = if it["is_positive"] == true { " (positive)" } else { "" };
         format!("{} {percent:.1} %{mark}", it["label"].as_str().unwrap_or_default())
     };
-    line["labels"].as_array().map_or_else(String::new, |labels| {
-        labels.iter().map(label).collect::<Vec<_>>().join(", ")
-    })
+    line["labels"]
+        .as_array()
+        .map_or_else(String::new, |labels| labels.iter().map(label).collect::<Vec<_>>().join(", "))
 }
 
 /// The end of a long path, which tells more than its beginning.

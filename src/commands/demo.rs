@@ -12,8 +12,8 @@ use storage::records::instance::Instance;
 
 use super::serve;
 use crate::config::Config;
-use crate::wiring::House;
 use crate::samples;
+use crate::wiring::House;
 
 /// The longest that the demo waits for its findings.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -54,11 +54,13 @@ pub async fn run(config: Config, environment: &BTreeMap<String, String>) -> Resu
     let first = instances.first().context("there are samples")?;
     drop(rows);
     let (base, token) = (running.base_url(), running.token());
-    println!("\nThe images come from the reference vectors of the network (see models/README.md); the patients are made up.");
+    println!(
+        "\nThe images come from the reference vectors of the network (see models/README.md); the patients are made up."
+    );
     println!("A finding is a suggestion: it stays open until a physician has accepted or rejected it.\n");
     println!("Where to look (the token is in {}):", house.config.data_dir.join("token").display());
     println!("  curl -H 'Authorization: Bearer {token}' {base}/api/dicom/analyses");
-    println!("  curl -H 'Authorization: Bearer {token}' {base}/api/findings?state=open");
+    println!("  curl -H 'Authorization: Bearer {token}' '{base}/api/findings?state=open'");
     println!("  curl -H 'Authorization: Bearer {token}' {base}/dicom-web/studies");
     println!("  curl -H 'Authorization: Bearer {token}' -F file=@image.dcm {base}/api/dicom/upload");
     println!("  curl -H 'Authorization: Bearer {token}' -X POST {base}/api/dicom/analyze/{first}");
@@ -69,7 +71,7 @@ pub async fn run(config: Config, environment: &BTreeMap<String, String>) -> Resu
 async fn wait_for_findings(house: &House) -> Result<()> {
     let all_done = async {
         loop {
-            let depth = queue::depth(&mut *house.db.read().await?).await?;
+            let depth = queue::depth(&mut house.db.read().await?).await?;
             if depth.dead > 0 {
                 bail!("an analysis failed for good; medilink doctor tells why");
             }

@@ -121,7 +121,10 @@ fn senders(config: &Config) -> Verdict {
 async fn database(config: &Config) -> Vec<Verdict> {
     let mend = "check database_url, and that the server runs and lets this user in";
     let url = config.database_url();
-    if url.starts_with("sqlite:") && !config.data_dir.join("medilink.sqlite").exists() && config.database_url.is_empty() {
+    if url.starts_with("sqlite:")
+        && !config.data_dir.join("medilink.sqlite").exists()
+        && config.database_url.is_empty()
+    {
         return vec![Verdict::Note("none yet".to_owned(), "the first start makes it")];
     }
     let asked = async {
@@ -139,7 +142,10 @@ async fn database(config: &Config) -> Vec<Verdict> {
         let word = format!("{engine} answers, and its schema is not up to date");
         return vec![Verdict::Wrong(word, "run medilink migrate, or start medilink serve")];
     };
-    let counts = format!("{engine} answers; {} jobs wait, {} run, {} are dead", depth.queued, depth.running, depth.dead);
+    let counts = format!(
+        "{engine} answers; {} jobs wait, {} run, {} are dead",
+        depth.queued, depth.running, depth.dead
+    );
     let mut verdicts = vec![Verdict::Ok(counts)];
     for job in dead.unwrap_or_default() {
         let word = format!("dead job {} {} after {} tries: {}", job.kind, job.key, job.tries, job.last_error);
@@ -161,7 +167,9 @@ async fn archive(config: &Config, environment: &BTreeMap<String, String>) -> Ver
 fn network(reader: &crate::reader::Reader, card: &::models::Card) -> Verdict {
     match models::check(reader.registry(), card) {
         Ok(word) => Verdict::Ok(format!("{}; {word}", card.state.as_str())),
-        Err(error) => Verdict::Wrong(format!("{error:#}"), "put back the weights of its card, or remove both"),
+        Err(error) => {
+            Verdict::Wrong(format!("{error:#}"), "put back the weights of its card, or remove both")
+        }
     }
 }
 
@@ -179,7 +187,9 @@ fn decoders(config: &Config) -> Verdict {
         Ok(::ingest::pixels::decode(&object, &request, &config.pixels(), reader.pool())?.len())
     });
     match decoded {
-        Ok(_) => Verdict::Ok(format!("{} processes at most; one was started and decoded", config.decode_children)),
+        Ok(_) => {
+            Verdict::Ok(format!("{} processes at most; one was started and decoded", config.decode_children))
+        }
         Err(error) => Verdict::Wrong(format!("{error:#}"), mend),
     }
 }

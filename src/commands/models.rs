@@ -43,7 +43,8 @@ pub fn run(config: &Config, action: &Action) -> Result<()> {
         Action::Show { name } => show(find(&registry, name)?),
         Action::Add { onnx, card } => {
             let candidate = Candidate::read(onnx, card)?;
-            Network::load(&TractBackend, &candidate.card, &candidate.weights).context("the network does not run")?;
+            Network::load(&TractBackend, &candidate.card, &candidate.weights)
+                .context("the network does not run")?;
             registry.add(&folder, &candidate)?;
             println!("{} added to {}", candidate.card.title(), folder.display());
             Ok(())

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use api::Doors;
 use ingest::dimse_door::DimseDoor;
 use ingest::scp::{self, ScpEvents};
 use tokio::net::TcpListener;
@@ -11,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::wiring::{self, House};
 use crate::jobs;
+use crate::wiring::{self, House};
 
 /// Serves until told to stop.
 pub async fn run(house: Arc<House>, with_worker: bool) -> Result<()> {
@@ -25,6 +26,8 @@ pub struct Running {
     address: SocketAddr,
     token: String,
     stop: CancellationToken,
+    /// What `/ready` tells.
+    doors_open: Doors,
     /// What takes work in; it ends first.
     doors: Vec<JoinHandle<()>>,
     /// What works; it ends when nothing comes in any more.
@@ -37,7 +40,8 @@ pub async fn start(house: Arc<House>, with_worker: bool) -> Result<Running> {
     gate::metrics::install().context("the numbers cannot be counted")?;
     let (http, dicom) = (house.config.http_address()?, house.config.dicom_address()?);
     let http = TcpListener::bind(http).await.with_context(|| format!("HTTP cannot be served on {http}"))?;
-    let dicom = TcpListener::bind(dicom).await.with_context(|| format!("DIMSE cannot be served on {dicom}"))?;
+    let dicom =
+        TcpListener::bind(dicom).await.with_context(|| format!("DIMSE cannot be served on {dicom}"))?;
     let address = http.local_addr()?;
     let scp_settings = house.config.scp()?;
     info!(http = %address, dicom = %dicom.local_addr()?, ae_title = scp_settings.ae_title.as_str(), "doors open");
@@ -47,18 +51,20 @@ pub async fn start(house: Arc<House>, with_worker: bool) -> Result<Running> {
     }
     let stop = CancellationToken::new();
     let events = Arc::new(ScpEvents::default());
-    let router = api::router(wiring::street(&house, &token, Arc::clone(&events)));
+    let doors_open = Doors::default();
+    let router = api::router(wiring::street(&house, &token, doors_open.clone(), Arc::clone(&events)));
     let door = Arc::new(DimseDoor::new(house.receiver.clone()));
     let doors = vec![
         tokio::spawn(gate::serve(http, router, house.config.http(), stop.clone().cancelled_owned())),
         tokio::spawn(scp::serve(dicom, scp_settings, door, events, stop.clone().cancelled_owned())),
     ];
+    doors_open.open();
     let mut workers = Vec::new();
     if with_worker {
         workers.push(tokio::spawn(jobs::work(Arc::clone(&house), stop.clone())));
         workers.push(tokio::spawn(jobs::sweep(Arc::clone(&house), stop.clone())));
     }
-    Ok(Running { house, address, token, stop, doors, workers })
+    Ok(Running { house, address, token, stop, doors_open, doors, workers })
 }
 
 impl Running {
@@ -76,6 +82,7 @@ impl Running {
     pub async fn until_stopped(self) -> Result<()> {
         stop_signal().await;
         info!("stopping: what is under way is finished first");
+        self.doors_open.close();
         self.stop.cancel();
         for task in self.doors.into_iter().chain(self.workers) {
             task.await.context("a door or worker failed")?;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use clinical::clock::Clock;
 use clinical::event::Event;
 use clinical::id::StudyId;
 use clinical::imaging::AbstentionCode;
+use futures::{StreamExt, TryStreamExt};
 use storage::records::analysis::{Analysis, NewAnalysis};
 use storage::records::instance::Instance;
 use storage::{outbox, queue};
@@ -17,19 +17,20 @@ use crate::wiring::House;
 
 /// So many instances' results share a transaction, so that none holds the writer long.
 const PER_TRANSACTION: usize = 100;
+/// So many instances are fetched, decoded and analysed at a time.
+const AT_A_TIME: usize = 4;
 
 /// Reads the study and writes what was found; run twice, it leaves the same rows.
 pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId) -> Result<()> {
     let clinic = claimed.clinic_id;
-    let instances = Instance::to_analyze(&mut *house.db.read().await?, clinic, study_id).await?;
+    let instances = Instance::to_analyze(&mut house.db.read().await?, clinic, study_id).await?;
     let mut analysis_ids = Vec::new();
     for some in instances.chunks(PER_TRANSACTION) {
-        let mut found = Vec::new();
-        for instance in some.iter().filter(|instance| instance.frame_count.is_some()) {
-            for reading in read(house, instance).await? {
-                found.push(new_analysis(instance, reading));
-            }
-        }
+        let with_pixels = some.iter().filter(|instance| instance.frame_count.is_some()).cloned();
+        let reads: Vec<_> = with_pixels.map(|instance| read(Arc::clone(house), instance)).collect();
+        let readings: Vec<Vec<NewAnalysis>> =
+            futures::stream::iter(reads).buffered(AT_A_TIME).try_collect().await?;
+        let found = readings.concat();
         let mut tx = house.db.begin().await?;
         for new in &found {
             analysis_ids.push(Analysis::record(&mut tx, clinic, new, house.clock.now()).await?);
@@ -37,13 +38,20 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
         tx.commit().await?;
     }
     let mut tx = house.db.begin().await?;
-    outbox::tell(&mut tx, clinic, &Event::FindingsReady { study_id, analysis_ids }, house.clock.now()).await?;
+    outbox::tell(&mut tx, clinic, &Event::FindingsReady { study_id, analysis_ids }, house.clock.now())
+        .await?;
     queue::finish(&mut tx, claimed).await?;
     tx.commit().await?;
     Ok(())
 }
 
-async fn read(house: &Arc<House>, instance: &Instance) -> Result<Vec<Reading>> {
+/// What the active networks say of one instance.
+async fn read(house: Arc<House>, instance: Instance) -> Result<Vec<NewAnalysis>> {
+    let readings = readings(&house, &instance).await?;
+    Ok(readings.into_iter().map(|reading| new_analysis(&instance, reading)).collect())
+}
+
+async fn readings(house: &Arc<House>, instance: &Instance) -> Result<Vec<Reading>> {
     let started = Instant::now();
     if !house.reader.is_for(instance.modality.as_deref()) {
         let modality = instance.modality.as_deref().unwrap_or("none");

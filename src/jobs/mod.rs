@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use clinical::clock::Clock;
 use clinical::job::Job;
 use storage::queue::{self, Claimed, QueueLimits};
 use tokio_util::sync::CancellationToken;
@@ -61,7 +60,7 @@ async fn rest(stop: &CancellationToken, pause: Duration) {
 
 /// Runs the next job; `false` when there is none.
 async fn run_next(house: &Arc<House>) -> Result<bool> {
-    if !queue::is_due(&mut *house.db.read().await?, house.clock.now()).await? {
+    if !queue::is_due(&mut house.db.read().await?, house.clock.now()).await? {
         return Ok(false);
     }
     let limits = house.config.queue();

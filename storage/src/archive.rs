@@ -235,11 +235,9 @@ mod tests {
     async fn on_each_store<F: AsyncFn(Archive)>(test: F) {
         let folder = tempfile::tempdir().unwrap();
         test(Archive::folder(folder.path()).unwrap()).await;
-        #[expect(clippy::disallowed_methods, reason = "tests have no Config")]
-        let url = std::env::var("MEDILINK_TEST_S3_URL");
-        let url = url.expect("MEDILINK_TEST_S3_URL names no server: run the tests by ./test");
+        let (url, options) = crate::testing::s3();
         let url = format!("{url}/{}", ClinicId::new());
-        test(Archive::open(&url, std::env::vars()).unwrap()).await;
+        test(Archive::open(&url, options).unwrap()).await;
     }
 
     #[tokio::test]

@@ -19,15 +19,25 @@ pub fn now() -> DateTime<Utc> {
     DateTime::from_timestamp_micros(1_790_000_000_123_456).expect("within chrono's range")
 }
 
-/// The test server's URL, as `./test` sets it.
+/// What `./test` says of a server that it has started.
 ///
 /// # Panics
 ///
 /// Without it: a test that was not run must not look as if it had passed.
-pub fn postgres_url() -> String {
+pub fn told_by_test(name: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "tests have no Config")]
-    let url = std::env::var("MEDILINK_TEST_POSTGRES");
-    url.expect("MEDILINK_TEST_POSTGRES names no server: run the tests by ./test")
+    let told = std::env::var(name);
+    told.unwrap_or_else(|_| panic!("{name} is not set: run the tests by ./test"))
+}
+
+/// URL of the test bucket, and the options to reach it.
+pub fn s3() -> (String, Vec<(String, String)>) {
+    let mut options = vec![("aws_allow_http".to_owned(), "true".to_owned())];
+    for name in ["endpoint", "access_key_id", "secret_access_key", "region"] {
+        let told = told_by_test(&format!("MEDILINK_TEST_S3_{}", name.to_uppercase()));
+        options.push((format!("aws_{name}"), told));
+    }
+    (told_by_test("MEDILINK_TEST_S3_URL"), options)
 }
 
 /// A new schema on the test server, as a URL that sees only that schema.
@@ -35,7 +45,7 @@ pub async fn fresh_postgres_url() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let schema = format!("t{}_{count}_{}", std::process::id(), InstanceId::new().0.simple());
-    let url = postgres_url();
+    let url = told_by_test("MEDILINK_TEST_POSTGRES");
     let options: PgConnectOptions = url.parse().expect("./test gives a good URL");
     let maker = Db::postgres(options).await.expect("the test server answers");
     let mut conn = maker.begin().await.expect("the test server answers");

@@ -6,7 +6,7 @@ use part10::{Part10, PixelDataAt};
 
 use crate::codec::{Codec, Colours, Decoded, Expected};
 use crate::decode_pool::DecodePool;
-use crate::image_pixel::{ImagePixel, Interpretation};
+use crate::image_pixel::{ImagePixel, Interpretation, without_pixel_data};
 use crate::luts::FrameLuts;
 use crate::native::NativeFrames;
 use crate::palette::Palette;
@@ -35,7 +35,7 @@ pub fn decode(
     limits: &PixelLimits,
     pool: &DecodePool,
 ) -> Result<Vec<Frame>, PixelError> {
-    let place = object.pixel_data().ok_or(PixelError::NoPixels)?;
+    let place = object.pixel_data().ok_or_else(|| without_pixel_data(object.header()))?;
     let form = ImagePixel::read(object.header())?;
     let frames = wanted(object, request, &form, limits)?;
     let source = Source::open(object, place, form, pool)?;

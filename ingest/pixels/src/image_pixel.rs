@@ -129,6 +129,17 @@ impl ImagePixel {
     }
 }
 
+/// Why an object has no Pixel Data: floating-point images keep theirs under another name, and without Bits Stored.
+///
+/// Source: PS3.3, sections C.7.6.24 and C.7.6.25.
+pub(crate) fn without_pixel_data(header: &InMemDicomObject) -> PixelError {
+    let is_floating = matches!(number(header, tags::BITS_ALLOCATED), Some(32 | 64));
+    if is_floating && header.get(tags::BITS_STORED).is_none() {
+        return PixelError::unsupported("floating-point pixels");
+    }
+    PixelError::NoPixels
+}
+
 /// The first value of an unsigned short, if the attribute is there and readable.
 pub(crate) fn number(header: &InMemDicomObject, tag: Tag) -> Option<u16> {
     header.get(tag)?.to_int::<u16>().ok()

@@ -1,4 +1,4 @@
-//! JPEG (ITU-T T.81): what the header says, and 8-bit DCT images through `jpeg-decoder`.
+//! JPEG (ITU-T T.81): what the header says, and images of the DCT processes, those of 8 bits by `jpeg-decoder`.
 
 use std::io::Cursor;
 
@@ -6,6 +6,7 @@ use clinical::imaging::Samples;
 use jpeg_decoder::{ColorTransform, Decoder, PixelFormat};
 
 use crate::codec::{CodecError, Colours, Decoded, Expected};
+use crate::jpeg_sequential;
 
 /// Marker segments before the scan; a stream with more is no image of a clinic.
 const MOST_SEGMENTS: usize = 1_000;
@@ -20,6 +21,8 @@ pub(crate) struct JpegHeader {
     pub(crate) columns: u16,
     /// Identifier and sampling factors of each component.
     pub(crate) components: Vec<(u8, u8)>,
+    /// The quantizer of each component.
+    pub(crate) quantizers: Vec<u8>,
     is_jfif: bool,
     adobe_transform: Option<u8>,
 }
@@ -27,31 +30,12 @@ pub(crate) struct JpegHeader {
 impl JpegHeader {
     /// Reads the segments up to the frame header and on to the first scan.
     pub(crate) fn read(stream: &[u8]) -> Result<Self, CodecError> {
-        let truncated = || CodecError::malformed("the JPEG header ends too early");
-        if stream.get(..2) != Some(&[0xFF, 0xD8]) {
-            return Err(CodecError::malformed("the JPEG data do not begin with SOI"));
-        }
         let (mut is_jfif, mut adobe_transform, mut frame) = (false, None, None);
-        let mut at = 2;
+        let mut segments = Segments::new(stream)?;
         for _ in 0..MOST_SEGMENTS {
-            let &[0xFF, marker] =
-                stream.get(at..).and_then(|rest| rest.first_chunk::<2>()).ok_or_else(truncated)?
-            else {
-                return Err(CodecError::malformed("a JPEG marker is missing"));
-            };
-            at += 1;
-            if marker == 0xFF {
-                continue;
-            }
-            at += 1;
-            if marker == 0xDA {
-                break;
-            }
-            let length = stream.get(at..).and_then(|rest| rest.first_chunk()).ok_or_else(truncated)?;
-            let end = at + usize::from(u16::from_be_bytes(*length));
-            let body = stream.get(at + 2..end).ok_or_else(truncated)?;
-            at = end;
+            let (marker, body) = segments.next()?;
             match marker {
+                0xDA | 0xD9 => break,
                 0xE0 if body.starts_with(b"JFIF\0") => is_jfif = true,
                 0xEE if body.starts_with(b"Adobe") => adobe_transform = body.get(11).copied(),
                 0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF | 0xF7 if frame.is_none() => {
@@ -72,6 +56,7 @@ impl JpegHeader {
             rows: u16::from_be_bytes([y1, y0]),
             columns: u16::from_be_bytes([x1, x0]),
             components: components.chunks_exact(3).map(|component| (component[0], component[1])).collect(),
+            quantizers: components.chunks_exact(3).map(|component| component[2]).collect(),
             is_jfif,
             adobe_transform,
         })
@@ -92,6 +77,55 @@ impl JpegHeader {
     }
 }
 
+/// Walks over the marker segments; every step moves forward.
+pub(crate) struct Segments<'a> {
+    stream: &'a [u8],
+    /// The first byte after the segment that was read last.
+    pub(crate) at: usize,
+}
+
+impl<'a> Segments<'a> {
+    /// Begins after SOI.
+    pub(crate) fn new(stream: &'a [u8]) -> Result<Self, CodecError> {
+        if !stream.starts_with(&[0xFF, 0xD8]) {
+            return Err(CodecError::malformed("the JPEG data do not begin with SOI"));
+        }
+        Ok(Self { stream, at: 2 })
+    }
+
+    /// The next marker's low byte and its segment; the end of the image has none.
+    pub(crate) fn next(&mut self) -> Result<(u8, &'a [u8]), CodecError> {
+        let mut rest = self.stream.get(self.at..).unwrap_or_default();
+        while rest.starts_with(&[0xFF, 0xFF]) {
+            rest = &rest[1..];
+        }
+        let &[lead, marker] = rest.first_chunk().ok_or_else(truncated)?;
+        if lead != 0xFF {
+            return Err(CodecError::malformed("a JPEG marker is missing"));
+        }
+        rest = &rest[2..];
+        if marker == 0xD9 {
+            return Ok((marker, &[]));
+        }
+        let length = usize::from(u16::from_be_bytes(*rest.first_chunk().ok_or_else(truncated)?));
+        let body = rest.get(2..length).ok_or_else(truncated)?;
+        self.at = self.stream.len() - rest.len() + length;
+        Ok((marker, body))
+    }
+
+    /// Goes on after the entropy-coded data that end at or before the next marker behind `at`.
+    pub(crate) fn skip_data(&mut self, at: usize) -> Result<(), CodecError> {
+        let rest = self.stream.get(at..).unwrap_or_default();
+        let is_marker = |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xD0..=0xD7 | 0xFF);
+        self.at = at + rest.windows(2).position(is_marker).ok_or_else(truncated)?;
+        Ok(())
+    }
+}
+
+pub(crate) fn truncated() -> CodecError {
+    CodecError::malformed("the JPEG data end too early")
+}
+
 /// Whether the frame is of the lossless process, which our own decoder reads.
 pub(crate) fn is_lossless(stream: &[u8]) -> bool {
     JpegHeader::read(stream).is_ok_and(|header| header.process == 0xC3)
@@ -102,16 +136,20 @@ pub(crate) fn declared_colours(stream: &[u8]) -> Colours {
     JpegHeader::read(stream).map_or(Colours::AsDeclared, |header| header.colours())
 }
 
-/// An 8-bit image of a DCT process, colours as they are coded.
+/// An image of a sequential DCT process, colours as they are coded.
+///
+/// `jpeg-decoder` fills what a cut stream lacks with grey in silence, so the entropy-coded data are walked first.
 pub(crate) fn decode(stream: &[u8], expected: &Expected) -> Result<Decoded, CodecError> {
     let header = JpegHeader::read(stream)?;
     let components = header.components.len() as u32;
     expected.check(header.rows.into(), header.columns.into(), components, header.precision.into())?;
-    if !matches!(header.process, 0xC0..=0xC2) {
+    if !matches!(header.process, 0xC0 | 0xC1) {
         return Err(CodecError::unsupported("this JPEG process"));
     }
-    if header.precision != 8 {
-        return Err(CodecError::unsupported("JPEG with 12 bits"));
+    match header.precision {
+        8 => jpeg_sequential::check(stream, &header)?,
+        12 => return jpeg_sequential::decode(stream, &header),
+        _ => return Err(CodecError::malformed("the JPEG precision is neither 8 nor 12")),
     }
     let mut decoder = Decoder::new(Cursor::new(stream));
     decoder.set_max_decoding_buffer_size(
@@ -167,7 +205,7 @@ mod tests {
         for marker in markers {
             stream.extend_from_slice(marker);
         }
-        stream.extend_from_slice(&[0xFF, 0xDA]);
+        stream.extend_from_slice(&[0xFF, 0xDA, 0, 2]);
         JpegHeader::read(&stream).unwrap()
     }
 

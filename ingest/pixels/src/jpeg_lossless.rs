@@ -3,12 +3,9 @@
 //! Our own, because it is DICOM's most common compression and the general
 //! decoders pass over restarts and the point transform in silence.
 
-mod huffman;
-
-use huffman::{Bits, HuffmanTable};
-
 use crate::codec::{CodecError, Decoded, Expected, narrowed};
-use crate::jpeg::JpegHeader;
+use crate::jpeg::{JpegHeader, Segments, truncated};
+use crate::jpeg_huffman::{Bits, HuffmanTable};
 
 /// Decodes a lossless image of 2 to 16 bits.
 pub(crate) fn decode(stream: &[u8], expected: &Expected) -> Result<Decoded, CodecError> {
@@ -29,10 +26,6 @@ pub(crate) fn decode(stream: &[u8], expected: &Expected) -> Result<Decoded, Code
         colours: header.colours(),
         samples: narrowed(samples, header.precision),
     })
-}
-
-fn truncated() -> CodecError {
-    CodecError::malformed("the JPEG data end too early")
 }
 
 /// A scan header: what is decoded, and how it is predicted.
@@ -67,26 +60,11 @@ impl<'a> LosslessImage<'a> {
 
     /// Walks the segments; every step moves forward.
     fn decode(mut self, stream: &[u8]) -> Result<Vec<u16>, CodecError> {
-        let mut at = 2;
+        let mut segments = Segments::new(stream)?;
         loop {
-            let &[lead, marker] =
-                stream.get(at..).and_then(|rest| rest.first_chunk::<2>()).ok_or_else(truncated)?;
-            if lead != 0xFF {
-                return Err(CodecError::malformed("a JPEG marker is missing"));
-            }
-            at += 1;
-            if marker == 0xFF {
-                continue;
-            }
-            at += 1;
-            if marker == 0xD9 {
-                return Err(CodecError::malformed("a JPEG component has no scan"));
-            }
-            let length = stream.get(at..).and_then(|rest| rest.first_chunk()).ok_or_else(truncated)?;
-            let end = at + usize::from(u16::from_be_bytes(*length));
-            let body = stream.get(at + 2..end).ok_or_else(truncated)?;
-            at = end;
+            let (marker, body) = segments.next()?;
             match marker {
+                0xD9 => return Err(CodecError::malformed("a JPEG component has no scan")),
                 0xC4 => self.read_tables(body)?,
                 0xDD => {
                     let &[high, low] = body else { return Err(truncated()) };
@@ -95,14 +73,11 @@ impl<'a> LosslessImage<'a> {
                 0xDC => return Err(CodecError::unsupported("JPEG with the number of lines after the scan")),
                 0xDA => {
                     let scan = self.read_scan(body)?;
-                    at = self.decode_scan(&scan, Bits::new(stream, at))?;
+                    let end = self.decode_scan(&scan, Bits::new(stream, segments.at))?;
                     if self.decoded.iter().all(|done| *done) {
                         return Ok(self.samples);
                     }
-                    let rest = stream.get(at..).unwrap_or_default();
-                    let is_marker =
-                        |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xD0..=0xD7 | 0xFF);
-                    at += rest.windows(2).position(is_marker).ok_or_else(truncated)?;
+                    segments.skip_data(end)?;
                 }
                 _ => {}
             }
@@ -252,5 +227,125 @@ fn predict(predictor: u8, left: i32, above: i32, corner: i32) -> i32 {
         5 => left + ((above - corner) >> 1),
         6 => above + ((left - corner) >> 1),
         _ => (left + above) >> 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ROWS: usize = 6;
+    const COLUMNS: usize = 5;
+
+    /// How the test's encoder codes an image.
+    #[derive(Debug, Clone, Copy)]
+    struct Form {
+        predictor: u8,
+        point_transform: u8,
+        lines_to_restart: usize,
+        components: usize,
+    }
+
+    /// An encoder written from T.81, annex H: every category has a code of five bits.
+    fn encoded(samples: &[u16], form: Form) -> Vec<u8> {
+        let Form { predictor, point_transform, lines_to_restart, components } = form;
+        let mut stream = vec![0xFF, 0xD8, 0xFF, 0xC3, 0, 8 + 3 * components as u8, 16];
+        stream.extend([0, ROWS as u8, 0, COLUMNS as u8, components as u8]);
+        (0..components as u8).for_each(|name| stream.extend([name, 0x11, 0]));
+        stream.extend([0xFF, 0xC4, 0, 36, 0, 0, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        stream.extend(0..17);
+        stream.extend([0xFF, 0xDD, 0, 4, 0, (lines_to_restart * COLUMNS) as u8]);
+        stream.extend([0xFF, 0xDA, 0, 6 + 2 * components as u8, components as u8]);
+        (0..components as u8).for_each(|name| stream.extend([name, 0]));
+        stream.extend([predictor, 0, point_transform]);
+        let at = |row: usize, column: usize, component: usize| {
+            i32::from(samples[(row * COLUMNS + column) * components + component] >> point_transform)
+        };
+        let (mut bits, mut interval) = (Vec::new(), 0);
+        for row in 0..ROWS {
+            let restarts = lines_to_restart > 0 && row > 0 && row % lines_to_restart == 0;
+            if restarts {
+                flush(&mut stream, &mut bits);
+                stream.extend([0xFF, 0xD0 + interval % 8]);
+                interval += 1;
+            }
+            let is_first = row == 0 || restarts;
+            for (column, component) in (0..COLUMNS * components).map(|it| (it / components, it % components))
+            {
+                let predicted = match (is_first, column) {
+                    (true, 0) => 1 << (15 - point_transform),
+                    (true, _) => at(row, column - 1, component),
+                    (false, 0) => at(row - 1, column, component),
+                    (false, _) => predict(
+                        predictor,
+                        at(row, column - 1, component),
+                        at(row - 1, column, component),
+                        at(row - 1, column - 1, component),
+                    ),
+                };
+                push_difference(&mut bits, (at(row, column, component) - predicted) as i16);
+            }
+        }
+        flush(&mut stream, &mut bits);
+        stream.extend([0xFF, 0xD9]);
+        stream
+    }
+
+    fn push_difference(bits: &mut Vec<bool>, difference: i16) {
+        let difference = i32::from(difference);
+        let category = 32 - difference.abs().leading_zeros();
+        let mut push =
+            |value: i32, count: u32| bits.extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
+        push(category as i32, 5);
+        if category < 16 {
+            push(if difference < 0 { difference - 1 } else { difference }, category);
+        }
+    }
+
+    fn flush(stream: &mut Vec<u8>, bits: &mut Vec<bool>) {
+        bits.resize(bits.len().next_multiple_of(8), true);
+        for byte in bits.chunks_exact(8) {
+            let byte = byte.iter().fold(0, |all, bit| all << 1 | u8::from(*bit));
+            stream.push(byte);
+            if byte == 0xFF {
+                stream.push(0);
+            }
+        }
+        bits.clear();
+    }
+
+    fn expected(components: usize) -> Expected {
+        let (rows, columns) = (ROWS as u32, COLUMNS as u32);
+        Expected { rows, columns, components: components as u8, bits_allocated: 16, least_size: None }
+    }
+
+    proptest! {
+        #[test]
+        fn every_predictor_restart_and_transform_returns_the_image(
+            samples in prop::collection::vec(any::<u16>(), ROWS * COLUMNS * 3),
+            predictor in 1..=7_u8,
+            point_transform in 0..=3_u8,
+            lines_to_restart in 0..=3_usize,
+            components in prop::sample::select(vec![1, 3]),
+        ) {
+            let form = Form { predictor, point_transform, lines_to_restart, components };
+            let samples: Vec<u16> = samples[..ROWS * COLUMNS * components]
+                .iter()
+                .map(|value| value >> point_transform << point_transform)
+                .collect();
+            let stream = encoded(&samples, form);
+            let decoded = decode(&stream, &expected(components)).unwrap();
+            prop_assert_eq!(decoded.samples, clinical::imaging::Samples::U16(samples));
+        }
+
+        #[test]
+        fn damaged_bytes_never_panic(at in 2..200_usize, byte: u8) {
+            let form = Form { predictor: 4, point_transform: 0, lines_to_restart: 2, components: 3 };
+            let samples: Vec<u16> = (0..ROWS * COLUMNS * 3).map(|it| (it * 977) as u16).collect();
+            let mut stream = encoded(&samples, form);
+            stream[at] = byte;
+            let _ = decode(&stream, &expected(3));
+        }
     }
 }

@@ -25,7 +25,7 @@ impl<'a> NativeFrames<'a> {
     ///
     /// # Errors
     ///
-    /// [`PixelError::UnsupportedPixelFormat`] for floating-point pixels and forms that cannot be.
+    /// [`PixelError::MalformedPixels`] and [`PixelError::UnsupportedPixelFormat`] for forms that cannot be native.
     pub(crate) fn new(
         object: &'a Part10,
         offset: u64,
@@ -33,7 +33,7 @@ impl<'a> NativeFrames<'a> {
         form: ImagePixel,
         frame_count: u32,
     ) -> Result<Self, PixelError> {
-        let order = ElementHead::before(object, offset).byte_order(&form)?;
+        let order = ElementHead::before(object, offset).byte_order(&form);
         let mut is_subsampled =
             matches!(form.interpretation, Interpretation::YbrFull422 | Interpretation::YbrPartial422);
         if is_subsampled {
@@ -121,43 +121,26 @@ impl<'a> NativeFrames<'a> {
 
 /// The header of the Pixel Data element, as the file itself writes it.
 struct ElementHead {
-    element: u16,
     is_big_endian: bool,
     has_word_vr: bool,
 }
 
 impl ElementHead {
-    /// Reads the bytes before a value: tag, VR and length, or tag and length (PS3.5, section 7.1).
+    /// Reads the 12 bytes before a value: tag, VR and length (PS3.5, section 7.1.2).
+    ///
+    /// An element without VR has its tag elsewhere in them; it is little-endian.
     fn before(object: &Part10, offset: u64) -> Self {
         let bytes = object.bytes(offset.saturating_sub(12)..offset);
-        let head = bytes.first_chunk::<12>().copied().unwrap_or_default();
-        match head {
-            [0xE0, 0x7F, low, high, vr @ ..] if vr[0] == b'O' => Self {
-                element: u16::from_le_bytes([low, high]),
-                is_big_endian: false,
-                has_word_vr: vr[1] == b'W',
-            },
-            [0x7F, 0xE0, high, low, vr @ ..] if vr[0] == b'O' => Self {
-                element: u16::from_be_bytes([high, low]),
-                is_big_endian: true,
-                has_word_vr: vr[1] == b'W',
-            },
-            [_, _, _, _, 0xE0, 0x7F, low, high, ..] => {
-                Self { element: u16::from_le_bytes([low, high]), is_big_endian: false, has_word_vr: true }
-            }
-            _ => Self { element: 0x0010, is_big_endian: false, has_word_vr: true },
-        }
+        let is_big_endian = bytes.starts_with(&[0x7F, 0xE0, 0x00, 0x10]);
+        Self { is_big_endian, has_word_vr: bytes.get(4..6) == Some(b"OW") }
     }
 
-    fn byte_order(&self, form: &ImagePixel) -> Result<ByteOrder, PixelError> {
-        if self.element != 0x0010 {
-            return Err(PixelError::unsupported("floating-point pixels"));
-        }
-        Ok(match (self.is_big_endian, form.bits_allocated) {
+    fn byte_order(&self, form: &ImagePixel) -> ByteOrder {
+        match (self.is_big_endian, form.bits_allocated) {
             (false, _) => ByteOrder::Little,
             (true, 16 | 32) => ByteOrder::Big,
             (true, _) if self.has_word_vr => ByteOrder::BytesInBigWords,
             (true, _) => ByteOrder::Little,
-        })
+        }
     }
 }

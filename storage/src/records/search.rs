@@ -71,6 +71,11 @@ impl Key {
         }
     }
 
+    /// Attributes of the patient stand in a table of their own.
+    fn is_of_patient(self) -> bool {
+        self.column().starts_with("patients.")
+    }
+
     /// Person names are kept beside themselves in the form in which they are compared.
     fn is_name(self) -> bool {
         matches!(self, Self::PatientName | Self::ReferringPhysicianName)
@@ -197,8 +202,14 @@ fn like_pattern(text: &str) -> String {
 
 impl Search {
     /// `select` over the identifiers of one page, so that counts are made for that page alone.
-    fn statement(&self, clinic: ClinicId, select: &str, page: &str, order: &str) -> Statement {
-        let mut clauses = Clauses { text: format!("{select}{page}"), values: Vec::new() };
+    ///
+    /// `from` names the tables of the page, `level` the one searched; patients are joined only where they are asked for.
+    fn statement(&self, clinic: ClinicId, select: &str, from: &str, level: &str, order: &str) -> Statement {
+        let mut clauses = Clauses { text: format!("{select}{from}"), values: Vec::new() };
+        if self.conditions.iter().any(|(key, _)| key.is_of_patient()) {
+            clauses.text += " JOIN patients ON patients.patient_id = studies.patient_id";
+        }
+        clauses.text += &format!(" WHERE {level}.clinic_id = $1");
         if let Some(study) = &self.study {
             clauses.one_of(Key::StudyInstanceUid, &[study.to_string()], false);
         }

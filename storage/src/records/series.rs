@@ -93,10 +93,10 @@ impl SeriesPlace {
         sql("SELECT series.study_id, series.series_id, studies.patient_id FROM series
                JOIN studies ON studies.study_id = series.study_id
               WHERE series.clinic_id = $1 AND series.study_id = $2 AND series.series_uid = $3")
-            .bind(clinic)
-            .bind(study_id)
-            .bind(uid)
-            .fetch_one(db)
-            .await
+        .bind(clinic)
+        .bind(study_id)
+        .bind(uid)
+        .fetch_one(db)
+        .await
     }
 }

@@ -143,3 +143,74 @@ fn spread(line: &[u16], row: &mut [u16], place: usize, components: u8) {
         pixel[place] = *value;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE_NEAR: &[u8] = include_bytes!("../../tests/golden/sample_near.jls");
+    const LINE: &[u8] = include_bytes!("../../tests/golden/line.jls");
+    const PLANES: &[u8] = include_bytes!("../../tests/golden/planes.jls");
+    const GREY_5_BITS: &[u8] = include_bytes!("../../tests/golden/grey_5_bits.jls");
+
+    fn decoded(stream: &[u8]) -> Result<Vec<u16>, JpegLsError> {
+        decode(stream, &header(stream)?)
+    }
+
+    /// The formula of `tests/golden/README.md` for 8 bits.
+    fn known(components: u16) -> Vec<u16> {
+        let pixels = (0..13).flat_map(|y| (0..16).map(move |x| (x, y)));
+        let value = |x: u16, y: u16, c: u16| (31 * x + 17 * y + 59 * c + 5 * (x * y % 23)) % 256;
+        pixels.flat_map(|(x, y)| (0..components).map(move |c| value(x, y, c))).collect()
+    }
+
+    #[test]
+    fn every_interleave_gives_back_what_charls_encoded() {
+        assert_eq!(decoded(LINE), Ok(known(3)));
+        assert_eq!(decoded(PLANES), Ok(known(3)));
+        let five_bits: Vec<u16> = known(1).into_iter().map(|value| value >> 3).collect();
+        assert_eq!(decoded(GREY_5_BITS), Ok(five_bits));
+    }
+
+    #[test]
+    fn near_lossless_samples_are_those_that_charls_decodes() {
+        let charls = include_bytes!("../../tests/golden/sample_near.raw").map(u16::from);
+        assert_eq!(decoded(SAMPLE_NEAR), Ok(charls.to_vec()));
+    }
+
+    #[test]
+    fn a_stream_cut_anywhere_is_an_error() {
+        for stream in [SAMPLE_NEAR, LINE, PLANES] {
+            for end in 0..stream.len() - 4 {
+                assert!(decoded(&stream[..end]).is_err(), "cut at {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_image_than_expected_is_refused() {
+        let expected = JpegLsHeader { rows: 14, ..header(LINE).unwrap() };
+        assert_eq!(decode(LINE, &expected), Err(JpegLsError::OtherImage));
+    }
+
+    /// T.87, sections C.2.4 and C.2.5: mapping tables and restart intervals are not decoded here.
+    #[test]
+    fn what_is_not_decoded_is_named() {
+        let with = |segment: &[u8]| [&LINE[..2], segment, &LINE[2..]].concat();
+        let outcome = |segment: &[u8]| decoded(&with(segment));
+        assert_eq!(outcome(b"\xFF\xDD\0\x04\0\x02"), Err(JpegLsError::Unsupported("restart intervals")));
+        assert_eq!(outcome(b"\xFF\xF8\0\x05\x02\x01\x01"), Err(JpegLsError::Unsupported("mapping tables")));
+        assert_eq!(outcome(b"\xFF\xFE\0\x04hi"), Ok(known(3)), "a comment is passed over");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_bytes_never_panic(at in 0..620_usize, byte: u8) {
+            let mut stream = LINE.to_vec();
+            stream[at] = byte;
+            if let Ok(header) = header(&stream) && header.rows <= 64 {
+                let _ = decode(&stream, &header);
+            }
+        }
+    }
+}

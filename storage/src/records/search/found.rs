@@ -87,10 +87,8 @@ impl FromRow for FoundStudy {
 impl FoundStudy {
     /// The studies that match, newest first.
     pub async fn search(db: &mut Conn, clinic: ClinicId, search: &Search) -> Result<Vec<Self>> {
-        let page = "SELECT studies.study_id FROM studies
-                      JOIN patients ON patients.patient_id = studies.patient_id
-                     WHERE studies.clinic_id = $1";
-        search.statement(clinic, STUDY, page, STUDY_ORDER).fetch_all(db).await
+        let page = "SELECT studies.study_id FROM studies";
+        search.statement(clinic, STUDY, page, "studies", STUDY_ORDER).fetch_all(db).await
     }
 
     /// These studies, as far as the clinic has them.
@@ -159,10 +157,8 @@ impl FoundSeries {
     /// The series that match: those of the newest study first, within a study by Series Number.
     pub async fn search(db: &mut Conn, clinic: ClinicId, search: &Search) -> Result<Vec<Self>> {
         let page = "SELECT series.series_id FROM series
-                      JOIN studies ON studies.study_id = series.study_id
-                      JOIN patients ON patients.patient_id = studies.patient_id
-                     WHERE series.clinic_id = $1";
-        search.statement(clinic, SERIES, page, SERIES_ORDER).fetch_all(db).await
+                      JOIN studies ON studies.study_id = series.study_id";
+        search.statement(clinic, SERIES, page, "series", SERIES_ORDER).fetch_all(db).await
     }
 
     /// These series, as far as the clinic has them.
@@ -238,10 +234,8 @@ impl FoundInstance {
     pub async fn search(db: &mut Conn, clinic: ClinicId, search: &Search) -> Result<Vec<Self>> {
         let page = "SELECT instances.instance_id FROM instances
                       JOIN series ON series.series_id = instances.series_id
-                      JOIN studies ON studies.study_id = instances.study_id
-                      JOIN patients ON patients.patient_id = studies.patient_id
-                     WHERE instances.clinic_id = $1";
-        search.statement(clinic, INSTANCE, page, INSTANCE_ORDER).fetch_all(db).await
+                      JOIN studies ON studies.study_id = instances.study_id";
+        search.statement(clinic, INSTANCE, page, "instances", INSTANCE_ORDER).fetch_all(db).await
     }
 }
 

@@ -96,7 +96,10 @@ async fn wildcards_match_and_names_match_whatever_their_case() {
         assert!(found(&db, Key::PatientName, pattern("*_d?")).await.is_empty(), "escaped");
         assert_eq!(found(&db, Key::ReferringPhysicianName, pattern("heile*")).await.len(), 3);
         assert_eq!(found(&db, Key::StudyDescription, pattern("CT*")).await, ["1.2.1"]);
-        assert!(found(&db, Key::StudyDescription, pattern("ct*")).await.is_empty(), "case counts but in names");
+        assert!(
+            found(&db, Key::StudyDescription, pattern("ct*")).await.is_empty(),
+            "case counts but in names"
+        );
         assert_eq!(found(&db, Key::PatientId, pattern("?2")).await, ["1.2.2"]);
     })
     .await;
@@ -126,7 +129,10 @@ async fn lists_and_modalities_match_any_of_their_values() {
     on_both(async |db| {
         three_studies(&db).await;
         let list = |all: &[&str]| Condition::OneOf(all.iter().map(|one| (*one).to_owned()).collect());
-        assert_eq!(found(&db, Key::StudyInstanceUid, list(&["1.2.3", "1.2.1", "9"])).await, ["1.2.1", "1.2.3"]);
+        assert_eq!(
+            found(&db, Key::StudyInstanceUid, list(&["1.2.3", "1.2.1", "9"])).await,
+            ["1.2.1", "1.2.3"]
+        );
         assert_eq!(found(&db, Key::ModalitiesInStudy, list(&["SR"])).await, ["1.2.1"]);
         assert_eq!(found(&db, Key::ModalitiesInStudy, list(&["DX", "SR"])).await, ["1.2.2", "1.2.1"]);
         assert!(found(&db, Key::ModalitiesInStudy, list(&["MR"])).await.is_empty());

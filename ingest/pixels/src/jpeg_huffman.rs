@@ -1,14 +1,14 @@
 //! Huffman codes of T.81, annexes C and F, over data with stuffed zero bytes.
 
-use super::truncated;
 use crate::codec::CodecError;
+use crate::jpeg::truncated;
 
 /// Codes of up to so many bits are found in one step.
 const FAST_BITS: u32 = 10;
 
-/// A table of difference categories.
-pub(super) struct HuffmanTable {
-    /// Category and code length by the next `FAST_BITS` bits; length 0 where the code is longer.
+/// A table of categories, or of runs with categories.
+pub(crate) struct HuffmanTable {
+    /// Value and code length by the next `FAST_BITS` bits; length 0 where the code is longer.
     fast: Vec<(u8, u8)>,
     /// For each length the first code that is too large for it, aligned to 16 bits.
     ends: [u32; 17],
@@ -19,11 +19,8 @@ pub(super) struct HuffmanTable {
 
 impl HuffmanTable {
     /// Builds the codes from the count of each length and their values (T.81, section C.2).
-    pub(super) fn new(counts: &[u8; 16], values: &[u8]) -> Result<Self, CodecError> {
+    pub(crate) fn new(counts: &[u8; 16], values: &[u8]) -> Result<Self, CodecError> {
         let malformed = || CodecError::malformed("a JPEG Huffman table is impossible");
-        if values.iter().any(|value| *value > 16) {
-            return Err(malformed());
-        }
         let mut fast = vec![(0, 0); 1 << FAST_BITS];
         let (mut ends, mut bases) = ([0; 17], [0; 17]);
         let (mut code, mut index) = (0_u32, 0_usize);
@@ -49,7 +46,7 @@ impl HuffmanTable {
 }
 
 /// Reads bits up to the next marker or the end of the data.
-pub(super) struct Bits<'a> {
+pub(crate) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
     cache: u64,
@@ -57,17 +54,17 @@ pub(super) struct Bits<'a> {
 }
 
 impl<'a> Bits<'a> {
-    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
         Self { bytes, at, cache: 0, held: 0 }
     }
 
     /// Where the bytes end that have been taken in; no marker lies before it.
-    pub(super) fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.at
     }
 
     /// Passes over the restart marker of this number (T.81, section B.2.1).
-    pub(super) fn restart(&mut self, number: u8) -> Result<(), CodecError> {
+    pub(crate) fn restart(&mut self, number: u8) -> Result<(), CodecError> {
         self.fill();
         self.cache = 0;
         self.held = 0;
@@ -115,29 +112,51 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// The next difference (T.81, sections F.2.2.1 and H.1.2.2).
+    /// The next difference of the lossless process (T.81, sections F.2.2.1 and H.1.2.2).
     #[inline]
-    pub(super) fn difference(&mut self, table: &HuffmanTable) -> Result<i32, CodecError> {
+    pub(crate) fn difference(&mut self, table: &HuffmanTable) -> Result<i32, CodecError> {
+        // category 16 stands for 32768 and has no further bits
+        let (category, value) = self.coded(table, |category| if category == 16 { 0 } else { category })?;
+        match category {
+            0..=15 => Ok(value),
+            16 => Ok(32_768),
+            _ => Err(CodecError::malformed("a JPEG difference is out of range")),
+        }
+    }
+
+    /// The next code's value and the number behind it, of as many bits as `extra_bits` makes of the value.
+    ///
+    /// Source: T.81, sections F.2.2.1 and F.2.2.3 (EXTEND).
+    #[inline]
+    pub(crate) fn coded(
+        &mut self,
+        table: &HuffmanTable,
+        extra_bits: impl Fn(u32) -> u32,
+    ) -> Result<(u32, i32), CodecError> {
         if self.held < 32 {
             self.fill();
         }
-        let (category, length) = match table.fast[(self.cache >> (64 - FAST_BITS)) as usize] {
+        let (value, length) = match table.fast[(self.cache >> (64 - FAST_BITS)) as usize] {
             (_, 0) => self.long_code(table)?,
-            (category, length) => (u32::from(category), u32::from(length)),
+            (value, length) => (u32::from(value), u32::from(length)),
         };
-        // category 16 stands for 32768 and has no further bits
-        let extra = if category == 16 { 0 } else { category };
+        let extra = extra_bits(value);
         if length + extra > self.held {
             return Err(truncated());
+        }
+        if extra == 0 {
+            self.cache <<= length;
+            self.held -= length;
+            return Ok((value, 0));
+        }
+        if extra > 16 {
+            return Err(CodecError::malformed("a JPEG difference is out of range"));
         }
         let bits = self.cache << length;
         self.cache = bits << extra;
         self.held -= length + extra;
-        if extra == 0 {
-            return Ok(if category == 16 { 32_768 } else { 0 });
-        }
-        let value = (bits >> (64 - extra)) as i32;
-        Ok(if value < 1 << (extra - 1) { value - (1 << extra) + 1 } else { value })
+        let number = (bits >> (64 - extra)) as i32;
+        Ok((value, if number < 1 << (extra - 1) { number - (1 << extra) + 1 } else { number }))
     }
 
     fn long_code(&self, table: &HuffmanTable) -> Result<(u32, u32), CodecError> {

@@ -1,0 +1,107 @@
+//! An analysis that someone waits for.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use clinical::id::InstanceId;
+use clinical::job::Job;
+use gate::{Caller, Json, Path, Problem, Query};
+use serde::Deserialize;
+use storage::queue;
+use storage::records::analysis::Analysis;
+use storage::records::instance::Instance;
+use tokio::time::Instant;
+
+use crate::view::analyses_url;
+use crate::{AnalysisView, DicomState};
+
+/// The first wait between two looks.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+/// The longest wait between two looks.
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
+
+/// Which network is asked for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Wish {
+    network: Option<String>,
+}
+
+/// `POST /api/dicom/analyze/{dicomId}?network=…`
+///
+/// What was analysed already is answered at once. Otherwise the study's job is
+/// pulled forward; the answer is 202 with the place to look when it takes
+/// longer than [`gate::HttpLimits::analysis_wait`].
+pub(crate) async fn analyze(
+    State(state): State<DicomState>,
+    caller: Caller,
+    Path(id): Path<InstanceId>,
+    Query(wish): Query<Wish>,
+) -> Result<Response, Problem> {
+    let app = &state.app;
+    if let Some(name) = &wish.network
+        && !state.networks.contains(name)
+    {
+        let detail = "there is no network of this name; `medilink models list` names them";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-network", detail));
+    }
+    let mut rows = app.db.read().await?;
+    let instance = Instance::find(&mut rows, caller.clinic, id).await?;
+    drop(rows);
+    if instance.frame_count.is_none() {
+        let detail = "the object holds no pixels, so there is nothing to analyse";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no-pixels", detail));
+    }
+    if let Some(analysis) = look(&state, &caller, &instance, &wish).await? {
+        return Ok(Json(analysis).into_response());
+    }
+
+    let mut tx = app.db.begin().await?;
+    let job = Job::AnalyzeStudy { study_id: instance.study_id };
+    queue::pull_forward(&mut tx, caller.clinic, &job, app.clock.now()).await?;
+    tx.commit().await?;
+
+    let until = Instant::now() + app.limits.analysis_wait;
+    let mut wait = FIRST_WAIT;
+    while Instant::now() < until {
+        tokio::time::sleep(wait.min(until - Instant::now())).await;
+        wait = (wait * 3 / 2).min(LONGEST_WAIT);
+        if let Some(analysis) = look(&state, &caller, &instance, &wish).await? {
+            return Ok(Json(analysis).into_response());
+        }
+    }
+    Ok(later(id))
+}
+
+/// The analysis of the file's present bytes that answers the wish: of several
+/// networks the first that gave labels, else the first abstention.
+///
+/// A study's networks are written together: once one is there and the wished
+/// one is not, it was not meant for such an image, and waiting would be in vain.
+async fn look(
+    state: &DicomState,
+    caller: &Caller,
+    instance: &Instance,
+    wish: &Wish,
+) -> Result<Option<AnalysisView>, Problem> {
+    let mut rows = state.app.db.read().await?;
+    let analyses = Analysis::of_instance(&mut rows, caller.clinic, instance.instance_id).await?;
+    let Some(network) = &wish.network else {
+        return Ok(analyses.into_iter().next().map(AnalysisView::from));
+    };
+    let is_analyzed = !analyses.is_empty();
+    let wished = analyses.into_iter().find(|analysis| analysis.network_name == *network);
+    if wished.is_none() && is_analyzed {
+        let detail = "this network was not run: it is not meant for images of this kind";
+        return Err(Problem::conflict("network-not-run", detail));
+    }
+    Ok(wished.map(AnalysisView::from))
+}
+
+fn later(id: InstanceId) -> Response {
+    let place = analyses_url(id);
+    let location = HeaderValue::try_from(&place).expect("a path with a UUID is visible ASCII");
+    let body = serde_json::json!({ "dicomId": id, "status": "pending", "analysesUrl": place });
+    (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response()
+}

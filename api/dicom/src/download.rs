@@ -1,0 +1,46 @@
+//! A stored file, as it was sent.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use clinical::id::InstanceId;
+use gate::{Caller, Path, Problem};
+use storage::records::instance::Instance;
+
+use crate::DicomState;
+use crate::file_name::disposition;
+use crate::view::file_name;
+
+/// `GET /uploads/dicom/{dicomId}.dcm`: the current bytes, bit for bit.
+pub(crate) async fn download(
+    State(state): State<DicomState>,
+    caller: Caller,
+    Path(file): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id: InstanceId =
+        file.strip_suffix(".dcm").and_then(|id| id.parse().ok()).ok_or_else(Problem::not_found)?;
+    let mut rows = state.app.db.read().await?;
+    let instance = Instance::find(&mut rows, caller.clinic, id).await?;
+    drop(rows);
+
+    let tag = format!("\"{}\"", instance.sha256);
+    let etag = HeaderValue::try_from(&tag).map_err(|error| Problem::internal("database-failed", &error))?;
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if known.split(',').any(|each| each.trim().trim_start_matches("W/") == tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+    }
+    let bytes = state.app.archive.stream(&instance.blob_key).await?;
+    let name = disposition(&file_name(instance.file_name, id));
+    let mut answer = Response::new(Body::from_stream(bytes));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/dicom"));
+    headers.insert(header::CONTENT_LENGTH, instance.size_bytes.into());
+    headers.insert(header::ETAG, etag);
+    headers.insert(
+        header::CONTENT_DISPOSITION,
+        HeaderValue::try_from(name).map_err(|error| Problem::internal("internal", &error))?,
+    );
+    Ok(answer)
+}

@@ -1,0 +1,64 @@
+//! A patient's files, and what is kept beside one.
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use clinical::id::{InstanceId, PatientId, VersionId};
+use gate::{App, Caller, Json, Page, Paged, Path, Problem};
+use serde::Serialize;
+use storage::records::instance::{Instance, Version};
+use storage::records::patient::Patient;
+
+use crate::FileView;
+
+/// `GET /api/dicom/patient/{patientId}`: the patient's files, newest first.
+pub(crate) async fn of_patient(
+    State(app): State<App>,
+    caller: Caller,
+    page: Page,
+    Path(id): Path<PatientId>,
+) -> Result<Paged<FileView>, Problem> {
+    let mut rows = app.db.read().await?;
+    let patient = Patient::find(&mut rows, caller.clinic, id).await?;
+    let (limit, offset) = (page.rows(), page.skip());
+    let files = Instance::of_patient(&mut rows, caller.clinic, patient.patient_id, limit, offset).await?;
+    Ok(page.of_rows(files.into_iter().map(FileView::from).collect()))
+}
+
+/// One set of bytes that came under a file's SOP Instance UID.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VersionView {
+    /// `null` for the current one.
+    id: Option<VersionId>,
+    /// `current`; `aside`: it came later and was kept aside; `superseded`: a newcomer replaced it.
+    state: String,
+    sha256: String,
+    size_bytes: i64,
+    received_at: DateTime<Utc>,
+}
+
+/// `GET /api/dicom/files/{dicomId}/versions`: the current bytes, then those kept beside them, oldest first.
+pub(crate) async fn versions(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<InstanceId>,
+) -> Result<Json<Vec<VersionView>>, Problem> {
+    let mut rows = app.db.read().await?;
+    let current = Instance::find(&mut rows, caller.clinic, id).await?;
+    let beside = Version::of(&mut rows, caller.clinic, id).await?;
+    let mut versions = vec![VersionView {
+        id: None,
+        state: "current".to_owned(),
+        sha256: current.sha256,
+        size_bytes: current.size_bytes,
+        received_at: current.stored_at,
+    }];
+    versions.extend(beside.into_iter().map(|version| VersionView {
+        id: Some(version.version_id),
+        state: version.state,
+        sha256: version.sha256,
+        size_bytes: version.size_bytes,
+        received_at: version.received_at,
+    }));
+    Ok(Json(versions))
+}

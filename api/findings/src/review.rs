@@ -1,0 +1,68 @@
+//! A physician's word on a finding.
+
+use axum::extract::State;
+use clinical::event::Event;
+use clinical::id::FindingId;
+use clinical::imaging::ReviewState;
+use gate::{App, Caller, Json, Path, Problem};
+use serde::Deserialize;
+use storage::outbox;
+use storage::records::finding::{Finding, Review};
+
+use crate::FindingView;
+
+/// Longest comment, in characters.
+const COMMENT_CHARACTERS: usize = 4_000;
+
+/// What the physician sends.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ReviewRequest {
+    decision: Decision,
+    comment: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Decision {
+    Accept,
+    Reject,
+}
+
+impl ReviewRequest {
+    fn check(self, reviewer: String) -> Result<Review, Problem> {
+        let comment = self.comment.map(|comment| comment.trim().to_owned()).filter(|text| !text.is_empty());
+        if comment.as_ref().is_some_and(|text| text.chars().count() > COMMENT_CHARACTERS) {
+            let detail = format!("a comment has at most {COMMENT_CHARACTERS} characters");
+            return Err(Problem::bad_request("comment-too-long", detail));
+        }
+        // PostgreSQL keeps no NUL in a text.
+        if comment.as_ref().is_some_and(|text| text.contains('\0')) {
+            return Err(Problem::bad_request("invalid-comment", "a comment holds no NUL character"));
+        }
+        let decision = match self.decision {
+            Decision::Accept => ReviewState::Accepted,
+            Decision::Reject => ReviewState::Rejected,
+        };
+        Ok(Review { decision, reviewer, comment })
+    }
+}
+
+/// `POST /api/findings/{id}/review`: a later word stands in place of an earlier.
+pub(crate) async fn review(
+    State(app): State<App>,
+    caller: Caller,
+    Path(finding_id): Path<FindingId>,
+    Json(request): Json<ReviewRequest>,
+) -> Result<Json<FindingView>, Problem> {
+    let review = request.check(caller.name)?;
+
+    let now = app.clock.now();
+    let mut tx = app.db.begin().await?;
+    Finding::review(&mut tx, caller.clinic, finding_id, &review, now).await?;
+    outbox::tell(&mut tx, caller.clinic, &Event::FindingReviewed { finding_id }, now).await?;
+    let reviewed = Finding::find(&mut tx, caller.clinic, finding_id).await?;
+    tx.commit().await?;
+
+    Ok(Json(reviewed.into()))
+}

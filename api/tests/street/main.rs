@@ -1,0 +1,7 @@
+//! All houses behind one gate.
+
+#![expect(clippy::unwrap_used, reason = "a test may end where what it stands on is missing")]
+
+mod documented;
+mod running;
+mod support;

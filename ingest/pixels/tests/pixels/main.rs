@@ -1,0 +1,8 @@
+//! The crate from outside: known images, and the pool with real processes.
+
+#[cfg(test)]
+mod decode;
+#[cfg(test)]
+mod pool;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,3 @@
+//! Rules over the whole tree.
+
+mod floors;

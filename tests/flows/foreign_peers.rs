@@ -1,0 +1,82 @@
+//! Programs that others wrote: pynetdicom and dicomweb-client against the real program.
+
+use std::process::Command;
+
+use crate::support::server::{BOTH, Engine, Server, TOKEN, output};
+
+fn python(script: &str, server: &Server, more: &[&str]) -> (bool, String) {
+    let mut command = Command::new(storage::testing::told_by_test("MEDILINK_TEST_PYTHON"));
+    command.arg(format!("{}/tests/peers/{script}", env!("CARGO_MANIFEST_DIR")));
+    command.args([
+        "--host",
+        "127.0.0.1",
+        "--dicom-port",
+        &server.dicom.port().to_string(),
+        "--ae-title",
+        "MEDILINK",
+    ]);
+    command.args(["--base-url", &server.url("/dicom-web"), "--token", TOKEN]);
+    output(command.args(more))
+}
+
+#[test]
+fn pynetdicom_sends_what_it_likes_and_is_answered_by_the_book() {
+    for engine in BOTH {
+        let server = Server::start(engine);
+        let (is_well, text) = python("pynetdicom_peer.py", &server, &[]);
+        assert!(is_well, "{text}\n{}", server.log());
+    }
+}
+
+#[test]
+fn dicomweb_client_stores_searches_and_reads_back() {
+    for engine in BOTH {
+        let server = Server::start(engine);
+        let (is_well, text) = python("dicomweb_peer.py", &server, &[]);
+        assert!(is_well, "{text}\n{}", server.log());
+    }
+}
+
+#[test]
+fn the_bytes_may_lie_in_an_s3_server() {
+    let (url, options) = storage::testing::s3();
+    let url = format!("{url}/{}", uuid::Uuid::new_v4());
+    let mut settings = vec![("MEDILINK_ARCHIVE_URL".to_owned(), url)];
+    settings.extend(options.into_iter().map(|(name, value)| (name.to_uppercase(), value)));
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let server = Server::start_with(Engine::Postgres, &settings);
+    let (is_well, text) = python("dicomweb_peer.py", &server, &[]);
+    assert!(is_well, "{text}\n{}", server.log());
+    assert_eq!(server.blob_count(), 0, "nothing lies in the folder");
+}
+
+#[test]
+fn only_configured_titles_may_send() {
+    let image = crate::support::images::Image::ct(1);
+    let mut server = Server::start_with(Engine::Sqlite, &[("MEDILINK_ALLOWED_AE", "CT_ROOM_1")]);
+    let file = server.data.path().join("one.dcm");
+    std::fs::write(&file, image.file()).unwrap();
+    server.kill();
+    let mut strict = server.command();
+    strict.args([
+        "serve",
+        "--http-listen",
+        &server.http.to_string(),
+        "--dicom-listen",
+        &server.dicom.to_string(),
+    ]);
+    let mut child = strict.stderr(std::process::Stdio::null()).spawn().unwrap();
+    crate::support::server::wait_for("the doors", || {
+        server.get("/ready").send().ok().filter(|it| it.status() == 200)
+    });
+    let (is_sent, log) = output(server.storescu(&[file.clone()]).args(["-aet", "STRANGER"]));
+    assert!(!is_sent && log.contains("Calling AE Title Not Recognized"), "{log}");
+    let mut known = Command::new("/usr/bin/storescu");
+    known
+        .args(["-aet", "CT_ROOM_1", "-aec", "MEDILINK", "127.0.0.1", &server.dicom.port().to_string()])
+        .arg(file);
+    let (is_sent, log) = output(&mut known);
+    assert!(is_sent, "{log}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -1,0 +1,4 @@
+//! Builders of synthetic objects, and the real program on free ports.
+
+pub mod images;
+pub mod server;
