@@ -13,7 +13,9 @@ pub fn fresh_uid() -> String {
 pub fn ct(study: &str, size: u16) -> Vec<u8> {
     let text = |tag: Tag, vr: VR, text: &str| DataElement::new(tag, vr, PrimitiveValue::from(text));
     let short = |tag: Tag, value: u16| DataElement::new(tag, VR::US, PrimitiveValue::from(value));
-    let shades: Vec<u16> = (0..u32::from(size) * u32::from(size)).map(|it| (it.wrapping_mul(2_654_435_761) >> 20) as u16).collect();
+    let shades: Vec<u16> = (0..u32::from(size) * u32::from(size))
+        .map(|it| (it.wrapping_mul(2_654_435_761) >> 20) as u16)
+        .collect();
     let object = InMemDicomObject::from_element_iter([
         text(tags::SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE),
         text(tags::SOP_INSTANCE_UID, VR::UI, &fresh_uid()),

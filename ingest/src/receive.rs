@@ -316,7 +316,11 @@ impl Arrival {
         let Identity { study_uid, series_uid, sop_uid, .. } = &*self.identity;
         let (clinic, sha256, nonce) =
             (self.receipt.clinic, &self.sha256, Uuid::new_v4().simple().to_string());
-        format!("clinics/{clinic}/studies/{study_uid}/{series_uid}/{sop_uid}.{sha256}.{}.dcm", &nonce[..8])
+        format!(
+            "clinics/{clinic}/studies/{study_uid}/{series_uid}/{sop_uid}.{}.{}.dcm",
+            &sha256[..16],
+            &nonce[..8]
+        )
     }
 
     fn instance_facts(&self, blob_key: &str) -> InstanceFacts {

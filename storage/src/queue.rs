@@ -11,6 +11,9 @@ use clinical::job::{Job, Priority};
 
 use crate::db::{Conn, Db, DbError, FromRow, Result, Row, Tx, built_sql, sql};
 
+/// A job that another inserts at the same moment is looked for again so often.
+const INSERT_TRIES: usize = 3;
+
 /// How often and how patiently a job is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueLimits {
@@ -102,12 +105,12 @@ impl FromRow for Waiting {
     }
 }
 
-/// Asks for `job` not before `run_at`; the same job waiting already is put off to then.
+/// Asks for `job` after `delay`; the same job waiting already is put off to then.
 ///
-/// Many instances of a study put off its one job. To keep them from queueing on
-/// that row, it is moved only when it would gain more than a quarter of the
-/// delay, and otherwise locked in share, so that no worker claims it before this
-/// transaction's instance can be seen.
+/// The waiting job is locked in share, so that no worker claims it before this transaction's change can be
+/// seen. To put it off takes the row for oneself, which is tried without waiting and only when it would gain
+/// more than a quarter of the delay: two who hold it in share and wait for one another would be a deadlock.
+/// Where it does not succeed, another has just put it off, or the work is done twice.
 pub async fn put_off(
     db: &mut Tx,
     clinic: ClinicId,
@@ -121,20 +124,27 @@ pub async fn put_off(
           WHERE clinic_id = $1 AND kind = $2 AND job_key = $3 AND state = 'queued'{}",
         db.share_lock()
     );
-    let waiting: Option<Waiting> =
-        built_sql(find).bind(clinic).bind(job.kind()).bind(job.key()).fetch_optional(db).await?;
-    match waiting {
-        Some(waiting) if run_at - waiting.run_at <= delay / 4 => Ok(()),
-        Some(waiting) => {
-            sql("UPDATE jobs SET run_at = $1 WHERE job_id = $2 AND state = 'queued'")
-                .bind(run_at)
-                .bind(waiting.job_id)
-                .execute(db)
-                .await?;
-            Ok(())
+    for _ in 0..INSERT_TRIES {
+        let find = built_sql(find.clone()).bind(clinic).bind(job.kind()).bind(job.key());
+        let waiting: Option<Waiting> = find.fetch_optional(db).await?;
+        if let Some(waiting) = waiting {
+            if run_at - waiting.run_at <= delay / 4 {
+                return Ok(());
+            }
+            let update = format!(
+                "UPDATE jobs SET run_at = $1
+                  WHERE job_id = (SELECT job_id FROM jobs WHERE job_id = $2 AND state = 'queued'{})",
+                db.skip_locked()
+            );
+            built_sql(update).bind(run_at).bind(waiting.job_id).execute(db).await?;
+            return Ok(());
         }
-        None => insert(db, clinic, job, Priority::Routine, run_at, now).await,
+        if insert(db, clinic, job, Priority::Routine, run_at, now).await? {
+            return Ok(());
+        }
+        // Another has asked at the same moment: his job is there to be locked now.
     }
+    Ok(())
 }
 
 /// Asks for `job` at once, ahead of routine work; the same job waiting already is pulled forward.
@@ -152,6 +162,7 @@ pub async fn pull_forward(db: &mut Tx, clinic: ClinicId, job: &Job, now: DateTim
     Ok(())
 }
 
+/// Writes the job; `false` when the same one waits already.
 async fn insert(
     db: &mut Tx,
     clinic: ClinicId,
@@ -159,12 +170,12 @@ async fn insert(
     priority: Priority,
     run_at: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> Result<()> {
+) -> Result<bool> {
     let insert = "INSERT INTO jobs (job_id, clinic_id, kind, job_key, body, priority, state, tries, run_at,
                                     enqueued_at)
                   VALUES ($1, $2, $3, $4, $5, $6, 'queued', 0, $7, $8)
                   ON CONFLICT (clinic_id, kind, job_key) WHERE state = 'queued' DO NOTHING";
-    sql(insert)
+    let written = sql(insert)
         .bind(JobId::new())
         .bind(clinic)
         .bind(job.kind())
@@ -175,7 +186,7 @@ async fn insert(
         .bind(now)
         .execute(db)
         .await?;
-    Ok(())
+    Ok(written == 1)
 }
 
 /// Takes the most urgent job whose time has come, if there is one.
@@ -323,6 +334,26 @@ mod tests {
             let claimed = claim(&db, limits, later).await.unwrap().unwrap();
             assert_eq!((claimed.job, claimed.tries), (job, 1));
             assert_eq!(claim(&db, limits, later).await.unwrap(), None, "one worker has it");
+        })
+        .await;
+    }
+
+    /// Share locks that two upgrade at once were a deadlock on PostgreSQL; pynetdicom's parallel senders met it.
+    #[tokio::test]
+    async fn many_may_put_off_one_job_at_once() {
+        on_both(async |db| {
+            let (job, delay) = (job(), TimeDelta::milliseconds(4));
+            let mut senders = tokio::task::JoinSet::new();
+            for sender in 0..8 {
+                let (db, job) = (db.clone(), job.clone());
+                senders.spawn(async move {
+                    for step in 0..25 {
+                        ask(&db, &job, now() + TimeDelta::milliseconds(step * 8 + sender), delay).await;
+                    }
+                });
+            }
+            senders.join_all().await;
+            assert_eq!(depth(&mut db.read().await.unwrap()).await.unwrap().queued, 1);
         })
         .await;
     }

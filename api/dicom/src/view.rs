@@ -45,6 +45,10 @@ pub struct AnalysisView {
     pub dicom_id: InstanceId,
     /// Its study.
     pub study_id: StudyId,
+    /// Study Instance UID (0020,000D).
+    pub study_instance_uid: StudyInstanceUid,
+    /// SOP Instance UID (0008,0018).
+    pub sop_instance_uid: SopInstanceUid,
     /// Every label, the most probable first.
     pub probabilities: Vec<ProbabilityView>,
     /// Which network it was.
@@ -117,6 +121,8 @@ impl From<Analysis> for AnalysisView {
             patient_id: analysis.patient_id,
             dicom_id: analysis.instance_id,
             study_id: analysis.study_id,
+            study_instance_uid: analysis.study_uid,
+            sop_instance_uid: analysis.sop_uid,
             probabilities: analysis.findings.into_iter().map(ProbabilityView::from).collect(),
             network: NetworkView {
                 name: analysis.network_name,

@@ -119,6 +119,8 @@ impl<'a> Source<'a> {
                 Ok(Self::Rle(object, form))
             }
             PixelDataAt::Encapsulated { .. } => match Codec::of(transfer_syntax) {
+                // its samples know no sign, and no rule says how to hide one in them
+                Some(Codec::JpegXl) if form.is_signed => Err(PixelError::unsupported("signed JPEG XL")),
                 Some(codec) => Ok(Self::Codec { codec, object, form, pool }),
                 None => Err(PixelError::UnsupportedTransferSyntax(transfer_syntax.into())),
             },

@@ -2,8 +2,9 @@
 //!
 //! A codec that aborts, loops or eats memory takes its child with it, not the
 //! service: the frame gets an error, the next one a fresh child. Pixels return
-//! through the pipe; shared memory would need `unsafe`. A frame of 1024 x 1024
-//! pixels of 16 bits (2 MiB) pays about 1 ms for it, against 15 to 60 ms of decoding.
+//! through the pipe; shared memory would need `unsafe`. Measured on 1024 x 1024
+//! pixels, the detour through a child costs 3 ms for 3 MiB of colours (13 ms instead of
+//! 10 ms of JPEG), and of JPEG 2000's 194 ms nothing that could be measured.
 
 mod child;
 mod message;

@@ -15,7 +15,7 @@ pub(crate) fn decode(stream: &[u8], expected: &Expected) -> Result<Decoded, Code
     if !(2..=16).contains(&header.precision) {
         return Err(CodecError::malformed("the JPEG precision is out of range"));
     }
-    if header.components.iter().any(|(_, sampling)| *sampling != 0x11) {
+    if components > 1 && header.components.iter().any(|(_, sampling)| *sampling != 0x11) {
         return Err(CodecError::unsupported("lossless JPEG with subsampled components"));
     }
     let samples = LosslessImage::new(&header).decode(stream)?;

@@ -85,7 +85,7 @@ fn colours(frame: &Frame) -> Vec<u8> {
 enum Voi<'a> {
     Given(&'a VoiLut),
     Own(VoiLut),
-    /// From the least to the greatest value.
+    /// From black to white in a line.
     Range(f64, f64),
 }
 
@@ -109,9 +109,16 @@ impl<'a> Shades<'a> {
         Self { frame, voi }
     }
 
-    /// The least and the greatest stored value that is no padding.
+    /// The stored values that become black and white: up to 8 bits they are shades already, as the networks
+    /// take them too; above, the least and the greatest value that is no padding.
     fn stored_range(frame: &Frame) -> (i64, i64) {
         let samples = &frame.samples;
+        let most = (1_i64 << frame.bits_stored) - 1;
+        match samples {
+            Samples::U8(_) => return (0, most),
+            Samples::I8(_) => return (-(most + 1) / 2, most / 2),
+            _ => {}
+        }
         let values = (0..samples.len()).map(|index| samples.at(index)).filter(|it| !is_padding(frame, *it));
         values
             .fold(None, |range, value| {
@@ -234,9 +241,16 @@ mod tests {
 
     #[test]
     fn monochrome1_shows_the_least_value_white() {
-        let mut image = frame(Samples::U8(vec![0, 255]));
+        let mut image = frame(Samples::U16(vec![100, 200]));
         image.photometric = Photometric::Monochrome1;
         assert_eq!(shades(&image, &PNG), [255, 0]);
+    }
+
+    #[test]
+    fn without_a_window_eight_bits_are_shades_already() {
+        let mut image = frame(Samples::U8(vec![10, 200]));
+        image.bits_stored = 8;
+        assert_eq!(shades(&image, &PNG), [10, 200]);
     }
 
     #[test]

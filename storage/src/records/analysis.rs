@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use clinical::id::{AnalysisId, ClinicId, InstanceId, PatientId, StudyId};
 use clinical::imaging::{Abstention, AbstentionCode, Outcome, ReviewState};
+use clinical::uid::{SopInstanceUid, StudyInstanceUid};
 
 use super::finding::Finding;
 use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql, sql};
@@ -45,6 +46,10 @@ pub struct Analysis {
     pub instance_id: InstanceId,
     /// Whose study it is.
     pub patient_id: PatientId,
+    /// Study Instance UID (0020,000D).
+    pub study_uid: StudyInstanceUid,
+    /// SOP Instance UID (0008,0018).
+    pub sop_uid: SopInstanceUid,
     /// The name under which a person uploaded the file.
     pub file_name: Option<String>,
     /// The network's name.
@@ -71,7 +76,7 @@ pub struct Analysis {
 
 const SELECT: &str =
     "SELECT analyses.analysis_id, analyses.study_id, analyses.instance_id, studies.patient_id,
-           instances.file_name, analyses.network_name, analyses.network_version, analyses.network_sha256,
+           studies.study_uid, instances.sop_uid, instances.file_name, analyses.network_name, analyses.network_version, analyses.network_sha256,
            analyses.abstention_code, analyses.abstention_reason, analyses.findings_text,
            analyses.recommendations, analyses.confidence, analyses.duration_ms, analyses.analyzed_at
       FROM analyses
@@ -98,6 +103,8 @@ impl FromRow for Analysis {
             study_id: row.id("study_id")?,
             instance_id: row.id("instance_id")?,
             patient_id: row.id("patient_id")?,
+            study_uid: row.parse("study_uid")?,
+            sop_uid: row.parse("sop_uid")?,
             file_name: row.get("file_name")?,
             network_name: row.get("network_name")?,
             network_version: row.get("network_version")?,
