@@ -4,8 +4,9 @@
 //! row names, and is older than an hour, is left from an interrupted receipt and is swept.
 
 use std::ops::Range;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -58,6 +59,8 @@ pub struct Archive {
     store: Arc<dyn ObjectStore>,
     /// The folder inside the bucket under which everything is kept.
     root: Path,
+    /// Where the store is a local folder: that folder.
+    folder: Option<PathBuf>,
 }
 
 /// What a sweep did.
@@ -78,7 +81,7 @@ impl Archive {
     pub fn folder(path: &FilePath) -> Result<Self> {
         std::fs::create_dir_all(path)?;
         let store = LocalFileSystem::new_with_prefix(path)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), root: Path::default() })
+        Ok(Self { store: Arc::new(store), root: Path::default(), folder: Some(path.to_owned()) })
     }
 
     /// A store by URL: `file:///…`, and, where this build has them, `s3://…`, `gs://…`, `az://…`.
@@ -99,7 +102,7 @@ impl Archive {
         let parsed = url.parse().map_err(|error| ArchiveError::Url(format!("{error}")))?;
         let (store, root) = object_store::parse_url_opts(&parsed, options)
             .map_err(|error| ArchiveError::Url(error.to_string()))?;
-        Ok(Self { store: Arc::from(store), root })
+        Ok(Self { store: Arc::from(store), root, folder: None })
     }
 
     fn path(&self, key: &str) -> Path {
@@ -220,8 +223,36 @@ impl Archive {
                 swept.removed += 1;
             }
         }
+        if let (Some(folder), Ok(age)) = (self.folder.clone(), age.to_std()) {
+            let before = SystemTime::from(now).checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+            let removed = tokio::task::spawn_blocking(move || sweep_unfinished(&folder, before));
+            swept.removed += removed.await.map_err(std::io::Error::other)??;
+        }
         Ok(swept)
     }
+}
+
+/// Removes what a killed process was writing into a local folder: `object_store` writes `NAME#NUMBER` and
+/// renames it at the end, and lists no such file.
+fn sweep_unfinished(folder: &FilePath, before: SystemTime) -> std::io::Result<u64> {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            removed += sweep_unfinished(&entry.path(), before)?;
+        } else if is_unfinished(&entry.file_name().to_string_lossy())
+            && entry.metadata()?.modified()? < before
+        {
+            std::fs::remove_file(entry.path())?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+fn is_unfinished(file_name: &str) -> bool {
+    let number = file_name.rsplit_once('#').map(|(_, number)| number);
+    number.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -292,6 +323,25 @@ mod tests {
                 assert_eq!(archive.get(&facts.blob_key).await.unwrap(), "kept");
             })
             .await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn the_sweep_removes_what_a_killed_process_was_writing() {
+        on_both(async |db| {
+            let folder = tempfile::tempdir().unwrap();
+            let archive = Archive::folder(folder.path()).unwrap();
+            std::fs::create_dir_all(folder.path().join("clinics/x")).unwrap();
+            std::fs::write(folder.path().join("clinics/x/half.dcm#1"), "half").unwrap();
+            let present = clinical::clock::Clock::now(&clinical::clock::SystemClock);
+            let hour = TimeDelta::hours(1);
+            assert_eq!(
+                archive.sweep(&db, present, hour).await.unwrap().removed,
+                0,
+                "it may still be written"
+            );
+            assert_eq!(archive.sweep(&db, present + hour * 2, hour).await.unwrap().removed, 1);
         })
         .await;
     }
