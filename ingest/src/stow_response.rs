@@ -47,24 +47,19 @@ impl FailureReason {
 
 /// What was noted while an instance was stored: Warning Reason (0008,1196).
 ///
-/// Source: DICOM PS3.18, table I.2-1.
+/// PS3.18, section I.2.2 leaves further codes to the implementation; B000, B006 and B007 mean changed
+/// elements, so ours is another of the range Bxxx (PS3.7, section C.4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WarningReason {
-    /// B000: elements were changed.
-    Coercion,
-    /// B006: elements were left out.
-    ElementsDiscarded,
-    /// B007: the content is not what the SOP Class says.
-    DoesNotMatch,
+    /// B101: other bytes are stored under the UID; these were kept aside as a version.
+    KeptAside,
 }
 
 impl WarningReason {
     /// The value of (0008,1196).
     pub fn code(self) -> u16 {
         match self {
-            Self::Coercion => 0xB000,
-            Self::ElementsDiscarded => 0xB006,
-            Self::DoesNotMatch => 0xB007,
+            Self::KeptAside => 0xB101,
         }
     }
 }
@@ -177,7 +172,7 @@ mod tests {
         assert_eq!(response.status(), 400);
         response.stored(&class, &instance, "http://x/1", None);
         assert_eq!(response.status(), 200);
-        response.stored(&class, &instance, "http://x/1", Some(WarningReason::Coercion));
+        response.stored(&class, &instance, "http://x/1", Some(WarningReason::KeptAside));
         assert_eq!(response.status(), 202);
         let mut response = StoreResponse::default();
         response.failed_without_identity(FailureReason::CannotUnderstand);
@@ -186,12 +181,12 @@ mod tests {
         assert_eq!(response.status(), 202);
     }
 
-    /// PS3.18, tables I.2-1 and I.2-2: 42752 is A700, 45056 is B000, 49152 is C000.
+    /// PS3.18, tables I.2-1 and I.2-2: 42752 is A700, 45313 is B101, 49152 is C000.
     #[test]
     fn the_module_names_each_instance_and_its_reason() {
         let mut response = StoreResponse::new(Some("http://x".into()));
         let (class, instance) = uids(1);
-        response.stored(&class, &instance, "http://x/1", Some(WarningReason::Coercion));
+        response.stored(&class, &instance, "http://x/1", Some(WarningReason::KeptAside));
         response.failed(&class, &uids(2).1, FailureReason::OutOfResources);
         response.failed_without_identity(FailureReason::CannotUnderstand);
         let expected = json!({
@@ -205,7 +200,7 @@ mod tests {
                 "00081150": { "vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.2"] },
                 "00081155": { "vr": "UI", "Value": ["2.25.1"] },
                 "00081190": { "vr": "UR", "Value": ["http://x/1"] },
-                "00081196": { "vr": "US", "Value": [45056] },
+                "00081196": { "vr": "US", "Value": [45313] },
             }] },
             "0008119A": { "vr": "SQ", "Value": [{ "00081197": { "vr": "US", "Value": [49152] } }] },
         });

@@ -7,17 +7,10 @@ use axum::response::{IntoResponse, Response};
 use clinical::uid::StudyInstanceUid;
 use gate::Problem;
 use ingest::receive::{Disposition, Fault, ReceiveError, Received};
-use ingest::stow_response::{FailureReason, StoreResponse};
-use serde_json::{Value, json};
+use ingest::stow_response::{FailureReason, StoreResponse, WarningReason};
 
 use crate::base_url::BaseUrl;
 use crate::dicom_json::DICOM_JSON;
-
-/// Warning Reason (0008,1196) of bytes that were kept aside: the UID still gives the former bytes.
-///
-/// PS3.18, section I.2.2 leaves further codes to the implementation; B000, B006 and B007 mean
-/// other things, so this one of the range Bxxx (PS3.7, section C.4.2) is our own.
-const KEPT_ASIDE: u16 = 0xB101;
 
 /// What became of one part.
 pub(super) enum Outcome {
@@ -42,17 +35,16 @@ pub(super) fn response(
     let url = |study: &StudyInstanceUid| format!("{}/studies/{study}", base.0);
     let mut module = StoreResponse::new(study.map(url));
     let mut studies: HashSet<StudyInstanceUid> = HashSet::new();
-    let (mut aside, mut has_own_fault) = (HashSet::new(), false);
+    let (mut has_aside, mut has_own_fault) = (false, false);
     for outcome in outcomes {
         match outcome {
             Outcome::OtherMedia => module.failed_without_identity(FailureReason::CannotUnderstand),
             Outcome::Done(Ok(received)) => {
                 let Received { study_uid, series_uid, sop_uid, sop_class_uid, disposition, .. } = received;
                 let at = format!("{}/series/{series_uid}/instances/{sop_uid}", url(&study_uid));
-                module.stored(&sop_class_uid, &sop_uid, &at, None);
-                if disposition == Disposition::KeptAside {
-                    aside.insert(at);
-                }
+                let warning = (disposition == Disposition::KeptAside).then_some(WarningReason::KeptAside);
+                has_aside |= warning.is_some();
+                module.stored(&sop_class_uid, &sop_uid, &at, warning);
                 studies.insert(study_uid);
             }
             Outcome::Done(Err(error)) => {
@@ -71,33 +63,19 @@ pub(super) fn response(
         module.set_study_url(url(study));
     }
     let mut status = StatusCode::from_u16(module.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if !aside.is_empty() {
-        status = StatusCode::ACCEPTED;
-    } else if status == StatusCode::CONFLICT && has_own_fault {
+    if status == StatusCode::CONFLICT && has_own_fault {
         status = StatusCode::INTERNAL_SERVER_ERROR;
     }
-    let mut document = module.into_json();
-    mark_kept_aside(&mut document, &aside);
+    let document = module.into_json();
     let mut response = (status, document.to_string()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(DICOM_JSON));
-    if !aside.is_empty() {
+    if has_aside {
         let warning = "299 medilink \"Other bytes are stored under a SOP Instance UID; the newcomers were kept aside \
                        as versions\"";
         headers.insert(header::WARNING, HeaderValue::from_static(warning));
     }
     Ok(response)
-}
-
-/// Adds the Warning Reason to the instances at these URLs.
-fn mark_kept_aside(document: &mut Value, urls: &HashSet<String>) {
-    let items = document.pointer_mut("/00081199/Value").and_then(Value::as_array_mut);
-    for item in items.into_iter().flatten() {
-        let url = item.pointer("/00081190/Value/0").and_then(Value::as_str);
-        if url.is_some_and(|url| urls.contains(url)) {
-            item["00081196"] = json!({"vr": "US", "Value": [KEPT_ASIDE]});
-        }
-    }
 }
 
 /// PS3.18, table I.2-2.
