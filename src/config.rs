@@ -117,8 +117,16 @@ impl Default for Config {
     }
 }
 
-/// Variables that begin as ours do and are no settings.
-const NOT_SETTINGS: [&str; 2] = ["MEDILINK_CONFIG", "MEDILINK_TEST_"];
+/// A token of fewer characters is warned of.
+const STRONG_TOKEN_CHARACTERS: usize = 16;
+
+/// Whether a variable that begins as ours do is no setting.
+fn is_no_setting(name: &str) -> bool {
+    name == "MEDILINK_CONFIG" || name.starts_with("MEDILINK_TEST_")
+}
+
+/// A receipt ends long before its blob is so old.
+const LEAST_SWEEP_AGE_SECONDS: i64 = 600;
 
 /// The seeds' names and the usual one, in rising precedence below `MEDILINK_…`.
 const OTHER_NAMES: [(&str, &str); 4] = [
@@ -150,7 +158,7 @@ impl Config {
         }
         for (name, value) in environment {
             let Some(key) = name.strip_prefix("MEDILINK_") else { continue };
-            if NOT_SETTINGS.iter().any(|other| name.starts_with(other)) {
+            if is_no_setting(name) {
                 continue;
             }
             set(&mut table, &defaults, &key.to_lowercase(), value).with_context(|| name.clone())?;
@@ -158,7 +166,8 @@ impl Config {
         for (key, value) in flags {
             set(&mut table, &defaults, key, value).with_context(|| format!("--{}", key.replace('_', "-")))?;
         }
-        let config: Self = table.try_into().context("the settings do not fit")?;
+        let mut config: Self = table.try_into().context("the settings do not fit")?;
+        config.token = config.token.trim().to_owned();
         config.check()
     }
 
@@ -167,13 +176,20 @@ impl Config {
         self.on_conflict()?;
         self.http_address()?;
         self.dicom_address()?;
+        if self.sweep_after_seconds < LEAST_SWEEP_AGE_SECONDS {
+            bail!(
+                "sweep_after_seconds is at least {LEAST_SWEEP_AGE_SECONDS}: younger blobs may still get their row"
+            );
+        }
         if !["text", "json"].contains(&self.log_format.as_str()) {
             bail!("log_format is text or json, not {:?}", self.log_format);
         }
-        if !self.token.is_empty() && self.token.len() < 16 {
-            bail!("the token has fewer than 16 characters: anyone could guess it");
-        }
         Ok(self)
+    }
+
+    /// Whether the settings' token is so short that it could be guessed; it is taken all the same.
+    pub fn has_weak_token(&self) -> bool {
+        !self.token.is_empty() && self.token.chars().count() < STRONG_TOKEN_CHARACTERS
     }
 
     /// Where the rows are.
@@ -367,13 +383,29 @@ mod tests {
     }
 
     #[test]
+    fn a_short_token_is_taken_and_known_as_weak_and_a_blank_one_is_none() {
+        for (token, is_weak) in
+            [("short", true), (" fifteen-letters\n", true), ("sixteen-letters!", false), (" \n", false)]
+        {
+            let config = Config::load(None, &environment(&[("MEDILINK_TOKEN", token)]), &[]).unwrap();
+            assert_eq!((config.token.as_str(), config.has_weak_token()), (token.trim(), is_weak));
+        }
+    }
+
+    #[test]
+    fn the_settings_file_and_what_tests_tell_are_no_settings() {
+        let names = environment(&[("MEDILINK_CONFIG", "a.toml"), ("MEDILINK_TEST_S3_URL", "s3://a")]);
+        assert_eq!(Config::load(None, &names, &[]).unwrap(), Config::default());
+    }
+
+    #[test]
     fn a_value_that_does_not_fit_is_refused_with_its_name() {
         for (name, value) in [
             ("MEDILINK_UPLOAD_BYTES", "ten"),
             ("MEDILINK_ON_CONFLICT", "overwrite"),
             ("MEDILINK_AE_TITLE", "SEVENTEEN_LETTERS"),
             ("MEDILINK_HTTP_LISTEN", "here"),
-            ("MEDILINK_TOKEN", "short"),
+            ("MEDILINK_CONFIGURATION", "x"),
         ] {
             let refused = Config::load(None, &environment(&[(name, value)]), &[]);
             assert!(refused.is_err(), "{name}={value}");

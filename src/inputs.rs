@@ -15,6 +15,8 @@ const ZIP_RATIO: u64 = 200;
 const ZIP_FLOOR_BYTES: u64 = 64 << 20;
 /// Folders within folders.
 const FOLDER_DEPTH: usize = 64;
+/// A file is handed on in pieces of this size.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// One file to read.
 #[derive(Clone)]
@@ -42,6 +44,9 @@ pub enum InputError {
     /// Too long, or growing out of proportion.
     #[error("it is larger than {0} bytes")]
     TooLarge(u64),
+    /// A pipe, a socket or a device.
+    #[error("it is neither a file nor a folder")]
+    NotAFile,
     /// Too many files, or folders nested too deeply.
     #[error("there are too many files or folders")]
     TooMany,
@@ -54,6 +59,7 @@ impl InputError {
             Self::Io(_) => "unreadable",
             Self::Zip(_) => "zip-unreadable",
             Self::TooLarge(_) => "too-large",
+            Self::NotAFile => "not-a-file",
             Self::TooMany => "too-many-files",
         }
     }
@@ -61,7 +67,8 @@ impl InputError {
 
 /// The files under `paths`, in the order of their names, and those that could not be looked into.
 ///
-/// In folders, hidden files and DICOMDIR are passed over.
+/// In folders, hidden files, DICOMDIR, links to folders (which may lead in a circle) and what is no file are
+/// passed over.
 pub fn collect(paths: &[PathBuf]) -> (Vec<Input>, Vec<(String, InputError)>) {
     let (mut inputs, mut errors) = (Vec::new(), Vec::new());
     for path in paths {
@@ -72,8 +79,13 @@ pub fn collect(paths: &[PathBuf]) -> (Vec<Input>, Vec<(String, InputError)>) {
 
 fn add(path: &Path, depth: usize, inputs: &mut Vec<Input>, errors: &mut Vec<(String, InputError)>) {
     let name = path.display().to_string();
-    let added = if path.is_dir() {
-        add_folder(path, depth, inputs, errors)
+    let kind = std::fs::metadata(path);
+    let is_named = depth == 0;
+    let added = if kind.as_ref().is_ok_and(|it| it.is_dir()) {
+        if is_named || !path.is_symlink() { add_folder(path, depth, inputs, errors) } else { Ok(()) }
+    } else if kind.is_ok_and(|it| !it.is_file()) {
+        // To open a pipe would be to wait for its other end.
+        if is_named { Err(InputError::NotAFile) } else { Ok(()) }
     } else if is_zip(path) {
         add_zip(path, inputs)
     } else if inputs.len() >= MOST_FILES {
@@ -146,38 +158,63 @@ impl Input {
     ///
     /// [`InputError`] when it is longer, or cannot be read.
     pub fn read(&self, limit: u64) -> Result<Bytes, InputError> {
+        self.open(limit, |source, limit, expected| {
+            // What a source merely claims of its length sizes the first buffer, within reason.
+            let mut bytes = Vec::with_capacity(expected.min(limit).min(64 << 20) as usize);
+            source.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 > limit { Err(InputError::TooLarge(limit)) } else { Ok(bytes.into()) }
+        })
+    }
+
+    /// Hands the file on piece by piece, up to `limit` bytes, as long as `give` takes them.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] when it is longer, or cannot be read: the pieces given are not the whole file.
+    pub fn pieces(&self, limit: u64, mut give: impl FnMut(Bytes) -> bool) -> Result<(), InputError> {
+        self.open(limit, |source, limit, expected| {
+            let mut given = 0;
+            loop {
+                // One more byte, so that the end of a small file is seen in the same piece.
+                let rest =
+                    (expected.saturating_sub(given).min(PIECE_BYTES as u64) as usize).max(PIECE_BYTES / 16);
+                let mut piece = Vec::with_capacity(rest + 1);
+                let count = Read::take(&mut *source, rest as u64 + 1).read_to_end(&mut piece)? as u64;
+                given += count;
+                if given > limit {
+                    return Err(InputError::TooLarge(limit));
+                }
+                if count == 0 || !give(piece.into()) || count <= rest as u64 {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    /// Runs `read` over the source, with its own limit and the length that it claims.
+    fn open<T>(
+        &self,
+        limit: u64,
+        read: impl FnOnce(&mut dyn Read, u64, u64) -> Result<T, InputError>,
+    ) -> Result<T, InputError> {
         match &self.source {
             Source::File(path) => {
-                let file = File::open(path)?;
+                let mut file = File::open(path)?;
                 let expected = file.metadata()?.len();
                 if expected > limit {
                     return Err(InputError::TooLarge(limit));
                 }
-                read_up_to(file, limit, expected)
+                read(&mut file, limit, expected)
             }
             Source::Entry { archive, index } => {
                 let mut archive = archive.lock().unwrap_or_else(PoisonError::into_inner);
-                let entry = archive.by_index(*index)?;
+                let mut entry = archive.by_index(*index)?;
                 let limit = limit.min(ZIP_FLOOR_BYTES.max(entry.compressed_size().saturating_mul(ZIP_RATIO)));
-                read_up_to(entry, limit, 0)
+                let expected = entry.size().min(limit);
+                read(&mut entry, limit, expected)
             }
         }
     }
-
-    /// The file itself, where it is one: it may be too long for memory.
-    pub fn file(&self) -> Option<&Path> {
-        match &self.source {
-            Source::File(path) => Some(path),
-            Source::Entry { .. } => None,
-        }
-    }
-}
-
-/// Reads to the end; what a source merely claims of its length only sizes the first buffer, within reason.
-fn read_up_to(source: impl Read, limit: u64, expected: u64) -> Result<Bytes, InputError> {
-    let mut bytes = Vec::with_capacity(expected.min(limit).min(64 << 20) as usize);
-    source.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit { Err(InputError::TooLarge(limit)) } else { Ok(bytes.into()) }
 }
 
 #[cfg(test)]
@@ -218,6 +255,66 @@ mod tests {
         zip_of(&path, &[("zeros", &vec![0; (ZIP_FLOOR_BYTES + 1) as usize])]);
         let (inputs, _) = collect(&[path]);
         assert!(matches!(inputs[0].read(u64::MAX - 1), Err(InputError::TooLarge(ZIP_FLOOR_BYTES))));
+    }
+
+    #[test]
+    fn pieces_are_the_file_and_none_is_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, packed) = (folder.path().join("a.dcm"), folder.path().join("b.zip"));
+        for length in [0, 1, PIECE_BYTES / 16, PIECE_BYTES / 16 + 1, PIECE_BYTES, 5 * PIECE_BYTES + 7] {
+            let bytes: Vec<u8> = (0..length).map(|index| (index * 31 / 7) as u8).collect();
+            std::fs::write(&plain, &bytes).unwrap();
+            zip_of(&packed, &[("b.dcm", &bytes)]);
+            for input in collect(&[plain.clone(), packed.clone()]).0 {
+                let mut pieces = Vec::new();
+                let give = |piece: Bytes| {
+                    pieces.push(piece);
+                    true
+                };
+                input.pieces(length as u64, give).unwrap();
+                assert!(pieces.concat() == bytes, "{} of {length}", input.name);
+                assert!(pieces.iter().all(|piece| piece.len() <= PIECE_BYTES + 1));
+                if length > 0 {
+                    let cut = input.pieces(length as u64 - 1, |_| true);
+                    assert!(matches!(cut, Err(InputError::TooLarge(_))));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_zip_bomb_is_cut_off_before_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bomb.zip");
+        zip_of(&path, &[("zeros", &vec![0; (ZIP_FLOOR_BYTES + 1) as usize])]);
+        let mut given = 0;
+        let give = |piece: Bytes| {
+            given += piece.len() as u64;
+            true
+        };
+        let cut = collect(&[path]).0[0].pieces(u64::MAX, give);
+        assert!(matches!(cut, Err(InputError::TooLarge(ZIP_FLOOR_BYTES))));
+        assert!(given <= ZIP_FLOOR_BYTES);
+    }
+
+    #[test]
+    fn links_in_a_circle_and_pipes_are_not_walked_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("in")).unwrap();
+        std::fs::write(at("in/a.dcm"), "one").unwrap();
+        std::os::unix::fs::symlink(folder.path(), at("in/circle")).unwrap();
+        std::os::unix::fs::symlink(at("in/a.dcm"), at("in/link.dcm")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("in/socket")).unwrap();
+        let names = |path: &Path| {
+            let (inputs, errors) = collect(&[path.to_owned()]);
+            let ends = inputs.iter().map(|it| it.name.rsplit('/').next().unwrap().to_owned());
+            (ends.collect::<Vec<_>>(), errors.into_iter().map(|(_, error)| error.code()).collect::<Vec<_>>())
+        };
+        let both = vec!["a.dcm".to_owned(), "link.dcm".to_owned()];
+        assert_eq!(names(&at("in")), (both.clone(), vec![]));
+        assert_eq!(names(&at("in/circle")), (both, vec![]), "a link that is named is followed");
+        assert_eq!(names(&at("in/socket")), (vec![], vec!["not-a-file"]));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod inputs;
 mod jobs;
 mod reader;
 mod samples;
+mod tasks;
 mod wiring;
 
 use std::collections::BTreeMap;
@@ -57,6 +58,10 @@ enum Command {
     /// Take files, folders or zip archives in
     Ingest(commands::ingest::Arguments),
     /// Tell what the networks see in files, without a server
+    ///
+    /// The lines come in the order of the files. An image that a network does not read gets a line with an
+    /// abstention and its code: pixels that cannot be decoded are `not-decodable`. A file that cannot be read,
+    /// or is no whole DICOM file, gets a line with an error, and the command fails in the end.
     Analyze(commands::analyze::Arguments),
     /// Bring the database up to date
     Migrate,
@@ -66,7 +71,7 @@ enum Command {
         action: commands::models::Action,
     },
     /// Say what is configured, what answers, what is wrong and how to mend it
-    Doctor,
+    Doctor(Doors),
     /// Decode frames for a parent process
     #[command(hide = true)]
     DecodeChild,
@@ -101,7 +106,7 @@ impl Line {
             ("database_url", self.database_url.clone()),
             ("archive_url", self.archive_url.clone()),
         ];
-        if let Command::Demo(doors) | Command::Serve { doors, .. } = &self.command {
+        if let Command::Demo(doors) | Command::Doctor(doors) | Command::Serve { doors, .. } = &self.command {
             flags.extend([
                 ("http_listen", doors.http_listen.clone()),
                 ("dicom_listen", doors.dicom_listen.clone()),
@@ -151,7 +156,7 @@ fn run(line: Line) -> Result<()> {
         Command::Analyze(arguments) => commands::analyze::run(&config, arguments),
         Command::Migrate => wait(commands::migrate::run(&config)),
         Command::Models { action } => commands::models::run(&config, action),
-        Command::Doctor => wait(commands::doctor::run(&config, &environment)),
+        Command::Doctor(_) => wait(commands::doctor::run(&config, file.as_deref(), &environment)),
         Command::DecodeChild => Ok(ingest::pixels::run_child()?),
     }
 }

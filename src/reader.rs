@@ -72,10 +72,11 @@ impl Reader {
         &self.pool
     }
 
-    /// Whether any active network is meant for the modality, so that the image is worth fetching.
-    pub fn is_for(&self, modality: Option<&str>) -> bool {
+    /// The active networks that are meant for the modality, by the hash of their weights.
+    pub fn meant_for(&self, modality: Option<&str>) -> Vec<&str> {
         let image = ImageContext { modality: modality.map(str::to_owned), ..ImageContext::default() };
-        self.registry.active().any(|card| card.eligibility(&image) != Eligibility::NotForModality)
+        let is_meant = |card: &&Card| card.eligibility(&image) != Eligibility::NotForModality;
+        self.registry.active().filter(is_meant).map(|card| card.sha256.as_str()).collect()
     }
 
     /// Checks that every name asked for is a network.

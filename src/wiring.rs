@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use api::{Doors, Street};
 use clinical::clock::{Clock, SystemClock};
 use dicom_house::DicomState;
@@ -81,6 +81,8 @@ pub fn street(house: &House, token: &str, doors: Doors, dimse: Arc<ScpEvents>) -
         house.config.http(),
         token,
     );
+    ScpEvents::describe();
+    crate::jobs::describe_numbers();
     let networks = house.reader.registry().active().map(|card| card.name.clone());
     Street {
         dicom: DicomState::new(app.clone(), house.receiver.clone(), networks),
@@ -92,11 +94,7 @@ pub fn street(house: &House, token: &str, doors: Doors, dimse: Arc<ScpEvents>) -
         ),
         app,
         doors,
-        gauges: Arc::new(move || {
-            for (name, value) in dimse.read() {
-                metrics::gauge!(format!("dimse_{name}")).set(value as f64);
-            }
-        }),
+        gauges: Arc::new(move || dimse.publish()),
     }
 }
 
@@ -111,19 +109,23 @@ pub fn token(config: &Config) -> Result<(String, bool)> {
     make_private_folder(&config.data_dir)?;
     let path = config.data_dir.join("token");
     let made = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(mut file) => {
-            file.write_all(made.as_bytes())
-                .and_then(|()| file.sync_all())
-                .context("the token cannot be kept")?;
-            Ok((made, true))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+    // Written apart and linked whole: whoever is killed or comes second leaves no half token.
+    let mut apart = tempfile::NamedTempFile::new_in(&config.data_dir).context("the token cannot be kept")?;
+    apart
+        .write_all(made.as_bytes())
+        .and_then(|()| apart.as_file().sync_all())
+        .context("the token cannot be kept")?;
+    match apart.persist_noclobber(&path) {
+        Ok(_) => Ok((made, true)),
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
             let kept =
                 fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-            Ok((kept.trim().to_owned(), false))
+            match kept.trim() {
+                "" => bail!("{} is empty: remove it, and a new token is made", path.display()),
+                token => Ok((token.to_owned(), false)),
+            }
         }
-        Err(error) => Err(error).with_context(|| format!("{} cannot be written", path.display())),
+        Err(error) => Err(error.error).with_context(|| format!("{} cannot be written", path.display())),
     }
 }
 

@@ -16,6 +16,9 @@ pub enum Job {
 }
 
 impl Job {
+    /// The kinds that this program can do; a newer one beside it may enqueue others.
+    pub const KINDS: &[&str] = &["analyze_study"];
+
     /// The stable name of the kind of work.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use clinical::id::ClinicId;
 use clinical::uid::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
 
-use crate::receive::{Fault, Receipt, ReceiveError, Receiver};
+use crate::receive::{Disposition, Fault, Receipt, ReceiveError, Receiver};
 use crate::scp::{AssociationInfo, InstanceSink, StoreScp, StoreStatus};
 use crate::spool::Spool;
 
@@ -56,10 +56,31 @@ impl InstanceSink for HallSink {
 
     async fn finish(self) -> Result<(), StoreStatus> {
         match self.receiver.receive(self.receipt, self.spool).await {
-            Ok(_) => Ok(()),
+            Ok(received) => success(received.disposition),
             Err(error) => Err(status_of(&error)),
         }
     }
+}
+
+/// Success; where other bytes stood under the UID, with a comment that says what became of them.
+fn success(disposition: Disposition) -> Result<(), StoreStatus> {
+    let comment = match disposition {
+        Disposition::Stored | Disposition::AlreadyStored => return Ok(()),
+        Disposition::KeptAside => "UID is taken by other bytes; these were kept aside as a version",
+        Disposition::Replaced => "UID was taken by other bytes; these replaced them",
+    };
+    Err(StoreStatus::new(StoreStatus::SUCCESS, comment))
+}
+
+/// What the errors say for people, one after the other. Their `Debug` may hold rows, and so patients.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// The status of PS3.4, section B.2.3, that tells the sender what to do.
@@ -70,9 +91,46 @@ fn status_of(error: &ReceiveError) -> StoreStatus {
         Fault::Conflict => StoreStatus::DUPLICATE_INSTANCE,
         Fault::TooLarge => StoreStatus::OUT_OF_RESOURCES,
         Fault::House => {
-            tracing::error!(code = error.code(), error = ?error, "an instance was not stored");
+            tracing::error!(code = error.code(), error = chain(error), "an instance was not stored");
             StoreStatus::OUT_OF_RESOURCES
         }
     };
     StoreStatus::new(code, format!("{}: {error}", error.code()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_other_bytes_is_said_with_the_success() {
+        assert_eq!(success(Disposition::Stored), Ok(()));
+        assert_eq!(success(Disposition::AlreadyStored), Ok(()));
+        for (disposition, word) in
+            [(Disposition::KeptAside, "kept aside"), (Disposition::Replaced, "replaced")]
+        {
+            let status = success(disposition).unwrap_err();
+            assert!(status.is_stored() && status.code() == 0x0000);
+            assert!(status.comment().contains(word), "{status:?}");
+        }
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the database failed")]
+    struct Outer(#[source] Inner);
+
+    #[derive(thiserror::Error)]
+    #[error("a value is too long")]
+    struct Inner;
+
+    impl std::fmt::Debug for Inner {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("DETAIL: Failing row contains (Test^Ada)")
+        }
+    }
+
+    #[test]
+    fn an_error_is_logged_in_its_words_and_without_the_row_it_holds() {
+        assert_eq!(chain(&Outer(Inner)), "the database failed: a value is too long");
+    }
 }

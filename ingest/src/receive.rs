@@ -24,6 +24,7 @@ use storage::records::patient::Patient;
 use storage::records::series::SeriesPlace;
 use storage::records::study::Study;
 use storage::{outbox, queue};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 pub use storage::records::instance::Origin;
@@ -32,6 +33,8 @@ use crate::identity::{Facts, Identity, IdentityError};
 use crate::limits::IngestLimits;
 use crate::spool::{Spool, SpoolError, SpoolRoom, Spooled};
 
+/// MiB that deflated data sets may grow to while they are examined, all receipts together.
+const INFLATE_MIB: u32 = 1024;
 /// Preamble, `DICM` and the element (0002,0000), which tells how long the File Meta Information is.
 const HEAD_BYTES: u64 = 144;
 
@@ -230,6 +233,8 @@ struct Hall {
     clock: Arc<dyn Clock>,
     settings: ReceiveSettings,
     room: Arc<SpoolRoom>,
+    /// MiB that deflated data sets may grow to, all together.
+    inflating: Semaphore,
 }
 
 impl Receiver {
@@ -241,7 +246,8 @@ impl Receiver {
             shared_memory_bytes: settings.limits.shared_memory_bytes,
             in_memory: AtomicU64::new(0),
         });
-        Self(Arc::new(Hall { db, archive, clock, settings, room }))
+        let inflating = Semaphore::new(INFLATE_MIB as usize);
+        Self(Arc::new(Hall { db, archive, clock, settings, room, inflating }))
     }
 
     /// A place for one instance's bytes.
@@ -262,14 +268,7 @@ impl Receiver {
     pub async fn receive(&self, receipt: Receipt, spool: Spool) -> Result<Received, ReceiveError> {
         let hall = &*self.0;
         let (spooled, sha256) = spool.finish().await?;
-        let limits = hall.settings.limits.part10;
-        let (spooled, identity, facts, data_set_at) = tokio::task::spawn_blocking(move || {
-            let scan = spooled.read(|mut reader| Scan::read(&mut reader, &limits))?;
-            Ok::<_, ReceiveError>((spooled, Identity::of(&scan)?, Facts::of(&scan), scan.data_set_at()))
-        })
-        .await
-        .map_err(ReceiveError::Examine)??;
-        let identity = Box::new(identity);
+        let (spooled, Examined { identity, facts, data_set_at }) = hall.examine(spooled).await?;
         if receipt.expected_study.as_ref().is_some_and(|study| *study != identity.study_uid) {
             return Err(ReceiveError::OtherStudy(identity));
         }
@@ -280,7 +279,7 @@ impl Receiver {
         }
         let arrival = Arrival { receipt, identity, facts, sha256, length: spooled.length(), data_set_at };
         if let Some(known) = hall.known(&arrival, &spooled).await? {
-            return Ok(known);
+            return Ok(counted(known));
         }
         let blob_key = arrival.blob_key();
         hall.write_blob(&blob_key, &spooled).await?;
@@ -294,7 +293,29 @@ impl Receiver {
                 tracing::warn!(error = %error, "a blob without a row is left to the sweep");
             }
         }
-        outcome
+        outcome.map(counted)
+    }
+}
+
+/// Counts it for `/metrics`.
+fn counted(received: Received) -> Received {
+    metrics::counter!("ingest_instances_total", "disposition" => received.disposition.as_str()).increment(1);
+    received
+}
+
+/// What the bytes tell of themselves.
+struct Examined {
+    identity: Box<Identity>,
+    facts: Facts,
+    /// Where the data set starts in the bytes.
+    data_set_at: u64,
+}
+
+impl Examined {
+    fn of(spooled: &Spooled, limits: &part10::Limits) -> Result<Self, ReceiveError> {
+        let scan = spooled.read(|mut reader| Scan::read(&mut reader, limits))?;
+        let identity = Box::new(Identity::of(&scan)?);
+        Ok(Self { identity, facts: Facts::of(&scan), data_set_at: scan.data_set_at() })
     }
 }
 
@@ -365,21 +386,42 @@ impl Arrival {
 }
 
 impl Hall {
+    /// Checks the bytes and reads their header.
+    ///
+    /// The walk takes microseconds where it passes Pixel Data over, so it is done in place; a file is read, and
+    /// a deflated data set inflated, apart and within a budget of memory that all receipts share.
+    async fn examine(&self, spooled: Spooled) -> Result<(Spooled, Examined), ReceiveError> {
+        let limits = self.settings.limits.part10;
+        let inflated_bytes = spooled.read(|mut reader| Scan::inflated_most(&mut reader, &limits))?;
+        if inflated_bytes.is_none() && spooled.is_in_memory() {
+            let examined = Examined::of(&spooled, &limits)?;
+            return Ok((spooled, examined));
+        }
+        let permits =
+            u32::try_from(inflated_bytes.unwrap_or(0) >> 20).unwrap_or(u32::MAX).clamp(1, INFLATE_MIB);
+        let _held = self.inflating.acquire_many(permits).await;
+        tokio::task::spawn_blocking(move || {
+            let examined = Examined::of(&spooled, &limits)?;
+            Ok((spooled, examined))
+        })
+        .await
+        .map_err(ReceiveError::Examine)?
+    }
+
     /// The stored instance, when this very one is stored already: the same bytes, or the same data set in
     /// the same transfer syntax behind another File Meta Information, which names only who wrote the file.
     async fn known(&self, arrival: &Arrival, spooled: &Spooled) -> Result<Option<Received>, ReceiveError> {
         let clinic = arrival.receipt.clinic;
-        let mut rows = self.db.read().await?;
-        let Some(known) = Instance::by_uid(&mut rows, clinic, &arrival.identity.sop_uid).await? else {
-            return Ok(None);
-        };
+        // No connection is held while bytes are compared, which may come from afar.
+        let known = Instance::by_uid(&mut self.db.read().await?, clinic, &arrival.identity.sop_uid).await?;
+        let Some(known) = known else { return Ok(None) };
         let is_same = known.sha256 == arrival.sha256
             || (known.transfer_syntax_uid == arrival.identity.transfer_syntax_uid
                 && self.has_data_set(&known, arrival, spooled).await?);
         let disposition = if is_same {
             Disposition::AlreadyStored
         } else {
-            let versions = Version::of(&mut rows, clinic, known.instance_id).await?;
+            let versions = Version::of(&mut self.db.read().await?, clinic, known.instance_id).await?;
             let is_aside = versions.iter().any(|it| it.sha256 == arrival.sha256 && it.state == "aside");
             if !is_aside || self.settings.on_conflict != OnConflict::Keep {
                 return Ok(None);
@@ -445,7 +487,9 @@ impl Hall {
         let mut tx = self.db.begin().await?;
         let place = self.place(&mut tx, arrival, now).await?;
         let Some(instance_id) = Instance::insert(&mut tx, clinic, place, &facts, now).await? else {
-            return self.settle_conflict(tx, arrival, &facts, now).await;
+            // The study and series that were made for it go with this transaction.
+            drop(tx);
+            return self.settle_conflict(arrival, &facts, now).await;
         };
         let stored = Event::InstanceStored { study_id: place.study_id, instance_id };
         outbox::tell(&mut tx, clinic, &stored, now).await?;
@@ -487,25 +531,32 @@ impl Hall {
     }
 
     /// The UID was taken between the first look and the insert, or holds other bytes.
+    ///
+    /// What is read here may be another's that shares the commit and is not on disk yet: nothing is answered
+    /// before that commit.
     async fn settle_conflict(
         &self,
-        mut tx: Tx,
         arrival: &Arrival,
         facts: &InstanceFacts,
         now: DateTime<Utc>,
     ) -> Result<Received, ReceiveError> {
         let (clinic, identity) = (arrival.receipt.clinic, &arrival.identity);
+        let mut tx = self.db.begin().await?;
         let known = Instance::by_uid(&mut tx, clinic, &identity.sop_uid).await?.ok_or(DbError::NotFound)?;
         let received = |disposition| {
             arrival.received(known.instance_id, known.study_id, known.patient_id, disposition, now)
         };
         if known.sha256 == facts.sha256 {
+            tx.commit().await?;
             return Ok(received(Disposition::AlreadyStored));
         }
         // Under another study or series the newcomer is not the same instance grown newer: it is kept aside.
         let is_in_place = known.study_uid == identity.study_uid && known.series_uid == identity.series_uid;
         let disposition = match self.settings.on_conflict {
-            OnConflict::Reject => return Err(ReceiveError::Conflict(identity.clone())),
+            OnConflict::Reject => {
+                tx.commit().await?;
+                return Err(ReceiveError::Conflict(identity.clone()));
+            }
             OnConflict::Replace if is_in_place => {
                 Version::replace(&mut tx, clinic, known.instance_id, facts, now).await?;
                 self.ask_for_analysis(&mut tx, arrival, known.study_id, now).await?;
@@ -513,6 +564,7 @@ impl Hall {
             }
             OnConflict::Replace | OnConflict::Keep => {
                 if !Version::keep_aside(&mut tx, clinic, known.instance_id, facts, now).await? {
+                    tx.commit().await?;
                     return Ok(received(Disposition::AlreadyStored));
                 }
                 Disposition::KeptAside

@@ -156,6 +156,23 @@ async fn other_bytes_are_kept_aside_and_nothing_is_overwritten() {
     .await;
 }
 
+/// A re-identified copy under a known UID: its own study must not appear with nothing in it.
+#[tokio::test]
+async fn bytes_kept_aside_leave_no_empty_study_behind() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Keep);
+        hall.take(&image("1.2.3.1.1", 100, 7, "A")).await.unwrap();
+        let mut elsewhere = image("1.2.3.1.1", 100, 8, "A");
+        // the data set's Study Instance UID, behind its own SOP Instance UID of the same beginning
+        let uid = [0x20, 0, 0x0D, 0, b'U', b'I', 6, 0];
+        let place = elsewhere.windows(8).position(|it| it == uid).unwrap();
+        elsewhere[place + 8..place + 13].copy_from_slice(b"9.9.9");
+        assert_eq!(hall.take(&elsewhere).await.unwrap().disposition, Disposition::KeptAside);
+        assert_eq!(count(&hall.db, "studies").await, 1);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_replacing_house_makes_the_newcomer_current_and_keeps_the_former() {
     on_both(async |db| {

@@ -8,9 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
+/// Pieces shorter than this are joined …
+const SMALL_BYTES: usize = 4 << 10;
+/// … up to about this.
+const JOINED_BYTES: usize = 64 << 10;
 /// A file is written in pieces of about this size.
 const WRITE_BYTES: usize = 1 << 20;
 
@@ -45,6 +49,8 @@ pub struct Spool {
     length: u64,
     digest: Sha256,
     chunks: Vec<Bytes>,
+    /// Small pieces, joined: each would cost more to hold than it holds.
+    tail: BytesMut,
     /// Bytes of `chunks`, which count against the room's shared memory.
     held: u64,
     file: Option<File>,
@@ -52,7 +58,16 @@ pub struct Spool {
 
 impl Spool {
     pub(crate) fn new(room: Arc<SpoolRoom>, limit: u64) -> Self {
-        Self { room, limit, length: 0, digest: Sha256::new(), chunks: Vec::new(), held: 0, file: None }
+        Self {
+            room,
+            limit,
+            length: 0,
+            digest: Sha256::new(),
+            chunks: Vec::new(),
+            tail: BytesMut::new(),
+            held: 0,
+            file: None,
+        }
     }
 
     /// How many bytes it has taken.
@@ -85,12 +100,27 @@ impl Spool {
     fn hold(&mut self, data: Bytes) {
         self.held += data.len() as u64;
         self.room.in_memory.fetch_add(data.len() as u64, Ordering::Relaxed);
-        self.chunks.push(data);
+        if data.len() < SMALL_BYTES {
+            self.tail.extend_from_slice(&data);
+        } else {
+            self.close_tail();
+            self.chunks.push(data);
+        }
+        if self.tail.len() >= JOINED_BYTES {
+            self.close_tail();
+        }
+    }
+
+    fn close_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push(self.tail.split().freeze());
+        }
     }
 
     fn release(&mut self) -> Vec<Bytes> {
         self.room.in_memory.fetch_sub(self.held, Ordering::Relaxed);
         self.held = 0;
+        self.close_tail();
         std::mem::take(&mut self.chunks)
     }
 
@@ -117,6 +147,7 @@ impl Spool {
         if self.file.is_some() {
             self.flush().await?;
         }
+        self.close_tail();
         let digest = std::mem::take(&mut self.digest).finalize();
         let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let length = self.length;
@@ -152,6 +183,10 @@ enum Body {
 impl Spooled {
     pub(crate) fn length(&self) -> u64 {
         self.length
+    }
+
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.body, Body::Memory { .. })
     }
 
     /// The chunks, where the bytes are in memory.

@@ -2,6 +2,12 @@
 -- the networks saw, and the work and events that follow. DA and TM values stay
 -- DICOM text, which sorts as dates and times do.
 
+-- One row: which database this is, so that an archive is swept by its own alone.
+CREATE TABLE installation (
+    place           BIGINT PRIMARY KEY CHECK (place = 1),
+    installation_id UUID NOT NULL
+);
+
 CREATE TABLE clinics (
     clinic_id  UUID PRIMARY KEY,
     name       TEXT NOT NULL,

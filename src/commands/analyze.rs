@@ -1,5 +1,6 @@
 //! `medilink analyze PATH…`: what the networks say of files, without a server.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -15,6 +16,9 @@ use crate::config::Config;
 use crate::inputs::{self, Input};
 use crate::reader::{Asked, Reader, Reading};
 use crate::wiring;
+
+/// A file is held in memory whole; a longer one is refused.
+const MOST_BYTES: u64 = 512 << 20;
 
 /// What to analyse, and how to tell it.
 #[derive(Debug, clap::Args)]
@@ -41,22 +45,24 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     let (inputs, unseen) = inputs::collect(&arguments.paths);
     let bar = progress::bar(inputs.len());
     let has_failed = AtomicBool::new(!unseen.is_empty());
-    let out = Mutex::new(Printer { json: arguments.json, has_head: false });
-    let print = |lines: &[Value]| match out.lock() {
-        Ok(mut printer) => bar.suspend(|| printer.print(lines)),
-        Err(_) => Err(std::io::Error::other("another thread failed while printing")),
-    };
+    let mut printer = Printer { json: arguments.json, ..Printer::default() };
     for (name, error) in &unseen {
-        print(&[error_line(name, error.code(), &error.to_string())])?;
+        printer.print(&[error_line(name, error.code(), &error.to_string())])?;
     }
-    let printed: std::io::Result<()> = inputs.par_iter().try_for_each(|input| {
-        let lines = lines_of(&reader, config, input, &asked);
-        if lines.iter().any(|line| !line["error"].is_null()) {
-            has_failed.store(true, Ordering::Relaxed);
-        }
-        bar.inc(1);
-        print(&lines)
-    });
+    let out = Mutex::new(printer);
+    // In the order of the files, so that few wait to be printed after one that takes long.
+    let printed: std::io::Result<()> =
+        inputs.iter().enumerate().par_bridge().try_for_each(|(index, input)| {
+            let lines = lines_of(&reader, config, input, &asked);
+            if lines.iter().any(|line| !line["error"].is_null()) {
+                has_failed.store(true, Ordering::Relaxed);
+            }
+            bar.inc(1);
+            match out.lock() {
+                Ok(mut printer) => bar.suspend(|| printer.print_in_order(index, lines)),
+                Err(_) => Err(std::io::Error::other("another thread failed while printing")),
+            }
+        });
     bar.finish_and_clear();
     match printed {
         // Whoever reads has seen enough.
@@ -73,7 +79,7 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<()> {
 }
 
 fn lines_of(reader: &Reader, config: &Config, input: &Input, asked: &Asked) -> Vec<Value> {
-    let bytes = match input.read(config.instance_bytes) {
+    let bytes = match input.read(config.instance_bytes.min(MOST_BYTES)) {
         Ok(bytes) => bytes,
         Err(error) => return vec![error_line(&input.name, error.code(), &error.to_string())],
     };
@@ -119,12 +125,27 @@ fn line(file: &str, reading: &Reading) -> Value {
     })
 }
 
+#[derive(Default)]
 struct Printer {
     json: bool,
     has_head: bool,
+    /// Which file is printed next, counted from 0.
+    next: usize,
+    /// Lines of later files.
+    early: BTreeMap<usize, Vec<Value>>,
 }
 
 impl Printer {
+    /// Prints the lines of a file once those of all before it are printed, so that two runs print the same.
+    fn print_in_order(&mut self, index: usize, lines: Vec<Value>) -> std::io::Result<()> {
+        self.early.insert(index, lines);
+        while let Some(lines) = self.early.remove(&self.next) {
+            self.next += 1;
+            self.print(&lines)?;
+        }
+        Ok(())
+    }
+
     fn print(&mut self, lines: &[Value]) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         for line in lines {

@@ -1,6 +1,6 @@
 //! `medilink demo`: the main job on sample studies, start to finish, and then a service to look around in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -22,19 +22,23 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub async fn run(config: Config, environment: &BTreeMap<String, String>) -> Result<()> {
     let config = Config { analyze_after_seconds: config.analyze_after_seconds.min(1), ..config };
     let house = House::open(config, environment).await?;
+    // A job that died before has nothing to do with the samples.
+    let dead_before = queue::depth(&mut house.db.read().await?).await?.dead;
     let running = serve::start(std::sync::Arc::clone(&house), true).await?;
 
     let samples = samples::all()?;
-    println!("\nTaking in {} sample files of {} studies …", samples.len(), 4);
-    let mut instances = Vec::new();
+    println!("\nTaking in {} sample files …", samples.len());
+    let (mut instances, mut studies) = (Vec::new(), BTreeSet::new());
     for (name, bytes) in samples {
         let mut spool = house.receiver.spool();
         spool.write(bytes.into()).await?;
         let receipt = Receipt { file_name: Some(name), ..Receipt::from_sender(ClinicId::DEFAULT) };
-        instances.push(house.receiver.receive(receipt, spool).await?.instance_id);
+        let received = house.receiver.receive(receipt, spool).await?;
+        instances.push(received.instance_id);
+        studies.insert(received.study_uid);
     }
-    println!("Analysing …");
-    wait_for_findings(&house).await?;
+    println!("Analysing {} studies …", studies.len());
+    wait_for_findings(&house, dead_before).await?;
 
     println!("\n{:<28}  {:<14}  {:>6}  what was found", "file", "network", "ms");
     let mut rows = house.db.read().await?;
@@ -45,7 +49,7 @@ pub async fn run(config: Config, environment: &BTreeMap<String, String>) -> Resu
             println!(
                 "{:<28}  {:<14}  {:>6.1}  {}",
                 instance.file_name.as_deref().unwrap_or("-"),
-                analysis.network_name,
+                network_of(&analysis),
                 analysis.duration_ms,
                 found(&analysis)
             );
@@ -58,7 +62,11 @@ pub async fn run(config: Config, environment: &BTreeMap<String, String>) -> Resu
         "\nThe images come from the reference vectors of the network (see models/README.md); the patients are made up."
     );
     println!("A finding is a suggestion: it stays open until a physician has accepted or rejected it.\n");
-    println!("Where to look (the token is in {}):", house.config.data_dir.join("token").display());
+    let kept = house.config.data_dir.join("token");
+    match house.config.token.as_str() {
+        "" => println!("Where to look (the token is in {}):", kept.display()),
+        _ => println!("Where to look:"),
+    }
     println!("  curl -H 'Authorization: Bearer {token}' {base}/api/dicom/analyses");
     println!("  curl -H 'Authorization: Bearer {token}' '{base}/api/findings?state=open'");
     println!("  curl -H 'Authorization: Bearer {token}' {base}/dicom-web/studies");
@@ -68,11 +76,11 @@ pub async fn run(config: Config, environment: &BTreeMap<String, String>) -> Resu
     running.until_stopped().await
 }
 
-async fn wait_for_findings(house: &House) -> Result<()> {
+async fn wait_for_findings(house: &House, dead_before: i64) -> Result<()> {
     let all_done = async {
         loop {
             let depth = queue::depth(&mut house.db.read().await?).await?;
-            if depth.dead > 0 {
+            if depth.dead > dead_before {
                 bail!("an analysis failed for good; medilink doctor tells why");
             }
             if depth.queued + depth.running == 0 {
@@ -82,6 +90,11 @@ async fn wait_for_findings(house: &House) -> Result<()> {
         }
     };
     tokio::time::timeout(PATIENCE, all_done).await.context("the analysis takes too long")?
+}
+
+/// An abstention of all networks has none.
+fn network_of(analysis: &Analysis) -> &str {
+    if analysis.network_sha256.is_empty() { "-" } else { &analysis.network_name }
 }
 
 fn found(analysis: &Analysis) -> String {

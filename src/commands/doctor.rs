@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +13,9 @@ use super::models;
 use crate::config::Config;
 use crate::wiring;
 
+/// A limit on open files below this one is worth a note.
+const ENOUGH_FILES: u64 = 4096;
+
 /// What one check found.
 enum Verdict {
     Ok(String),
@@ -21,8 +25,13 @@ enum Verdict {
 }
 
 /// Checks everything; fails when anything is wrong.
-pub async fn run(config: &Config, environment: &BTreeMap<String, String>) -> Result<()> {
+pub async fn run(
+    config: &Config,
+    settings: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+) -> Result<()> {
     println!("medilink {}\n", env!("CARGO_PKG_VERSION"));
+    println!("settings     {}", settings.map_or("no file".to_owned(), |file| file.display().to_string()));
     println!("data folder  {}", config.data_dir.display());
     println!("database     {}", without_secret(&config.database_url()));
     println!("archive      {}", without_secret(&config.archive_url()));
@@ -41,6 +50,7 @@ pub async fn run(config: &Config, environment: &BTreeMap<String, String>) -> Res
     tell("data folder", data_folder(config));
     tell("token", token(config));
     tell("senders", senders(config));
+    tell("open files", open_files(config));
     for verdict in database(config).await {
         tell("database", verdict);
     }
@@ -96,6 +106,10 @@ fn data_folder(config: &Config) -> Verdict {
 }
 
 fn token(config: &Config) -> Verdict {
+    if config.has_weak_token() {
+        let mend = "who can reach the HTTP port might guess it: choose a longer one";
+        return Verdict::Note("set by the settings, with fewer than 16 characters".to_owned(), mend);
+    }
     if !config.token.is_empty() {
         return Verdict::Ok("set by the settings".to_owned());
     }
@@ -118,6 +132,20 @@ fn senders(config: &Config) -> Verdict {
     Verdict::Ok(config.allowed_ae.join(", "))
 }
 
+/// `serve` raises its own limit as far as the system allows.
+fn open_files(config: &Config) -> Verdict {
+    let wanted = (config.http_connections + config.associations) as u64;
+    match rlimit::Resource::NOFILE.get() {
+        Ok((_, hard)) if hard < ENOUGH_FILES => {
+            let mend =
+                "raise it (ulimit -Hn, or LimitNOFILE= of the systemd unit): each connection needs one";
+            Verdict::Note(format!("at most {hard}, for up to {wanted} connections"), mend)
+        }
+        Ok((_, hard)) => Verdict::Ok(format!("at most {hard}")),
+        Err(error) => Verdict::Note(error.to_string(), "the limit on open files cannot be read"),
+    }
+}
+
 async fn database(config: &Config) -> Vec<Verdict> {
     let mend = "check database_url, and that the server runs and lets this user in";
     let url = config.database_url();
@@ -129,18 +157,24 @@ async fn database(config: &Config) -> Vec<Verdict> {
     }
     let asked = async {
         let db = Db::open(&url).await?;
+        let pending = db.pending_migrations().await?;
         let mut conn = db.read().await?;
         let depth = queue::depth(&mut conn).await;
         let dead = queue::dead(&mut conn, 5).await;
-        Ok::<_, storage::db::DbError>((db.engine(), depth, dead))
+        Ok::<_, storage::db::DbError>((db.engine(), pending, depth, dead))
     };
-    let (engine, depth, dead) = match asked.await {
+    let (engine, pending, depth, dead) = match asked.await {
         Ok(answers) => answers,
         Err(error) => return vec![Verdict::Wrong(format!("{:#}", anyhow::Error::new(error)), mend)],
     };
+    let up = "run medilink migrate, or start medilink serve";
+    if !pending.is_empty() {
+        let word = format!("{engine} answers, and its schema lacks {}", pending.join(", "));
+        return vec![Verdict::Wrong(word, up)];
+    }
     let Ok(depth) = depth else {
-        let word = format!("{engine} answers, and its schema is not up to date");
-        return vec![Verdict::Wrong(word, "run medilink migrate, or start medilink serve")];
+        let word = format!("{engine} answers, and its schema is not what it should be");
+        return vec![Verdict::Wrong(word, up)];
     };
     let counts = format!(
         "{engine} answers; {} jobs wait, {} run, {} are dead",

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use bytes::Bytes;
 use clinical::id::ClinicId;
 use futures::StreamExt;
 use ingest::receive::{Receipt, ReceiveError, Received};
-use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
 
 use super::progress;
 use crate::inputs::{self, Input, InputError};
@@ -17,8 +16,8 @@ use crate::wiring::House;
 
 /// So many files are under way at a time, so that they share commits.
 const AT_A_TIME: usize = 16;
-/// A file is read in pieces of this size.
-const PIECE_BYTES: usize = 1 << 20;
+/// So many pieces of a file are read before the spool has taken them.
+const PIECES_AHEAD: usize = 2;
 
 /// What to take in.
 #[derive(Debug, clap::Args)]
@@ -89,21 +88,15 @@ pub async fn run(house: Arc<House>, arguments: &Arguments) -> Result<()> {
 
 async fn take_in(house: &Arc<House>, input: &Input) -> Result<Received, IngestError> {
     let mut spool = house.receiver.spool();
-    if let Some(path) = input.file() {
-        let mut file = tokio::fs::File::open(path).await.map_err(InputError::from)?;
-        loop {
-            let mut piece = bytes::BytesMut::with_capacity(PIECE_BYTES);
-            if file.read_buf(&mut piece).await.map_err(InputError::from)? == 0 {
-                break;
-            }
-            spool.write(piece.freeze()).await.map_err(ReceiveError::from)?;
-        }
-    } else {
-        let (input, limit) = (input.clone(), house.config.instance_bytes);
-        let read = tokio::task::spawn_blocking(move || input.read(limit));
-        let bytes: Bytes = read.await.map_err(|error| InputError::Io(std::io::Error::other(error)))??;
-        spool.write(bytes).await.map_err(ReceiveError::from)?;
+    let (pieces, mut taken) = mpsc::channel(PIECES_AHEAD);
+    let (source, limit) = (input.clone(), house.config.instance_bytes);
+    let reading = tokio::task::spawn_blocking(move || {
+        source.pieces(limit, |piece| pieces.blocking_send(piece).is_ok())
+    });
+    while let Some(piece) = taken.recv().await {
+        spool.write(piece).await.map_err(ReceiveError::from)?;
     }
+    reading.await.map_err(|error| InputError::Io(std::io::Error::other(error)))??;
     let file_name = input.name.rsplit(['/', '\\']).next().map(str::to_owned);
     let receipt = Receipt { file_name, ..Receipt::from_sender(ClinicId::DEFAULT) };
     Ok(house.receiver.receive(receipt, spool).await?)

@@ -64,11 +64,17 @@ fn find<'r>(registry: &'r Registry, name: &str) -> Result<&'r Card> {
 }
 
 fn list(registry: &Registry) -> Result<()> {
-    println!("{:<16}  {:<8}  {:<8}  {:<10}  intended use", "network", "version", "state", "modality");
+    println!(
+        "{:<16}  {:<8}  {:<8}  {:<10}  {:>6}  intended use",
+        "network", "version", "state", "modality", "KiB"
+    );
     for card in registry.iter() {
         let modality = card.eligibility.modality.join(",");
+        let kib = registry
+            .weights(card)
+            .map_or_else(|_| "-".to_owned(), |weights| weights.len().div_ceil(1024).to_string());
         println!(
-            "{:<16}  {:<8}  {:<8}  {modality:<10}  {}",
+            "{:<16}  {:<8}  {:<8}  {modality:<10}  {kib:>6}  {}",
             card.name,
             card.version,
             card.state.as_str(),

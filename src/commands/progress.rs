@@ -1,8 +1,9 @@
 //! The bar of long work: how far, how fast, how long still.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// A bar over `files` files on the error stream; where that is no terminal, it stays silent.
 pub fn bar(files: usize) -> ProgressBar {
@@ -10,7 +11,11 @@ pub fn bar(files: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
-    let style = "{bar:40} {pos}/{len} files, {per_sec}, {eta} left  {msg}";
-    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let style = "{bar:40} {pos}/{len} files, {rate}, {eta} left  {msg}";
+    let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+        // Where the bar cannot be drawn, nobody misses it.
+        let _ = write!(out, "{:.1} files/s", state.per_sec());
+    }));
     bar
 }

@@ -2,18 +2,23 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use api::Doors;
 use ingest::dimse_door::DimseDoor;
 use ingest::scp::{self, ScpEvents};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{debug, error, info, warn};
 
 use crate::jobs;
+use crate::tasks::Tasks;
 use crate::wiring::{self, House};
+
+/// How much longer than a shutdown the doors may take.
+const DOORS_MARGIN: Duration = Duration::from_secs(5);
 
 /// Serves until told to stop.
 pub async fn run(house: Arc<House>, with_worker: bool) -> Result<()> {
@@ -29,14 +34,18 @@ pub struct Running {
     /// What `/ready` tells.
     doors_open: Doors,
     /// What takes work in; it ends first.
-    doors: Vec<JoinHandle<()>>,
+    doors: Tasks,
     /// What works; it ends when nothing comes in any more.
-    workers: Vec<JoinHandle<()>>,
+    workers: Tasks,
 }
 
 /// Opens every door; returns once all of them are open.
 pub async fn start(house: Arc<House>, with_worker: bool) -> Result<Running> {
+    raise_descriptor_limit();
     let (token, is_new) = wiring::token(&house.config)?;
+    if house.config.has_weak_token() {
+        warn!("the token has fewer than 16 characters: who can reach the HTTP port might guess it");
+    }
     gate::metrics::install().context("the numbers cannot be counted")?;
     let (http, dicom) = (house.config.http_address()?, house.config.dicom_address()?);
     let http = TcpListener::bind(http).await.with_context(|| format!("HTTP cannot be served on {http}"))?;
@@ -54,15 +63,15 @@ pub async fn start(house: Arc<House>, with_worker: bool) -> Result<Running> {
     let doors_open = Doors::default();
     let router = api::router(wiring::street(&house, &token, doors_open.clone(), Arc::clone(&events)));
     let door = Arc::new(DimseDoor::new(house.receiver.clone()));
-    let doors = vec![
-        tokio::spawn(gate::serve(http, router, house.config.http(), stop.clone().cancelled_owned())),
-        tokio::spawn(scp::serve(dicom, scp_settings, door, events, stop.clone().cancelled_owned())),
-    ];
+    let mut doors = Tasks::default();
+    let stopped = || stop.clone().cancelled_owned();
+    doors.spawn("the HTTP door", gate::serve(http, router, house.config.http(), stopped()));
+    doors.spawn("the DIMSE door", scp::serve(dicom, scp_settings, door, events, stopped()));
     doors_open.open();
-    let mut workers = Vec::new();
+    let mut workers = Tasks::default();
     if with_worker {
-        workers.push(tokio::spawn(jobs::work(Arc::clone(&house), stop.clone())));
-        workers.push(tokio::spawn(jobs::sweep(Arc::clone(&house), stop.clone())));
+        workers.spawn("the worker", jobs::work(Arc::clone(&house), stop.clone()));
+        workers.spawn("the sweep", jobs::sweep(Arc::clone(&house), stop.clone()));
     }
     Ok(Running { house, address, token, stop, doors_open, doors, workers })
 }
@@ -79,17 +88,37 @@ impl Running {
     }
 
     /// Waits for the signal to stop, then lets what is under way finish and closes.
-    pub async fn until_stopped(self) -> Result<()> {
-        stop_signal().await;
-        info!("stopping: what is under way is finished first");
+    ///
+    /// A door or worker that ends before the signal ends the service, with an error.
+    pub async fn until_stopped(mut self) -> Result<()> {
+        let cause = tokio::select! {
+            () = stop_signal() => Ok(()),
+            error = self.doors.first_end() => Err(error),
+            error = self.workers.first_end() => Err(error),
+        };
+        match &cause {
+            Ok(()) => info!("stopping: what is under way is finished first"),
+            Err(error) => {
+                error!(error = %format!("{error:#}"), "stopping, for a part of the service has ended")
+            }
+        }
         self.doors_open.close();
         self.stop.cancel();
-        for task in self.doors.into_iter().chain(self.workers) {
-            task.await.context("a door or worker failed")?;
-        }
+        let until = Instant::now() + Duration::from_secs(self.house.config.shutdown_seconds);
+        // The doors keep to the same time themselves, and need a moment more to cut off what is left.
+        let doors = self.doors.finish(until + DOORS_MARGIN).await;
+        let workers = self.workers.finish(until).await;
         self.house.db.close().await;
         info!("stopped");
-        Ok(())
+        cause.and(doors).and(workers)
+    }
+}
+
+/// Each connection and spooled file needs a descriptor; many systems begin with 1024 and allow far more.
+fn raise_descriptor_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => debug!(limit, "open files allowed"),
+        Err(error) => warn!(%error, "the limit on open files stays as it is"),
     }
 }
 

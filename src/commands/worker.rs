@@ -1,26 +1,36 @@
 //! `medilink worker`: runs jobs of a shared database, without any door.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 
 use super::serve::stop_signal;
 use crate::jobs;
+use crate::tasks::Tasks;
 use crate::wiring::House;
 
-/// Works until told to stop; the job under way is finished first.
+/// Works until told to stop; the job under way has the time of a shutdown to finish.
 pub async fn run(house: Arc<House>) -> Result<()> {
     let stop = CancellationToken::new();
-    let sweeper = tokio::spawn(jobs::sweep(Arc::clone(&house), stop.clone()));
-    let worker = tokio::spawn(jobs::work(Arc::clone(&house), stop.clone()));
+    let mut tasks = Tasks::default();
+    tasks.spawn("the worker", jobs::work(Arc::clone(&house), stop.clone()));
+    tasks.spawn("the sweep", jobs::sweep(Arc::clone(&house), stop.clone()));
     info!("working");
-    stop_signal().await;
-    info!("stopping");
+    let cause = tokio::select! {
+        () = stop_signal() => Ok(()),
+        error = tasks.first_end() => Err(error),
+    };
+    match &cause {
+        Ok(()) => info!("stopping"),
+        Err(error) => error!(error = %format!("{error:#}"), "stopping"),
+    }
     stop.cancel();
-    worker.await?;
-    sweeper.await?;
+    let until = Instant::now() + Duration::from_secs(house.config.shutdown_seconds);
+    let finished = tasks.finish(until).await;
     house.db.close().await;
-    Ok(())
+    cause.and(finished)
 }

@@ -1,38 +1,52 @@
 //! `AnalyzeStudy`: every active network over every instance of a study that came from a sender.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clinical::event::Event;
-use clinical::id::StudyId;
+use clinical::id::{InstanceId, StudyId};
 use clinical::imaging::AbstentionCode;
 use futures::{StreamExt, TryStreamExt};
+use storage::archive::ArchiveError;
 use storage::records::analysis::{Analysis, NewAnalysis};
 use storage::records::instance::Instance;
 use storage::{outbox, queue};
+use tokio::sync::Semaphore;
 
 use crate::reader::{Asked, ReadError, Reading};
 use crate::wiring::House;
 
 /// So many instances' results share a transaction, so that none holds the writer long.
 const PER_TRANSACTION: usize = 100;
-/// So many instances are fetched, decoded and analysed at a time.
+/// So many instances are fetched, decoded and analysed at a time …
 const AT_A_TIME: usize = 4;
+/// … and so many MiB of them are held in memory; a longer one is read alone.
+const HELD_MIB: u32 = 512;
 
-/// Reads the study and writes what was found; run twice, it leaves the same rows.
+/// Hash of the network of a reading that no network was meant for.
+const NO_NETWORK: &str = "";
+
+/// Reads what is not read yet and writes what was found; run twice, it leaves the same rows.
 pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId) -> Result<()> {
     let clinic = claimed.clinic_id;
-    let instances = Instance::to_analyze(&mut house.db.read().await?, clinic, study_id).await?;
+    let mut rows = house.db.read().await?;
+    let instances = Instance::to_analyze(&mut rows, clinic, study_id).await?;
+    let done = Analysis::done_of_study(&mut rows, clinic, study_id).await?;
+    drop(rows);
+    let unread: Vec<_> = instances.into_iter().filter(|instance| is_unread(house, instance, &done)).collect();
+    let held = Arc::new(Semaphore::new(HELD_MIB as usize));
     let mut analysis_ids = Vec::new();
-    for some in instances.chunks(PER_TRANSACTION) {
-        let with_pixels = some.iter().filter(|instance| instance.frame_count.is_some()).cloned();
-        let reads: Vec<_> = with_pixels.map(|instance| read(Arc::clone(house), instance)).collect();
-        let readings: Vec<Vec<NewAnalysis>> =
+    for some in unread.chunks(PER_TRANSACTION) {
+        let reads: Vec<_> = some
+            .iter()
+            .map(|instance| read(Arc::clone(house), Arc::clone(&held), instance.clone()))
+            .collect();
+        let found: Vec<Vec<NewAnalysis>> =
             futures::stream::iter(reads).buffered(AT_A_TIME).try_collect().await?;
-        let found = readings.concat();
         let mut tx = house.db.begin().await?;
-        for new in &found {
+        for new in found.iter().flatten() {
             analysis_ids.push(Analysis::record(&mut tx, clinic, new, house.clock.now()).await?);
         }
         tx.commit().await?;
@@ -45,28 +59,44 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
     Ok(())
 }
 
+/// Whether any network that is meant for the image has still to read it.
+fn is_unread(house: &House, instance: &Instance, done: &HashSet<(InstanceId, String)>) -> bool {
+    if instance.frame_count.is_none() {
+        return false;
+    }
+    let is_done = |network: &str| done.contains(&(instance.instance_id, network.to_owned()));
+    let networks = house.reader.meant_for(instance.modality.as_deref());
+    if networks.is_empty() { !is_done(NO_NETWORK) } else { !networks.into_iter().all(is_done) }
+}
+
 /// What the active networks say of one instance.
-async fn read(house: Arc<House>, instance: Instance) -> Result<Vec<NewAnalysis>> {
+async fn read(house: Arc<House>, held: Arc<Semaphore>, instance: Instance) -> Result<Vec<NewAnalysis>> {
+    let size_mib = u32::try_from(instance.size_bytes >> 20).unwrap_or(HELD_MIB);
+    let _held = held.acquire_many(size_mib.clamp(1, HELD_MIB)).await?;
     let readings = readings(&house, &instance).await?;
     Ok(readings.into_iter().map(|reading| new_analysis(&instance, reading)).collect())
 }
 
 async fn readings(house: &Arc<House>, instance: &Instance) -> Result<Vec<Reading>> {
     let started = Instant::now();
-    if !house.reader.is_for(instance.modality.as_deref()) {
+    if house.reader.meant_for(instance.modality.as_deref()).is_empty() {
         let modality = instance.modality.as_deref().unwrap_or("none");
         let reason = format!("no active network is meant for modality {modality}");
         return Ok(vec![Reading::abstained(None, AbstentionCode::NoNetwork, reason, started)]);
     }
-    let bytes = house.archive.get(&instance.blob_key).await.context("the instance's bytes")?;
+    let unreadable =
+        |reason: String| Ok(vec![Reading::abstained(None, AbstentionCode::NotDecodable, reason, started)]);
+    let bytes = match house.archive.get(&instance.blob_key).await {
+        Ok(bytes) => bytes,
+        // A lost blob is no reason to drop the other instances.
+        Err(error @ ArchiveError::NotFound) => return unreadable(error.to_string()),
+        Err(error) => return Err(error).context("the instance's bytes"),
+    };
     let reader = Arc::clone(&house.reader);
-    let readings = tokio::task::spawn_blocking(move || reader.read(bytes, &Asked::Active)).await?;
-    match readings {
+    match tokio::task::spawn_blocking(move || reader.read(bytes, &Asked::Active)).await? {
         Ok(readings) => Ok(readings),
-        // It was stored, so it was whole then; what has become of it since is no reason to drop the others.
-        Err(ReadError::File(error)) => {
-            Ok(vec![Reading::abstained(None, AbstentionCode::NotDecodable, error.to_string(), started)])
-        }
+        // It was stored, so it was whole then.
+        Err(ReadError::File(error)) => unreadable(error.to_string()),
         Err(error) => Err(error.into()),
     }
 }
@@ -79,7 +109,7 @@ fn new_analysis(instance: &Instance, reading: Reading) -> NewAnalysis {
         instance_sha256: instance.sha256.clone(),
         network_name: card.as_ref().map_or_else(|| "none".to_owned(), |card| card.name.clone()),
         network_version: card.as_ref().map_or_else(String::new, |card| card.version.clone()),
-        network_sha256: card.map_or_else(String::new, |card| card.sha256),
+        network_sha256: card.map_or_else(|| NO_NETWORK.to_owned(), |card| card.sha256),
         outcome: reading.outcome,
         findings_text: reading.summary.findings,
         recommendations: reading.summary.recommendations,

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clinical::job::Job;
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use storage::queue::{self, Claimed, QueueLimits};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
 use crate::wiring::House;
@@ -16,9 +18,17 @@ use crate::wiring::House;
 /// How often an idle worker looks for work.
 const LOOK: Duration = Duration::from_millis(200);
 /// How often the archive is swept.
-const SWEEP: Duration = Duration::from_secs(600);
+const SWEEP: Duration = Duration::from_secs(6 * 3600);
 
-/// Runs jobs until `stop`; the one under way is finished first.
+/// Tells the recorder of the process what this room and the hall count.
+pub fn describe_numbers() {
+    describe_counter!("jobs_total", Unit::Count, "Tries of jobs by kind and outcome: done or failed");
+    describe_histogram!("job_duration_seconds", Unit::Seconds, "How long a try of a job took");
+    describe_counter!("ingest_instances_total", Unit::Count, "Instances taken in, by what became of them");
+}
+
+/// Runs jobs until `stop`; the one under way is finished first. Dropped in the middle of one, it keeps that
+/// job's lease no longer, and another worker takes over when the lease has run out.
 pub async fn work(house: Arc<House>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match run_next(&house).await {
@@ -32,15 +42,10 @@ pub async fn work(house: Arc<House>, stop: CancellationToken) {
     }
 }
 
-/// Removes abandoned blobs from time to time, until `stop`.
+/// Removes abandoned blobs at the start and from time to time, until `stop`.
 pub async fn sweep(house: Arc<House>, stop: CancellationToken) {
     let age = chrono::TimeDelta::seconds(house.config.sweep_after_seconds);
-    let pause = SWEEP.min(age.to_std().unwrap_or(SWEEP)).max(Duration::from_secs(1));
-    loop {
-        rest(&stop, pause).await;
-        if stop.is_cancelled() {
-            return;
-        }
+    while !stop.is_cancelled() {
         match house.archive.sweep(&house.db, house.clock.now(), age).await {
             Ok(swept) if swept.removed > 0 => {
                 info!(seen = swept.seen, removed = swept.removed, "abandoned blobs swept");
@@ -48,6 +53,7 @@ pub async fn sweep(house: Arc<House>, stop: CancellationToken) {
             Ok(_) => {}
             Err(error) => warn!(error = %error, "the sweep failed and is tried again later"),
         }
+        rest(&stop, SWEEP).await;
     }
 }
 
@@ -66,13 +72,17 @@ async fn run_next(house: &Arc<House>) -> Result<bool> {
     let limits = house.config.queue();
     let Some(claimed) = queue::claim(&house.db, limits, house.clock.now()).await? else { return Ok(false) };
     let started = Instant::now();
-    let kept = tokio::spawn(keep(Arc::clone(house), claimed.clone(), limits));
+    let kept = AbortOnDropHandle::new(tokio::spawn(keep(Arc::clone(house), claimed.clone(), limits)));
     let done = match claimed.job {
         Job::AnalyzeStudy { study_id } => analyze_study::run(house, &claimed, study_id).await,
     };
-    kept.abort();
+    drop(kept);
     let (kind, key) = (claimed.job.kind(), claimed.job.key());
-    let duration_ms = started.elapsed().as_millis() as u64;
+    let spent = started.elapsed();
+    let outcome = if done.is_ok() { "done" } else { "failed" };
+    counter!("jobs_total", "kind" => kind, "outcome" => outcome).increment(1);
+    histogram!("job_duration_seconds", "kind" => kind).record(spent);
+    let duration_ms = spent.as_millis() as u64;
     match done {
         Ok(()) => info!(job.kind = kind, job.key = key, duration_ms, "job done"),
         Err(error) => {

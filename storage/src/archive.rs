@@ -14,11 +14,16 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart};
 
 use crate::db::{Db, DbError};
-use crate::records::instance::is_named;
+use crate::records::installation;
+use crate::records::instance::named_among;
 
+/// So many blobs are asked for in one query.
+const SWEEP_BATCH: usize = 400;
+/// The blob that says whose archive it is.
+const MARKER: &str = "medilink-archive";
 /// Above it a blob is sent in parts of this size.
 const PART_BYTES: usize = 8 << 20;
 
@@ -31,6 +36,9 @@ pub enum ArchiveError {
     /// The URL names no store that this build knows.
     #[error("the archive URL is not usable: {0}")]
     Url(String),
+    /// The archive was made with another database.
+    #[error("the archive belongs to another database: nothing is swept")]
+    Foreign,
     /// The store failed.
     #[error("the archive failed")]
     Store(#[source] object_store::Error),
@@ -141,7 +149,7 @@ impl Archive {
                 Err(error) => Some(error.into()),
             };
             if let Some(failure) = failure {
-                // The parts sent so far are of no use; the store also forgets them by itself in time.
+                // The parts sent so far are of no use; a bucket should have a rule that forgets such parts in time.
                 let _ = upload.abort().await;
                 return Err(failure);
             }
@@ -206,21 +214,29 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// [`ArchiveError`] when the store or the database fails; what was removed stays removed.
+    /// [`ArchiveError::Foreign`] when the archive belongs to another database, whose rows are not seen here;
+    /// [`ArchiveError`] when the store or the database fails. What was removed stays removed.
     pub async fn sweep(&self, db: &Db, now: DateTime<Utc>, age: TimeDelta) -> Result<Swept> {
+        self.belong_to(db).await?;
         let mut swept = Swept::default();
-        let mut names = self.store.list(Some(&self.path("clinics")));
-        let strip = if self.root.parts().count() == 0 { 0 } else { self.root.as_ref().len() + 1 };
-        while let Some(blob) = names.try_next().await? {
-            swept.seen += 1;
-            if now - blob.last_modified < age {
-                continue;
-            }
-            let key = &blob.location.as_ref()[strip..];
-            let mut rows = db.read().await?;
-            if !is_named(&mut rows, key).await? {
-                self.store.delete(&blob.location).await?;
-                swept.removed += 1;
+        let names = self.store.list(Some(&self.path("clinics")));
+        let mut batches = names.try_chunks(SWEEP_BATCH);
+        while let Some(batch) = batches.next().await {
+            let batch = batch.map_err(|error| error.1)?;
+            swept.seen += batch.len() as u64;
+            let is_old = |blob: &object_store::ObjectMeta| now - blob.last_modified >= age;
+            let old: Vec<_> = batch.into_iter().filter(is_old).map(|blob| blob.location).collect();
+            let keys: Vec<_> = old.iter().map(|location| self.key(location)).collect();
+            let named = named_among(&mut db.read().await?, &keys).await?;
+            for (location, key) in old.iter().zip(&keys) {
+                if named.contains(key) {
+                    continue;
+                }
+                match self.store.delete(location).await {
+                    // Another sweeper was here first.
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => swept.removed += 1,
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         if let (Some(folder), Ok(age)) = (self.folder.clone(), age.to_std()) {
@@ -229,6 +245,30 @@ impl Archive {
             swept.removed += removed.await.map_err(std::io::Error::other)??;
         }
         Ok(swept)
+    }
+
+    /// The name that the rows know a blob by.
+    fn key(&self, location: &Path) -> String {
+        let strip = if self.root.parts().count() == 0 { 0 } else { self.root.as_ref().len() + 1 };
+        location.as_ref()[strip..].to_owned()
+    }
+
+    /// Ties the archive to the database that names its blobs; the first database to ask has it.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError::Foreign`] when it is another's.
+    pub async fn belong_to(&self, db: &Db) -> Result<()> {
+        let ours = installation::id(db).await?.to_string();
+        let marker = self.path(MARKER);
+        let create = PutOptions::from(PutMode::Create);
+        match self.store.put_opts(&marker, ours.clone().into(), create).await {
+            Ok(_) => return Ok(()),
+            Err(object_store::Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let theirs = self.store.get(&marker).await?.bytes().await?;
+        if theirs == ours.as_bytes() { Ok(()) } else { Err(ArchiveError::Foreign) }
     }
 }
 
@@ -323,6 +363,29 @@ mod tests {
                 assert_eq!(archive.get(&facts.blob_key).await.unwrap(), "kept");
             })
             .await;
+        })
+        .await;
+    }
+
+    /// A fresh database over a full archive names nothing: a sweep that trusted it would remove everything.
+    #[tokio::test]
+    async fn an_archive_of_another_database_is_not_swept() {
+        on_each_store(async |archive| {
+            let orphan = "clinics/x/orphan.dcm";
+            archive.put(orphan, [Bytes::from_static(b"theirs")]).await.unwrap();
+            let later = clinical::clock::Clock::now(&clinical::clock::SystemClock) + TimeDelta::hours(2);
+            let is_first = std::cell::Cell::new(true);
+            on_both(async |db| {
+                if is_first.replace(false) {
+                    archive.belong_to(&db).await.unwrap();
+                    archive.belong_to(&db).await.unwrap();
+                    return;
+                }
+                let refused = archive.sweep(&db, later, TimeDelta::hours(1)).await;
+                assert!(matches!(refused, Err(ArchiveError::Foreign)));
+            })
+            .await;
+            assert_eq!(archive.get(orphan).await.unwrap(), "theirs");
         })
         .await;
     }

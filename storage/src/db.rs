@@ -39,6 +39,9 @@ pub enum DbError {
     /// The engine failed.
     #[error("the database failed")]
     Engine(#[source] sqlx::Error),
+    /// A file beside the database could not be locked.
+    #[error("the database's folder is not usable")]
+    Folder(#[from] std::io::Error),
     /// A schema change failed.
     #[error("the migration failed")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -75,7 +78,7 @@ impl Db {
     /// [`DbError::Engine`] when the URL does not read or the database does not answer.
     pub async fn open(url: &str) -> Result<Self> {
         if let Some(path) = url.strip_prefix("sqlite:") {
-            let path = path.trim_start_matches("//");
+            let path = path.strip_prefix("//").unwrap_or(path);
             return Ok(Self(Engine::Sqlite(SqliteDb::open(Path::new(path)).await?)));
         }
         let options: PgConnectOptions = url.parse()?;
@@ -99,12 +102,39 @@ impl Db {
     pub async fn migrate(&self) -> Result<()> {
         match &self.0 {
             Engine::Sqlite(db) => {
+                // Two programs that start together over a new file would both make the tables.
+                let _alone = db.lock_file().await?;
                 let mut writer = db.exclusive().await;
                 migrations(SQLITE_MIGRATIONS).run_direct(None, writer.connection(), false).await?;
             }
             Engine::Postgres(pool) => migrations(POSTGRES_MIGRATIONS).run(pool).await?,
         }
         Ok(())
+    }
+
+    /// The names of the schema's steps that this database lacks, in order; changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Engine`] when the database does not answer.
+    pub async fn pending_migrations(&self) -> Result<Vec<&'static str>> {
+        let (ours, has_table) = match &self.0 {
+            Engine::Sqlite(_) => (
+                SQLITE_MIGRATIONS,
+                "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
+            ),
+            Engine::Postgres(_) => (
+                POSTGRES_MIGRATIONS,
+                "SELECT count(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')",
+            ),
+        };
+        let mut read = self.read().await?;
+        let applied: Vec<i64> = match sql(has_table).fetch_one::<i64>(&mut read).await? {
+            0 => Vec::new(),
+            _ => sql("SELECT version FROM _sqlx_migrations WHERE success").fetch_all(&mut read).await?,
+        };
+        let pending = ours.iter().filter(|(version, ..)| !applied.contains(version));
+        Ok(pending.map(|(_, name, _)| *name).collect())
     }
 
     /// A connection for reading; it sees what is committed.
@@ -121,8 +151,8 @@ impl Db {
 
     /// A transaction; dropped without [`Tx::commit`], it leaves nothing behind.
     ///
-    /// On SQLite it is a savepoint in the one writer's open transaction, so
-    /// that many transactions share one fsync: keep it short, and wait for
+    /// On SQLite it is part of the one writer's open transaction, so that many
+    /// share one fsync: keep it short, and wait for
     /// nothing but the database while it is open.
     ///
     /// # Errors
@@ -169,15 +199,19 @@ enum Inner {
 }
 
 enum Raw<'c> {
-    Sqlite(&'c mut SqliteConnection),
+    /// With what must stand before the statement.
+    Sqlite(&'c mut SqliteConnection, &'static str),
     Postgres(&'c mut PgConnection),
 }
 
 impl Conn {
     fn raw(&mut self) -> Raw<'_> {
         match &mut self.0 {
-            Inner::SqliteReader(conn) => Raw::Sqlite(conn),
-            Inner::SqliteWriter(tx) => Raw::Sqlite(tx.connection()),
+            Inner::SqliteReader(conn) => Raw::Sqlite(conn, ""),
+            Inner::SqliteWriter(tx) => {
+                let opening = tx.opening();
+                Raw::Sqlite(tx.connection(), opening)
+            }
             Inner::PostgresReader(conn) => Raw::Postgres(conn),
             Inner::PostgresWriter(tx) => Raw::Postgres(tx),
         }
@@ -269,12 +303,22 @@ impl Statement {
         }
     }
 
-    fn sqlite(&self) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>> {
+    /// The statement behind `opening`: SQLite runs several at a time, and `$1` is the first argument in each.
+    fn sqlite(&self, opening: &'static str) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>> {
         let mut arguments = SqliteArguments::default();
         for value in &self.values {
             value.add_to_sqlite(&mut arguments)?;
         }
-        Ok(sqlx::query_with(self.text(), arguments))
+        let text = match &self.text {
+            AnyText::Fixed(text) if !opening.is_empty() => {
+                AssertSqlSafe(format!("{opening}{text}")).into_sql_str()
+            }
+            AnyText::Built(text) if !opening.is_empty() => {
+                AssertSqlSafe(format!("{opening}{text}")).into_sql_str()
+            }
+            _ => self.text(),
+        };
+        Ok(sqlx::query_with(text, arguments))
     }
 
     fn postgres(&self) -> Result<sqlx::query::Query<'static, Postgres, PgArguments>> {
@@ -292,7 +336,13 @@ impl Statement {
     /// [`DbError::Conflict`] on a taken unique key, else [`DbError::Engine`].
     pub async fn execute(self, db: &mut Conn) -> Result<u64> {
         Ok(match db.raw() {
-            Raw::Sqlite(conn) => self.sqlite()?.execute(conn).await?.rows_affected(),
+            Raw::Sqlite(conn, opening) => {
+                // Apart: of several statements SQLite counts the last change once more for each that changes nothing.
+                if !opening.is_empty() {
+                    sqlx::raw_sql(opening).execute(&mut *conn).await?;
+                }
+                self.sqlite("")?.execute(conn).await?.rows_affected()
+            }
             Raw::Postgres(conn) => self.postgres()?.execute(conn).await?.rows_affected(),
         })
     }
@@ -304,8 +354,8 @@ impl Statement {
     /// [`DbError`] when the engine fails or a row does not read.
     pub async fn fetch_all<T: FromRow>(self, db: &mut Conn) -> Result<Vec<T>> {
         match db.raw() {
-            Raw::Sqlite(conn) => {
-                let rows = self.sqlite()?.fetch_all(conn).await?;
+            Raw::Sqlite(conn, opening) => {
+                let rows = self.sqlite(opening)?.fetch_all(conn).await?;
                 rows.into_iter().map(|row| T::from_row(&Row::Sqlite(row))).collect()
             }
             Raw::Postgres(conn) => {
@@ -322,7 +372,7 @@ impl Statement {
     /// [`DbError`] when the engine fails or the row does not read.
     pub async fn fetch_optional<T: FromRow>(self, db: &mut Conn) -> Result<Option<T>> {
         let row = match db.raw() {
-            Raw::Sqlite(conn) => self.sqlite()?.fetch_optional(conn).await?.map(Row::Sqlite),
+            Raw::Sqlite(conn, opening) => self.sqlite(opening)?.fetch_optional(conn).await?.map(Row::Sqlite),
             Raw::Postgres(conn) => self.postgres()?.fetch_optional(conn).await?.map(Row::Postgres),
         };
         row.map(|row| T::from_row(&row)).transpose()
@@ -466,6 +516,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_schema_that_is_behind_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = format!("sqlite:{}", folder.path().join("rows.sqlite").display());
+        for url in [sqlite, crate::testing::fresh_postgres_url().await] {
+            let db = Db::open(&url).await.unwrap();
+            let all = db.pending_migrations().await.unwrap();
+            assert_eq!(all.first(), Some(&"0001_ground_floor"));
+            db.migrate().await.unwrap();
+            assert_eq!(db.pending_migrations().await.unwrap(), [""; 0]);
+            let mut tx = db.begin().await.unwrap();
+            sql("DELETE FROM _sqlx_migrations").execute(&mut tx).await.unwrap();
+            tx.commit().await.unwrap();
+            assert_eq!(db.pending_migrations().await.unwrap(), all);
+            db.close().await;
+        }
+    }
+
+    #[tokio::test]
     async fn a_transaction_that_fails_leaves_its_neighbours_alone() {
         on_both(async |db| {
             let mut tasks = tokio::task::JoinSet::new();
@@ -507,6 +575,58 @@ mod tests {
             tell(&mut tx, CLINIC, &event(), now()).await.unwrap();
             tx.commit().await.unwrap();
             assert!(count(&db, "events").await > before);
+        })
+        .await;
+    }
+
+    /// The first statement of a transaction travels with its opening words, which must not change its answer.
+    #[tokio::test]
+    async fn a_first_statement_counts_only_its_own_changes() {
+        on_both(async |db| {
+            let mut tx = db.begin().await.unwrap();
+            tell(&mut tx, CLINIC, &event(), now()).await.unwrap();
+            tx.commit().await.unwrap();
+            let mut tx = db.begin().await.unwrap();
+            let none = sql("UPDATE events SET name = $1 WHERE name = $2").bind("x").bind("no such name");
+            assert_eq!(none.execute(&mut tx).await.unwrap(), 0);
+            drop(tx);
+            let mut tx = db.begin().await.unwrap();
+            let found = told(&mut tx, CLINIC, "finding_reviewed", 10).await.unwrap();
+            assert_eq!(found.len(), 1);
+            tx.commit().await.unwrap();
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_first_transaction_that_fails_is_rolled_back_whole() {
+        on_both(async |db| {
+            let mut tx = db.begin().await.unwrap();
+            tell(&mut tx, CLINIC, &event(), now()).await.unwrap();
+            drop(tx);
+            db.begin().await.unwrap().commit().await.unwrap();
+            assert_eq!(count(&db, "events").await, 0);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn two_programs_may_start_together_over_a_new_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = format!("sqlite:{}", folder.path().join("rows.sqlite").display());
+        for url in [sqlite, crate::testing::fresh_postgres_url().await] {
+            let starts = (0..4).map(async |_| Db::open(&url).await.unwrap().migrate().await.unwrap());
+            futures::future::join_all(starts).await;
+            assert_eq!(count(&Db::open(&url).await.unwrap(), "clinics").await, 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_text_with_nul_is_kept_without_it_on_both_engines() {
+        on_both(async |db| {
+            let mut tx = db.begin().await.unwrap();
+            let kept: String = sql("SELECT $1").bind("a\0b").fetch_one(&mut tx).await.unwrap();
+            assert_eq!(kept, "ab");
         })
         .await;
     }

@@ -144,7 +144,7 @@ pub async fn put_off(
         }
         // Another has asked at the same moment: his job is there to be locked now.
     }
-    Ok(())
+    Err(DbError::Conflict)
 }
 
 /// Asks for `job` at once, ahead of routine work; the same job waiting already is pulled forward.
@@ -204,8 +204,10 @@ pub async fn claim(db: &Db, limits: QueueLimits, now: DateTime<Utc>) -> Result<O
         "UPDATE jobs SET state = 'running', tries = tries + 1, run_at = $1
           WHERE job_id = (SELECT job_id FROM jobs
                            WHERE state IN ('queued', 'running') AND run_at <= $2
+                             AND kind IN ({})
                            ORDER BY priority DESC, run_at LIMIT 1{})
           RETURNING job_id, clinic_id, body, tries",
+        known_kinds(),
         tx.skip_locked()
     );
     let claimed = built_sql(take).bind(now + limits.lease).bind(now).fetch_optional(&mut tx).await?;
@@ -215,13 +217,20 @@ pub async fn claim(db: &Db, limits: QueueLimits, now: DateTime<Utc>) -> Result<O
 
 /// Whether anything could be claimed, asked without a write.
 pub async fn is_due(db: &mut Conn, now: DateTime<Utc>) -> Result<bool> {
-    let due: Option<i64> =
-        sql("SELECT 1 FROM jobs WHERE state IN ('queued', 'running') AND run_at <= $1 LIMIT 1")
-            .bind(now)
-            .fetch_optional::<One>(db)
-            .await?
-            .map(|_| 1);
+    let due: Option<i64> = built_sql(format!(
+        "SELECT 1 FROM jobs WHERE state IN ('queued', 'running') AND run_at <= $1 AND kind IN ({}) LIMIT 1",
+        known_kinds()
+    ))
+    .bind(now)
+    .fetch_optional::<One>(db)
+    .await?
+    .map(|_| 1);
     Ok(due.is_some())
+}
+
+/// What a claim leaves to newer programs beside this one: a job that it could not even read.
+fn known_kinds() -> String {
+    Job::KINDS.iter().map(|kind| format!("'{kind}'")).collect::<Vec<_>>().join(", ")
 }
 
 /// A row whose being there is all that counts.
@@ -293,6 +302,19 @@ pub async fn depth(db: &mut Conn) -> Result<Depth> {
     Ok(depth)
 }
 
+/// In how many states, and how often, one job is there.
+pub async fn depth_of(db: &mut Conn, clinic: ClinicId, job: &Job) -> Result<Depth> {
+    let states: Vec<String> =
+        sql("SELECT state FROM jobs WHERE clinic_id = $1 AND kind = $2 AND job_key = $3")
+            .bind(clinic)
+            .bind(job.kind())
+            .bind(job.key())
+            .fetch_all(db)
+            .await?;
+    let count = |state: &str| states.iter().filter(|it| *it == state).count() as i64;
+    Ok(Depth { queued: count("queued"), running: count("running"), dead: count("dead") })
+}
+
 /// The dead jobs over all clinics, the latest first.
 pub async fn dead(db: &mut Conn, limit: i64) -> Result<Vec<Dead>> {
     sql("SELECT job_id, kind, job_key, tries, last_error FROM jobs WHERE state = 'dead'
@@ -332,8 +354,13 @@ mod tests {
             let later = now() + TimeDelta::seconds(18);
             assert!(is_due(&mut db.read().await.unwrap(), later).await.unwrap());
             let claimed = claim(&db, limits, later).await.unwrap().unwrap();
-            assert_eq!((claimed.job, claimed.tries), (job, 1));
+            assert_eq!((&claimed.job, claimed.tries), (&job, 1));
             assert_eq!(claim(&db, limits, later).await.unwrap(), None, "one worker has it");
+            let mut read = db.read().await.unwrap();
+            let mine = depth_of(&mut read, CLINIC, &claimed.job).await.unwrap();
+            assert_eq!(mine, Depth { running: 1, ..Depth::default() });
+            let other = Job::AnalyzeStudy { study_id: StudyId::new() };
+            assert_eq!(depth_of(&mut read, CLINIC, &other).await.unwrap(), Depth::default());
         })
         .await;
     }
@@ -424,6 +451,26 @@ mod tests {
             }
             assert_eq!(claim(&db, limits, at).await.unwrap(), None);
             assert_eq!(depth(&mut db.read().await.unwrap()).await.unwrap().dead, 1);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_job_of_a_newer_program_does_not_stop_the_queue() {
+        on_both(async |db| {
+            let known = job();
+            ask(&db, &known, now(), TimeDelta::zero()).await;
+            let mut tx = db.begin().await.unwrap();
+            let newer =
+                sql("INSERT INTO jobs (job_id, clinic_id, kind, job_key, body, priority, state, tries,
+                                               run_at, enqueued_at)
+                             VALUES ($1, $2, 'newer', 'x', $3, 99, 'queued', 0, $4, $4)");
+            let newer =
+                newer.bind(JobId::new()).bind(CLINIC).bind(serde_json::json!({"type": "newer"})).bind(now());
+            newer.execute(&mut tx).await.unwrap();
+            tx.commit().await.unwrap();
+            assert_eq!(claim(&db, QueueLimits::default(), now()).await.unwrap().unwrap().job, known);
+            assert!(!is_due(&mut db.read().await.unwrap(), now()).await.unwrap());
         })
         .await;
     }

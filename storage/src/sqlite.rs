@@ -1,10 +1,12 @@
 //! SQLite with many readers, one writer, and one fsync for many transactions.
 //!
-//! A transaction is a savepoint inside the writer's open transaction. Whoever
-//! commits while nobody waits for the writer runs the COMMIT for all that were
-//! released before; under load the COMMIT is thus shared, at rest it is immediate.
+//! The first transaction of a batch is the writer's own; those that join it are
+//! savepoints inside. Whoever commits while nobody waits for the writer runs the
+//! COMMIT for all that were done before; under load the COMMIT is thus shared, at
+//! rest it is immediate. Each statement is a trip to sqlx's thread and back, so
+//! the opening words travel with a transaction's first statement.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,14 +27,20 @@ pub(crate) struct SqliteDb {
     writer: Arc<Mutex<Writer>>,
     /// How many callers wait for the writer.
     waiting: Arc<AtomicUsize>,
+    /// A file beside the database, locked while the schema changes.
+    lock_path: PathBuf,
 }
 
 pub(crate) struct Writer {
     connection: SqliteConnection,
     /// Whether BEGIN was run and not yet ended.
     is_open: bool,
-    /// Those released and waiting for the COMMIT.
+    /// Whether the connection failed to roll back: it is of no more use.
+    is_broken: bool,
+    /// Those done and waiting for the COMMIT.
     released: Vec<oneshot::Sender<Result<(), String>>>,
+    /// For opening the file anew when the connection is beyond repair.
+    options: SqliteConnectOptions,
 }
 
 impl SqliteDb {
@@ -50,13 +58,27 @@ impl SqliteDb {
         let readers = SqlitePoolOptions::new()
             .max_connections(8)
             .acquire_timeout(Duration::from_secs(30))
-            .connect_lazy_with(options.create_if_missing(false).read_only(true));
-        let writer = Writer { connection, is_open: false, released: Vec::new() };
-        Ok(Self { readers, writer: Arc::new(Mutex::new(writer)), waiting: Arc::default() })
+            // A file does not hang up, and asking first is a trip of its own.
+            .test_before_acquire(false)
+            .connect_lazy_with(options.clone().create_if_missing(false).read_only(true));
+        let writer = Writer { connection, is_open: false, is_broken: false, released: Vec::new(), options };
+        let lock_path = path.with_extension("lock");
+        Ok(Self { readers, writer: Arc::new(Mutex::new(writer)), waiting: Arc::default(), lock_path })
     }
 
     pub(crate) async fn reader(&self) -> Result<PoolConnection<Sqlite>> {
         Ok(self.readers.acquire().await?)
+    }
+
+    /// Held, it keeps other programs that ask for it too from the database; it ends with the file.
+    pub(crate) async fn lock_file(&self) -> Result<std::fs::File> {
+        let path = self.lock_path.clone();
+        let locked = tokio::task::spawn_blocking(move || {
+            let file = std::fs::File::options().create(true).append(true).open(path)?;
+            file.lock()?;
+            Ok::<_, std::io::Error>(file)
+        });
+        Ok(locked.await.map_err(std::io::Error::other)??)
     }
 
     /// The writer outside any transaction, for migrations.
@@ -66,25 +88,16 @@ impl SqliteDb {
         writer
     }
 
-    /// Opens a savepoint. In a task of its own, so that a caller who gives up
-    /// half-way cannot leave the writer between two states.
+    /// Waits for the writer; nothing is run before the first statement.
     pub(crate) async fn begin(&self) -> Result<SqliteTx> {
-        let (writer, waiting) = (Arc::clone(&self.writer), Arc::clone(&self.waiting));
-        waiting.fetch_add(1, Ordering::SeqCst);
-        let opened = tokio::spawn(async move {
-            let mut guard = writer.lock_owned().await;
-            waiting.fetch_sub(1, Ordering::SeqCst);
-            if !guard.is_open {
-                run(&mut guard.connection, "BEGIN IMMEDIATE").await?;
-                guard.is_open = true;
-            }
-            if let Err(error) = run(&mut guard.connection, "SAVEPOINT tx").await {
-                guard.lose(&error.to_string()).await;
-                return Err(error);
-            }
-            Ok(SqliteTx { writer: Some(guard), waiting })
-        });
-        opened.await.map_err(|error| DbError::Commit(error.to_string()))?
+        let waiting = Waiting::new(&self.waiting);
+        let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        drop(waiting);
+        if writer.is_broken {
+            writer.reopen().await?;
+        }
+        let place = if writer.is_open { Place::Joined } else { Place::First };
+        Ok(SqliteTx { writer: Some(writer), waiting: Arc::clone(&self.waiting), place, is_begun: false })
     }
 
     pub(crate) async fn close(&self) {
@@ -101,6 +114,10 @@ impl Writer {
     /// Runs the shared COMMIT and tells everyone who waits for it.
     async fn commit_released(&mut self) {
         if !self.is_open {
+            // They wrote nothing: there is nothing to wait for.
+            for waiter in self.released.drain(..) {
+                let _ = waiter.send(Ok(()));
+            }
             return;
         }
         match run(&mut self.connection, "COMMIT").await {
@@ -117,19 +134,52 @@ impl Writer {
 
     /// The open transaction is gone: everyone who waits for its COMMIT hears so.
     async fn lose(&mut self, why: &str) {
-        // It fails when the engine has rolled back by itself: the same end.
-        let _ = run(&mut self.connection, "ROLLBACK").await;
+        // It fails when the engine has rolled back by itself, and when the connection is lost: both end alike,
+        // with a connection that is opened anew before it is used again.
+        self.is_broken = run(&mut self.connection, "ROLLBACK").await.is_err();
         self.is_open = false;
         for waiter in self.released.drain(..) {
             let _ = waiter.send(Err(why.to_owned()));
         }
     }
+
+    async fn reopen(&mut self) -> Result<()> {
+        self.connection = SqliteConnection::connect_with(&self.options).await?;
+        self.is_broken = false;
+        Ok(())
+    }
 }
 
-/// A savepoint; dropped without [`SqliteTx::commit`], it is rolled back alone.
+/// Counts a caller who waits for the writer, for as long as it lives.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Whether a transaction opened the writer's, or joined it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    First,
+    Joined,
+}
+
+/// A transaction; dropped without [`SqliteTx::commit`], it is rolled back alone.
 pub(crate) struct SqliteTx {
     writer: Option<OwnedMutexGuard<Writer>>,
     waiting: Arc<AtomicUsize>,
+    place: Place,
+    /// Whether its opening words have been sent.
+    is_begun: bool,
 }
 
 impl SqliteTx {
@@ -138,12 +188,31 @@ impl SqliteTx {
         &mut writer.connection
     }
 
+    /// What must stand before the next statement: the opening words, once.
+    pub(crate) fn opening(&mut self) -> &'static str {
+        if std::mem::replace(&mut self.is_begun, true) {
+            return "";
+        }
+        match self.place {
+            Place::First => {
+                if let Some(writer) = self.writer.as_mut() {
+                    writer.is_open = true;
+                }
+                "BEGIN IMMEDIATE; "
+            }
+            Place::Joined => "SAVEPOINT tx; ",
+        }
+    }
+
     pub(crate) async fn commit(mut self) -> Result<()> {
         let writer = self.writer.take().expect("taken only by commit and drop, which end its life");
-        let waiting = Arc::clone(&self.waiting);
         let (told, outcome) = oneshot::channel();
-        // A task of its own: see `begin`.
-        tokio::spawn(end(writer, waiting, "RELEASE tx", Some(told)));
+        let how = match (self.is_begun, self.place) {
+            (true, Place::Joined) => End::Run("RELEASE tx"),
+            _ => End::Nothing,
+        };
+        // A task of its own: a caller who gives up half-way must not leave the writer between two states.
+        tokio::spawn(end(writer, Arc::clone(&self.waiting), how, Some(told)));
         match outcome.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(why)) => Err(DbError::Commit(why)),
@@ -155,21 +224,40 @@ impl SqliteTx {
 impl Drop for SqliteTx {
     fn drop(&mut self) {
         let Some(writer) = self.writer.take() else { return };
+        let how = match (self.is_begun, self.place) {
+            (false, _) => End::Nothing,
+            (true, Place::Joined) => End::Run("ROLLBACK TO tx; RELEASE tx"),
+            (true, Place::First) => End::Lose,
+        };
         // Outside a runtime the process is ending, and the open transaction with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(end(writer, Arc::clone(&self.waiting), "ROLLBACK TO tx; RELEASE tx", None));
+            runtime.spawn(end(writer, Arc::clone(&self.waiting), how, None));
         }
     }
 }
 
-/// Ends a savepoint, and the shared transaction when nobody waits to join it.
+/// How a transaction ends inside the writer's.
+enum End {
+    /// There is nothing of its own to end.
+    Nothing,
+    /// By these words.
+    Run(&'static str),
+    /// With the writer's transaction, in which nobody else is yet.
+    Lose,
+}
+
+/// Ends a transaction, and the shared one when nobody waits to join it.
 async fn end(
     mut writer: OwnedMutexGuard<Writer>,
     waiting: Arc<AtomicUsize>,
-    how: &'static str,
+    how: End,
     told: Option<oneshot::Sender<Result<(), String>>>,
 ) {
-    let ended = run(&mut writer.connection, how).await;
+    let ended = match how {
+        End::Nothing => Ok(()),
+        End::Run(words) => run(&mut writer.connection, words).await,
+        End::Lose => return writer.lose("rolled back").await,
+    };
     writer.released.extend(told);
     match ended {
         Err(error) => writer.lose(&error.to_string()).await,

@@ -52,7 +52,8 @@ impl Value {
     {
         match self {
             Self::Uuid(value) => arguments.add(*value),
-            Self::Text(value) => arguments.add(value.clone()),
+            // PostgreSQL keeps no NUL in a text, so neither does SQLite.
+            Self::Text(value) => arguments.add(value.as_ref().map(|text| text.replace('\0', ""))),
             Self::Integer(value) => arguments.add(*value),
             Self::Real(value) => arguments.add(*value),
             Self::Boolean(value) => arguments.add(*value),

@@ -1,15 +1,13 @@
 //! The commands as a person or a script runs them.
 
-use std::process::Command;
-
 use serde_json::Value;
 
 use crate::support::images::Image;
-use crate::support::server::{Engine, Server, output};
+use crate::support::server::{Engine, Server, output, program};
 
 fn medilink(arguments: &[&str]) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_medilink"));
+    let mut command = program();
     output(
         command
             .args(arguments)
@@ -25,6 +23,7 @@ fn analyze_prints_a_line_for_each_image_and_network() {
     write("child.dcm", Image::child_chest("normal").file());
     write("ct.dcm", Image::ct(1).file());
     write("page.dcm", b"<html>".to_vec());
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("pipe")).unwrap();
     let path = folder.path().to_str().unwrap();
     let (is_well, text) =
         medilink(&["analyze", path, "--json", "--network", "pneumonia224", "--network", "breast28"]);
@@ -51,13 +50,18 @@ fn analyze_prints_a_line_for_each_image_and_network() {
     let page = of("page.dcm");
     assert_eq!((page.len(), &page[0]["code"]), (1, &Value::from("not-dicom")));
     assert!(page[0]["error"].is_string());
+    let files: Vec<&str> = lines.iter().map(|it| it["file"].as_str().unwrap()).collect();
+    assert!(files.is_sorted(), "in the order of the files: {files:?}");
+
+    let (is_well, text) = medilink(&["analyze", &format!("{path}/pipe"), "--json"]);
+    assert!(!is_well && text.contains("not-a-file"), "{text}");
 }
 
 #[test]
 fn an_unknown_network_or_setting_is_an_error_that_names_it() {
     let (is_well, text) = medilink(&["analyze", "x.dcm", "--network", "oracle"]);
     assert!(!is_well && text.contains("oracle") && text.contains("pneumonia224"), "{text}");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_medilink"));
+    let mut command = program();
     let (is_well, text) = output(command.args(["models", "list"]).env("MEDILINK_COLOUR", "red"));
     assert!(!is_well && text.contains("MEDILINK_COLOUR"), "{text}");
 }
@@ -66,6 +70,8 @@ fn an_unknown_network_or_setting_is_an_error_that_names_it() {
 fn the_networks_are_listed_shown_verified_and_added() {
     let (is_well, text) = medilink(&["models", "list"]);
     assert!(is_well && text.contains("pneumonia224") && text.contains("breast28"), "{text}");
+    // models/weights/breast28.onnx has 312336 bytes.
+    assert!(text.lines().any(|line| line.starts_with("breast28") && line.contains("  306  ")), "{text}");
     let (is_well, text) = medilink(&["models", "show", "pneumonia224"]);
     assert!(is_well && text.contains("sha256") && text.contains("Kermany"), "{text}");
     let (is_well, text) = medilink(&["models", "verify"]);
@@ -79,7 +85,7 @@ fn the_networks_are_listed_shown_verified_and_added() {
     std::fs::write(folder.path().join("mine.toml"), &renamed).unwrap();
     let weights = format!("{models}/weights/pneumonia28.onnx");
     let add = |card: &str, weights: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_medilink"));
+        let mut command = program();
         command.env("MEDILINK_DATA_DIR", folder.path().join("data"));
         output(command.args(["models", "add", weights, "--card", folder.path().join(card).to_str().unwrap()]))
     };
@@ -95,7 +101,15 @@ fn the_networks_are_listed_shown_verified_and_added() {
 fn the_doctor_says_what_is_wrong_and_how_to_mend_it() {
     let server = Server::start(Engine::Sqlite);
     let (is_well, text) = output(server.command().arg("doctor"));
-    assert!(is_well && text.contains("all is well"), "{text}");
+    assert!(is_well && text.contains("all is well") && text.contains("settings     no file"), "{text}");
+    let settings = server.data.path().join("settings.toml");
+    std::fs::write(&settings, "ae_title = 'ELSEWHERE'\ntoken = 'short'").unwrap();
+    let mut command = server.command();
+    command.env_remove("MEDILINK_TOKEN").arg("--config").arg(&settings);
+    let (is_well, text) = output(command.args(["doctor", "--http-listen", &server.http.to_string()]));
+    assert!(is_well && text.contains("settings.toml") && text.contains("ELSEWHERE"), "{text}");
+    assert!(text.contains(&format!("{} is in use", server.http)), "{text}");
+    assert!(text.contains("fewer than 16 characters"), "{text}");
     let mut command = server.command();
     let broken = command.arg("doctor").env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
     let (is_well, text) = output(broken);
@@ -150,7 +164,7 @@ fn a_worker_of_its_own_does_the_work_of_a_server_without_one() {
 fn the_demo_shows_findings_and_keeps_serving() {
     use std::io::{BufRead, BufReader};
     let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_medilink"));
+    let mut command = program();
     command.args(["demo", "--http-listen", "127.0.0.1:0", "--dicom-listen", "127.0.0.1:0", "--data-dir"]);
     let mut demo = command.arg(folder.path()).stdout(std::process::Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);

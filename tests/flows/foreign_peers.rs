@@ -85,7 +85,7 @@ fn only_configured_titles_may_send() {
     ]);
     let mut child = strict.stderr(std::process::Stdio::null()).spawn().unwrap();
     wait_for("the doors", || server.get("/ready").send().ok().filter(|it| it.status() == 200));
-    let (is_sent, log) = output(server.storescu(&[file.clone()]).args(["-aet", "STRANGER"]));
+    let (is_sent, log) = output(server.storescu(std::slice::from_ref(&file)).args(["-aet", "STRANGER"]));
     assert!(!is_sent && log.contains("Calling AE Title Not Recognized"), "{log}");
     let mut known = Command::new("/usr/bin/storescu");
     known

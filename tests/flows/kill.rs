@@ -50,10 +50,10 @@ fn every_acknowledged_instance_survives_a_kill() {
     }
 }
 
-/// After the sweep there are as many blobs as instances: none of them has versions here.
+/// After the sweep there are as many blobs as instances, none of which has versions here.
 fn no_orphan_stays(server: &mut Server) {
     server.kill();
-    server.set("MEDILINK_SWEEP_AFTER_SECONDS", "1");
+    server.make_blobs_old();
     server.resume();
     let instances = server.count("instances");
     wait_for("the sweep", || (server.blob_count() == instances).then_some(()));

@@ -80,6 +80,20 @@ fn what_comes_by_c_store_is_analysed_by_itself() {
         let (is_sent, log) = output(&mut server.storescu(&[file]));
         assert!(is_sent && log.contains("Received Store Response (Success)"), "{log}");
         assert_is_pneumonia(&analyses(&server, &image)[0]);
+
+        let numbers = || server.get("/metrics").send().unwrap().text().unwrap();
+        let is_counted = |text: &str| text.contains(r#"jobs_total{kind="analyze_study",outcome="done"} 1"#);
+        let text = wait_for("the job's end", || Some(numbers()).filter(|text| is_counted(text)));
+        for line in [
+            r#"ingest_instances_total{disposition="stored"} 1"#,
+            "# TYPE dimse_instances_stored_total counter",
+            "dimse_instances_stored_total 1",
+            "# TYPE dimse_associations_open gauge",
+            "dimse_store_duration_seconds_count 1",
+            r#"job_duration_seconds_count{kind="analyze_study"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing in {text}");
+        }
     }
 }
 

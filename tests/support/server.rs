@@ -31,6 +31,19 @@ pub struct Server {
     client: Client,
 }
 
+/// The program, with nothing of the developer's own settings.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_medilink"));
+    let others = ["DATABASE_URL", "CONNECTION_STRING", "DICOM_STORAGE_PATH", "MAX_FILE_SIZE"];
+    #[expect(clippy::disallowed_methods, reason = "what is there is taken away")]
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("MEDILINK_") || others.contains(&name)) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -62,7 +75,7 @@ impl Server {
 
     /// A command of the program over the same data.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_medilink"));
+        let mut command = program();
         command.arg("--data-dir").arg(self.data.path()).env("MEDILINK_TOKEN", TOKEN);
         command.env("MEDILINK_ANALYZE_AFTER_SECONDS", "1").stdin(Stdio::null());
         if let Some(url) = &self.database_url {
@@ -112,9 +125,11 @@ impl Server {
         self.child.take().unwrap().wait().unwrap();
     }
 
-    /// A setting by its name in the environment, from the next start on.
-    pub fn set(&mut self, name: &str, value: &str) {
-        self.settings.push((name.into(), value.into()));
+    /// Makes every blob two hours old, so that the next start sweeps what no row names.
+    pub fn make_blobs_old(&self) {
+        let folder = self.data.path().join("archive");
+        let find = ["-type", "f", "-exec", "touch", "-d", "2 hours ago", "{}", "+"];
+        assert!(Command::new("find").arg(folder).args(find).status().unwrap().success());
     }
 
     /// How many rows the table has, asked behind the program's back.
@@ -202,7 +217,7 @@ impl Server {
             let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
             entries.map(|entry| entry.unwrap().path()).map(|it| if it.is_dir() { files(it) } else { 1 }).sum()
         }
-        files(self.data.path().join("archive"))
+        files(self.data.path().join("archive/clinics"))
     }
 }
 

@@ -9,7 +9,7 @@ use clinical::id::InstanceId;
 use clinical::job::Job;
 use gate::{Caller, Json, Path, Problem, Query};
 use serde::Deserialize;
-use storage::queue;
+use storage::queue::{self, Depth};
 use storage::records::analysis::Analysis;
 use storage::records::instance::Instance;
 use tokio::time::Instant;
@@ -31,8 +31,11 @@ pub(crate) struct Wish {
 /// `POST /api/dicom/analyze/{dicomId}?network=…`
 ///
 /// What was analysed already is answered at once. Otherwise the study's job is
-/// pulled forward; the answer is 202 with the place to look when it takes
-/// longer than [`gate::HttpLimits::analysis_wait`].
+/// pulled forward: also for a network that was added since the study was
+/// analysed. It is 409 `network-not-run` when the work is done and that network
+/// has still said nothing, for it is not meant for such images. The answer is
+/// 202 with the place to look when it takes longer than
+/// [`gate::HttpLimits::analysis_wait`].
 pub(crate) async fn analyze(
     State(state): State<DicomState>,
     caller: Caller,
@@ -43,7 +46,7 @@ pub(crate) async fn analyze(
     if let Some(name) = &wish.network
         && !state.networks.contains(name)
     {
-        let detail = "there is no network of this name; `medilink models list` names them";
+        let detail = "there is no active network of this name";
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-network", detail));
     }
     let mut rows = app.db.read().await?;
@@ -59,6 +62,7 @@ pub(crate) async fn analyze(
 
     let mut tx = app.db.begin().await?;
     let job = Job::AnalyzeStudy { study_id: instance.study_id };
+    let dead_before = queue::depth_of(&mut tx, caller.clinic, &job).await?.dead;
     queue::pull_forward(&mut tx, caller.clinic, &job, app.clock.now()).await?;
     tx.commit().await?;
 
@@ -67,8 +71,15 @@ pub(crate) async fn analyze(
     while Instant::now() < until {
         tokio::time::sleep(wait.min(until - Instant::now())).await;
         wait = (wait * 3 / 2).min(LONGEST_WAIT);
+        // Asked before the look: what a job has written can be seen before the job is gone.
+        let depth = queue::depth_of(&mut app.db.read().await?, caller.clinic, &job).await?;
         if let Some(analysis) = look(&state, &caller, &instance, &wish).await? {
             return Ok(Json(analysis).into_response());
+        }
+        let is_done = depth == Depth { dead: dead_before, ..Depth::default() };
+        if is_done && wish.network.is_some() {
+            let detail = "this network was not run: it is not meant for images of this kind";
+            return Err(Problem::conflict("network-not-run", detail));
         }
     }
     Ok(later(id))
@@ -76,9 +87,6 @@ pub(crate) async fn analyze(
 
 /// The analysis of the file's present bytes that answers the wish: of several
 /// networks the first that gave labels, else the first abstention.
-///
-/// A study's networks are written together: once one is there and the wished
-/// one is not, it was not meant for such an image, and waiting would be in vain.
 async fn look(
     state: &DicomState,
     caller: &Caller,
@@ -87,16 +95,8 @@ async fn look(
 ) -> Result<Option<AnalysisView>, Problem> {
     let mut rows = state.app.db.read().await?;
     let analyses = Analysis::of_instance(&mut rows, caller.clinic, instance.instance_id).await?;
-    let Some(network) = &wish.network else {
-        return Ok(analyses.into_iter().next().map(AnalysisView::from));
-    };
-    let is_analyzed = !analyses.is_empty();
-    let wished = analyses.into_iter().find(|analysis| analysis.network_name == *network);
-    if wished.is_none() && is_analyzed {
-        let detail = "this network was not run: it is not meant for images of this kind";
-        return Err(Problem::conflict("network-not-run", detail));
-    }
-    Ok(wished.map(AnalysisView::from))
+    let answers = |it: &Analysis| wish.network.as_ref().is_none_or(|name| *name == it.network_name);
+    Ok(analyses.into_iter().find(answers).map(AnalysisView::from))
 }
 
 fn later(id: InstanceId) -> Response {

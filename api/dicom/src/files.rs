@@ -9,6 +9,7 @@ use storage::records::instance::{Instance, Version};
 use storage::records::patient::Patient;
 
 use crate::FileView;
+use crate::view::file_url;
 
 /// `GET /api/dicom/patient/{patientId}`: the patient's files, newest first.
 pub(crate) async fn of_patient(
@@ -29,7 +30,9 @@ pub(crate) async fn of_patient(
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VersionView {
     /// `null` for the current one.
-    id: Option<VersionId>,
+    version_id: Option<VersionId>,
+    /// Where the bytes can be had.
+    file_url: String,
     /// `current`; `aside`: it came later and was kept aside; `superseded`: a newcomer replaced it.
     state: String,
     sha256: String,
@@ -47,14 +50,16 @@ pub(crate) async fn versions(
     let current = Instance::find(&mut rows, caller.clinic, id).await?;
     let beside = Version::of(&mut rows, caller.clinic, id).await?;
     let mut versions = vec![VersionView {
-        id: None,
+        version_id: None,
+        file_url: file_url(id),
         state: "current".to_owned(),
         sha256: current.sha256,
         size_bytes: current.size_bytes,
         received_at: current.stored_at,
     }];
     versions.extend(beside.into_iter().map(|version| VersionView {
-        id: Some(version.version_id),
+        version_id: Some(version.version_id),
+        file_url: format!("{}?version={}", file_url(id), version.version_id),
         state: version.state,
         sha256: version.sha256,
         size_bytes: version.size_bytes,

@@ -51,8 +51,8 @@ pub struct AnalysisView {
     pub sop_instance_uid: SopInstanceUid,
     /// Every label, the most probable first.
     pub probabilities: Vec<ProbabilityView>,
-    /// Which network it was.
-    pub network: NetworkView,
+    /// Which network it was; `null` where none is meant for such images.
+    pub network: Option<NetworkView>,
     /// Why the network would not look.
     pub abstention: Option<Abstention>,
     /// How long decoding and the network took.
@@ -124,11 +124,12 @@ impl From<Analysis> for AnalysisView {
             study_instance_uid: analysis.study_uid,
             sop_instance_uid: analysis.sop_uid,
             probabilities: analysis.findings.into_iter().map(ProbabilityView::from).collect(),
-            network: NetworkView {
+            // Without a network there are no weights, and so no digest of them.
+            network: (!analysis.network_sha256.is_empty()).then_some(NetworkView {
                 name: analysis.network_name,
                 version: analysis.network_version,
                 sha256: analysis.network_sha256,
-            },
+            }),
             abstention: analysis.abstention,
             duration_ms: analysis.duration_ms,
         }

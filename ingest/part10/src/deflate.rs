@@ -6,6 +6,12 @@ use flate2::read::DeflateDecoder;
 
 use crate::{Limits, Part10Error};
 
+/// The bytes that `deflated_bytes` may grow to.
+pub(crate) fn most(deflated_bytes: u64, limits: &Limits) -> u64 {
+    let by_ratio = deflated_bytes.saturating_mul(limits.inflate_ratio).max(limits.inflate_floor_bytes);
+    limits.inflated_bytes.min(by_ratio)
+}
+
 /// Inflates all of `deflated`, of which the file has `deflated_bytes`.
 ///
 /// # Errors
@@ -18,8 +24,7 @@ pub(crate) fn inflate(
     deflated_bytes: u64,
     limits: &Limits,
 ) -> Result<Vec<u8>, Part10Error> {
-    let by_ratio = deflated_bytes.saturating_mul(limits.inflate_ratio).max(limits.inflate_floor_bytes);
-    let most = limits.inflated_bytes.min(by_ratio);
+    let most = most(deflated_bytes, limits);
     let mut inflated = Vec::new();
     let mut decoder = DeflateDecoder::new(deflated).take(most + 1);
     match decoder.read_to_end(&mut inflated) {

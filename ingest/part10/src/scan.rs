@@ -48,6 +48,23 @@ impl Scan {
         Self::parse(meta, transfer_syntax, start, layout, &bytes, Some(inflated), limits)
     }
 
+    /// The bytes that a deflated data set may take in memory while it is read; `None` for any other file.
+    ///
+    /// Reads the File Meta Information alone, so that the caller can wait for the memory first.
+    ///
+    /// # Errors
+    ///
+    /// [`Part10Error`] where that is not readable.
+    pub fn inflated_most<R: Read + Seek>(
+        reader: &mut R,
+        limits: &Limits,
+    ) -> Result<Option<u64>, Part10Error> {
+        let mut window = Window::open(reader)?;
+        let (_, transfer_syntax, start) = meta::read(&mut window, limits)?;
+        let deflated_bytes = window.length() - start;
+        Ok(is_deflated(&transfer_syntax).then(|| deflate::most(deflated_bytes, limits)))
+    }
+
     fn parse(
         meta: FileMetaTable,
         transfer_syntax: TransferSyntaxUid,

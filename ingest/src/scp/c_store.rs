@@ -8,7 +8,7 @@ use clinical::uid::SopInstanceUid;
 use tracing::{debug, warn};
 
 use super::dimse::{Command, response};
-use super::events::{ScpEvents, tick};
+use super::events::{ScpEvents, stored_in, tick};
 use super::negotiation::{AssociationInfo, Context, is_storage};
 use super::pdu::{Incoming, Part, PduError, PduStream};
 use super::status::StoreStatus;
@@ -44,7 +44,7 @@ pub(crate) async fn receive<S: StoreScp>(
     };
 
     let spent = started.elapsed();
-    events.store_us.fetch_add(spent.as_micros() as u64, Relaxed);
+    stored_in(spent);
     let (code, comment) = match &outcome {
         Ok(()) => (StoreStatus::SUCCESS, ""),
         Err(status) => (status.code(), status.comment()),

@@ -2,46 +2,74 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident)*) => {
-        /// Counters of the DIMSE listener; every field only grows, except the two that end in `_open`.
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+macro_rules! numbers {
+    (
+        gauges { $($(#[doc = $gauge_about:literal])* $gauge:ident)* }
+        counters { $($(#[doc = $about:literal])* $counter:ident: $unit:ident)* }
+    ) => {
+        /// Numbers of the DIMSE listener; every field only grows, except those that end in `_open`.
         #[derive(Debug, Default)]
         pub struct ScpEvents {
-            $($(#[$doc])* pub $name: AtomicU64,)*
+            $($(#[doc = $gauge_about])* pub $gauge: AtomicU64,)*
+            $($(#[doc = $about])* pub $counter: AtomicU64,)*
         }
 
         impl ScpEvents {
-            /// Every counter with its name, in a fixed order, read one after the other.
-            pub fn read(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name.load(Relaxed)),)*]
+            /// Tells the recorder of the process what the numbers mean, and their units.
+            pub fn describe() {
+                $(describe_gauge!(
+                    concat!("dimse_", stringify!($gauge)), Unit::Count, concat!($($gauge_about),*).trim()
+                );)*
+                $(describe_counter!(
+                    concat!("dimse_", stringify!($counter), "_total"), Unit::$unit, concat!($($about),*).trim()
+                );)*
+                describe_histogram!(STORE_SECONDS, Unit::Seconds, "Time from a C-STORE request to its response");
+            }
+
+            /// Gives the present values to the recorder of the process, as `dimse_…_open` and `dimse_…_total`.
+            pub fn publish(&self) {
+                $(gauge!(concat!("dimse_", stringify!($gauge))).set(self.$gauge.load(Relaxed) as f64);)*
+                $(counter!(concat!("dimse_", stringify!($counter), "_total"))
+                    .absolute(self.$counter.load(Relaxed));)*
             }
         }
     };
 }
 
-counters! {
-    /// TCP connections open now, negotiated or not.
-    connections_open
-    /// TCP connections dropped at once because too many were open.
-    connections_dropped
-    /// Associations open now.
-    associations_open
-    /// Associations accepted.
-    associations_accepted
-    /// Associations answered with A-ASSOCIATE-RJ.
-    associations_rejected
-    /// Connections that ended otherwise than by release, rejection or a plain close between messages.
-    associations_aborted
-    /// C-ECHO requests answered.
-    echoes
-    /// Instances acknowledged: success or a warning.
-    instances_stored
-    /// Instances answered with a failure, or broken off by the sender.
-    instances_failed
-    /// Data set bytes received.
-    data_set_bytes
-    /// Microseconds from a C-STORE request's last command byte to its response, summed.
-    store_us
+numbers! {
+    gauges {
+        /// TCP connections open now, negotiated or not.
+        connections_open
+        /// Associations open now.
+        associations_open
+    }
+    counters {
+        /// TCP connections dropped at once because too many were open.
+        connections_dropped: Count
+        /// Associations accepted.
+        associations_accepted: Count
+        /// Associations answered with A-ASSOCIATE-RJ.
+        associations_rejected: Count
+        /// Connections that ended otherwise than by release, rejection or a plain close between messages.
+        associations_aborted: Count
+        /// C-ECHO requests answered.
+        echoes: Count
+        /// Instances acknowledged: success or a warning.
+        instances_stored: Count
+        /// Instances answered with a failure, or broken off by the sender.
+        instances_failed: Count
+        /// Data set bytes received.
+        data_set_bytes: Bytes
+    }
+}
+
+const STORE_SECONDS: &str = "dimse_store_duration_seconds";
+
+/// Counts the time from a C-STORE request's last command byte to its response.
+pub(crate) fn stored_in(spent: std::time::Duration) {
+    histogram!(STORE_SECONDS).record(spent);
 }
 
 /// Adds to a counter now and takes it back when dropped: a gauge that no early return can leave wrong.
@@ -73,8 +101,8 @@ mod tests {
     fn a_gauge_falls_back_when_its_guard_goes() {
         let events = ScpEvents::default();
         let open = Open::count(&events.associations_open);
-        assert!(events.read().contains(&("associations_open", 1)));
+        assert_eq!(events.associations_open.load(Relaxed), 1);
         drop(open);
-        assert!(events.read().contains(&("associations_open", 0)));
+        assert_eq!(events.associations_open.load(Relaxed), 0);
     }
 }

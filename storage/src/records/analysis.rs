@@ -1,5 +1,7 @@
 //! One network's run over one instance: its labels, or why it abstained.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use clinical::id::{AnalysisId, ClinicId, InstanceId, PatientId, StudyId};
 use clinical::imaging::{Abstention, AbstentionCode, Outcome, ReviewState};
@@ -72,6 +74,17 @@ pub struct Analysis {
     pub analyzed_at: DateTime<Utc>,
     /// The labels; none when the network abstained.
     pub findings: Vec<Finding>,
+}
+
+struct Done {
+    instance_id: InstanceId,
+    network_sha256: String,
+}
+
+impl FromRow for Done {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self { instance_id: row.id("instance_id")?, network_sha256: row.get("network_sha256")? })
+    }
 }
 
 const SELECT: &str =
@@ -203,6 +216,23 @@ impl Analysis {
         Self::all_with_findings(rows, db, clinic).await
     }
 
+    /// Which networks, by their hash, have read the present bytes of each instance of a study.
+    pub async fn done_of_study(
+        db: &mut Conn,
+        clinic: ClinicId,
+        study: StudyId,
+    ) -> Result<HashSet<(InstanceId, String)>> {
+        let rows: Vec<Done> = sql("SELECT analyses.instance_id, analyses.network_sha256 FROM analyses
+               JOIN instances ON instances.instance_id = analyses.instance_id
+              WHERE analyses.clinic_id = $1 AND analyses.study_id = $2
+                AND analyses.instance_sha256 = instances.sha256")
+        .bind(clinic)
+        .bind(study)
+        .fetch_all(db)
+        .await?;
+        Ok(rows.into_iter().map(|done| (done.instance_id, done.network_sha256)).collect())
+    }
+
     /// The clinic's analyses, newest first.
     pub async fn list(db: &mut Conn, clinic: ClinicId, limit: i64, offset: i64) -> Result<Vec<Self>> {
         let rows = built_sql(format!(
@@ -261,6 +291,8 @@ mod tests {
             assert_eq!(listed.len(), 1);
             assert_eq!(listed[0].findings.len(), 1);
             assert_eq!(listed[0].findings[0].probability, 0.75);
+            let done = Analysis::done_of_study(&mut read, clinic, place.study_id).await.unwrap();
+            assert_eq!(done, HashSet::from([(instance, "cc".to_owned())]));
             assert_eq!(Analysis::of_instance(&mut read, clinic, instance).await.unwrap(), listed);
             assert_eq!(Analysis::find(&mut read, clinic, first).await.unwrap(), listed[0]);
         })

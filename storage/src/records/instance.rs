@@ -1,5 +1,7 @@
 //! An instance: the row that names a blob, and the versions kept beside it.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use clinical::id::{ClinicId, InstanceId, PatientId, SeriesId, StudyId, VersionId};
 use clinical::uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
@@ -211,8 +213,8 @@ impl Instance {
             text +=
                 if series.is_some() { " AND instances.sop_uid = $4" } else { " AND instances.sop_uid = $3" };
         }
-        text +=
-            " ORDER BY series.series_number, series.series_uid, instances.instance_number, instances.sop_uid";
+        text += " ORDER BY series.series_number NULLS LAST, series.series_uid,
+                       instances.instance_number NULLS LAST, instances.sop_uid";
         let mut statement = built_sql(text).bind(clinic).bind(study);
         if let Some(series) = series {
             statement = statement.bind(series);
@@ -227,7 +229,8 @@ impl Instance {
     pub async fn to_analyze(db: &mut Conn, clinic: ClinicId, study: StudyId) -> Result<Vec<Self>> {
         built_sql(format!(
             "{SELECT} WHERE instances.clinic_id = $1 AND instances.study_id = $2 AND instances.origin = 'sender'
-              ORDER BY series.series_number, series.series_uid, instances.instance_number, instances.sop_uid"
+              ORDER BY series.series_number NULLS LAST, series.series_uid,
+                       instances.instance_number NULLS LAST, instances.sop_uid"
         ))
         .bind(clinic)
         .bind(study)
@@ -376,14 +379,20 @@ impl Version {
     }
 }
 
-/// Whether any row of any clinic names the blob; asked by the sweep before it removes one.
-pub async fn is_named(db: &mut Conn, blob_key: &str) -> Result<bool> {
-    let count: i64 = sql("SELECT (SELECT count(*) FROM instances WHERE blob_key = $1)
-                               + (SELECT count(*) FROM instance_versions WHERE blob_key = $1)")
-    .bind(blob_key)
-    .fetch_one(db)
-    .await?;
-    Ok(count > 0)
+/// Those of `blob_keys` that a row of any clinic names; asked by the sweep before it removes the others.
+pub async fn named_among(db: &mut Conn, blob_keys: &[String]) -> Result<HashSet<String>> {
+    if blob_keys.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let places = (1..=blob_keys.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
+    let mut statement = built_sql(format!(
+        "SELECT blob_key FROM instances WHERE blob_key IN ({places})
+         UNION ALL SELECT blob_key FROM instance_versions WHERE blob_key IN ({places})"
+    ));
+    for key in blob_keys {
+        statement = statement.bind(key);
+    }
+    Ok(statement.fetch_all::<String>(db).await?.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -433,8 +442,8 @@ mod tests {
                 Instance::find(&mut read, ClinicId::new(), id).await.is_err(),
                 "another clinic sees nothing"
             );
-            assert!(is_named(&mut read, &found.blob_key).await.unwrap());
-            assert!(!is_named(&mut read, "elsewhere").await.unwrap());
+            let keys = [found.blob_key.clone(), "elsewhere".to_owned()];
+            assert_eq!(named_among(&mut read, &keys).await.unwrap(), HashSet::from([found.blob_key.clone()]));
         })
         .await;
     }
@@ -457,7 +466,12 @@ mod tests {
             let versions = Version::of(&mut read, clinic, id).await.unwrap();
             assert_eq!(versions.len(), 1);
             assert_eq!((versions[0].sha256.as_str(), versions[0].state.as_str()), ("aa", "superseded"));
-            assert!(is_named(&mut read, &old.blob_key).await.unwrap(), "the former bytes are still named");
+            let keys = [old.blob_key.clone(), new.blob_key.clone()];
+            assert_eq!(
+                named_among(&mut read, &keys).await.unwrap().len(),
+                2,
+                "the former bytes are still named"
+            );
         })
         .await;
     }

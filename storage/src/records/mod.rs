@@ -2,6 +2,7 @@
 
 pub mod analysis;
 pub mod finding;
+pub mod installation;
 pub mod instance;
 pub mod patient;
 pub mod search;

@@ -68,7 +68,7 @@ impl Patient {
         let key = if facts.mrn.is_empty() {
             format!("study:{study}")
         } else {
-            format!("id:{}|{}", facts.issuer, facts.mrn)
+            format!("id:{}:{}|{}", facts.issuer.len(), facts.issuer, facts.mrn)
         };
         let insert = "INSERT INTO patients (patient_id, clinic_id, patient_key, mrn, issuer, name, name_key,
                                             birth_date, sex, created_at)
@@ -130,6 +130,19 @@ mod tests {
             assert_eq!(Patient::find(&mut read, clinic, first).await.unwrap().mrn, "P1");
             let elsewhere = Patient::find(&mut read, ClinicId::new(), first).await;
             assert!(matches!(elsewhere, Err(crate::db::DbError::NotFound)));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_issuer_and_an_id_do_not_run_into_one_another() {
+        on_both(async |db| {
+            let (clinic, study, now) = (ClinicId::DEFAULT, "1.2.3".parse().unwrap(), crate::testing::now());
+            let mut tx = db.begin().await.unwrap();
+            let one = PatientFacts { issuer: "A".into(), ..facts("B|C") };
+            let two = PatientFacts { issuer: "A|B".into(), ..facts("C") };
+            let one = Patient::ensure(&mut tx, clinic, &one, &study, now).await.unwrap();
+            assert_ne!(Patient::ensure(&mut tx, clinic, &two, &study, now).await.unwrap(), one);
         })
         .await;
     }

@@ -54,22 +54,10 @@ async fn a_study_that_is_asked_for_goes_first_and_its_analysis_is_the_answer() {
     on_both(async |db| {
         let house = house(&db);
         let id = uploaded(&house).await;
-        let due = async || claim(&db, QueueLimits::default(), now()).await.unwrap();
-        assert_eq!(due().await, None, "the study is not quiet yet");
+        let due = claim(&db, QueueLimits::default(), now()).await.unwrap();
+        assert_eq!(due, None, "the study is not quiet yet");
 
-        let worker = async {
-            let job = loop {
-                if let Some(job) = due().await {
-                    break job;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            };
-            record(&db, &id, |_| ()).await;
-            let mut tx = db.begin().await.unwrap();
-            finish(&mut tx, &job).await.unwrap();
-            tx.commit().await.unwrap();
-        };
-        let (answer, ()) = tokio::join!(analyze(&house, &id), worker);
+        let (answer, ()) = tokio::join!(analyze(&house, &id), work(&db, &id, |_| ()));
         assert_eq!(answer.status.as_u16(), 200, "{:?}", answer.body);
         let analysis = answer.json();
         for (field, value) in [
@@ -171,9 +159,63 @@ async fn what_cannot_be_analysed_is_said_at_once() {
         let id = uploaded(&house).await;
         let unknown = analyze(&house, &format!("{id}?network=oracle")).await;
         assert_eq!(unknown.problem(), (404, "unknown-network".into()));
+    })
+    .await;
+}
+
+/// Plays the worker of the next job.
+async fn work(db: &Db, id: &str, change: impl FnOnce(&mut NewAnalysis)) {
+    let job = loop {
+        match claim(db, QueueLimits::default(), now()).await.unwrap() {
+            Some(job) => break job,
+            None => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    };
+    record(db, id, change).await;
+    let mut tx = db.begin().await.unwrap();
+    finish(&mut tx, &job).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_network_that_was_added_since_is_run_when_it_is_asked_for() {
+    on_both(async |db| {
+        let house = house(&db);
+        let id = uploaded(&house).await;
         record(&db, &id, |_| ()).await;
-        let not_run = analyze(&house, &format!("{id}?network=other")).await;
-        assert_eq!(not_run.problem(), (409, "network-not-run".into()));
+        let wish = format!("{id}?network=other");
+        let (answer, ()) = tokio::join!(analyze(&house, &wish), work(&db, &id, abstention));
+        assert_eq!((answer.status.as_u16(), &answer.json()["network"]["name"]), (200, &json!("other")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_network_that_has_nothing_to_say_after_the_work_was_not_run() {
+    on_both(async |db| {
+        let house = house(&db);
+        let id = uploaded(&house).await;
+        record(&db, &id, |_| ()).await;
+        let wish = format!("{id}?network=other");
+        let (answer, ()) = tokio::join!(analyze(&house, &wish), work(&db, &id, |_| ()));
+        assert_eq!(answer.problem(), (409, "network-not-run".into()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_no_network_is_meant_for_the_image_none_is_named() {
+    on_both(async |db| {
+        let house = house(&db);
+        let id = uploaded(&house).await;
+        let nobody = |run: &mut NewAnalysis| {
+            abstention(run);
+            (run.network_name, run.network_version, run.network_sha256) =
+                ("none".to_owned(), String::new(), String::new());
+        };
+        record(&db, &id, nobody).await;
+        let answer = analyze(&house, &id).await.json();
+        assert_eq!((&answer["network"], answer["abstention"].is_object()), (&Value::Null, true));
     })
     .await;
 }

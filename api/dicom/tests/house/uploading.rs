@@ -69,6 +69,19 @@ async fn the_same_bytes_again_are_one_file_and_other_bytes_are_kept_aside() {
         let versions = get(&house.router, &path).await.json();
         let states: Vec<&Value> = versions.as_array().unwrap().iter().map(|it| &it["state"]).collect();
         assert_eq!(states, ["current", "aside"]);
+        assert_eq!((&versions[0]["versionId"], &versions[0]["fileUrl"]), (&Value::Null, &first["fileUrl"]));
+        let url = format!(
+            "{}?version={}",
+            first["fileUrl"].as_str().unwrap(),
+            versions[1]["versionId"].as_str().unwrap()
+        );
+        assert_eq!(versions[1]["fileUrl"], url.as_str());
+        let aside = get(&house.router, &url).await;
+        assert!(aside.body.ends_with(b"ABCDEFGH"));
+        assert_eq!(aside.header("etag"), format!("\"{}\"", versions[1]["sha256"].as_str().unwrap()));
+        let unknown =
+            format!("{}?version={}", first["fileUrl"].as_str().unwrap(), clinical::id::VersionId::new());
+        assert_eq!(get(&house.router, &unknown).await.problem(), (404, "not-found".into()));
         let current = get(&house.router, first["fileUrl"].as_str().unwrap()).await.body;
         assert!(current.ends_with(b"abcdefgh"), "the first bytes stay the current ones");
     })

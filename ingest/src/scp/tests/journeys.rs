@@ -168,7 +168,9 @@ async fn a_refusal_or_a_warning_of_the_house_is_the_answer() {
     let refusing = FakeStore { refuse: Some(full), ..FakeStore::default() };
     let coerced =
         FakeStore { warn: Some(StoreStatus::new(0xB000, "kept as a version")), ..FakeStore::default() };
-    for (store, status, kept) in [(refusing, 0xA700, 0), (coerced, 0xB000, 1)] {
+    let aside = StoreStatus::new(StoreStatus::SUCCESS, "kept aside");
+    let aside = FakeStore { warn: Some(aside), ..FakeStore::default() };
+    for (store, status, kept) in [(refusing, 0xA700, 0), (coerced, 0xB000, 1), (aside, 0x0000, 1)] {
         let running = Running::with(open_to_all(), store).await;
         let mut peer = Peer::associated(running.address).await;
         assert_eq!(peer.store("1.2.3", b"data", &[4]).await.status, status);
