@@ -37,18 +37,21 @@ python="$root/.test-tools/venv/bin/python"
 sid="$(cd "$sid" && pwd)"
 
 # Both stores lie on one disk: the chroot's.
-orthanc_dir="$sid/w" medilink_dir="$sid/w-medilink"
+# Each start gets folders of its own, removed at the end: ext4 is slow to reuse what was deleted minutes ago.
+runs="$sid/runs.$$" starts=0
 http=18142 dicom=14342
 export MEDILINK_TOKEN=bench-token-0123456789abcdef
 pid=''
 
 start_orthanc() {
+    orthanc_dir="$runs/$((starts += 1))"
+    mkdir -p "$orthanc_dir"
     pid=$("$python" "$here/orthanc.py" start --dir "$orthanc_dir" --chroot "$sid" "${nagle[@]}")
     target=(--dicom-port 14242 --called-ae ORTHANC --base-url http://127.0.0.1:18042/dicom-web)
 }
 
 start_medilink() {
-    rm -rf "$medilink_dir"
+    medilink_dir="$runs/$((starts += 1))"
     mkdir -p "$medilink_dir"
     "$medilink" serve --data-dir "$medilink_dir/data" --http-listen "127.0.0.1:$http" \
         --dicom-listen "127.0.0.1:$dicom" --ae-title MEDILINK --any-ae >"$medilink_dir/log" 2>&1 &
@@ -85,7 +88,7 @@ stop() {
     done
     pid=''
 }
-trap stop EXIT
+trap 'stop; rm -rf "$runs"' EXIT
 trap 'exit 130' INT TERM
 
 bench() {

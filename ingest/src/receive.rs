@@ -19,9 +19,9 @@ use futures::StreamExt;
 use part10::{Part10Error, Scan};
 use storage::archive::{Archive, ArchiveError};
 use storage::db::{Db, DbError, Tx};
-use storage::records::instance::{Instance, InstanceFacts, Version};
+use storage::records::instance::{Inserted, Instance, InstanceFacts, Version};
 use storage::records::patient::Patient;
-use storage::records::series::SeriesPlace;
+use storage::records::series::Series;
 use storage::records::study::Study;
 use storage::{outbox, queue};
 use tokio::sync::Semaphore;
@@ -33,6 +33,8 @@ use crate::identity::{Facts, Identity, IdentityError};
 use crate::limits::IngestLimits;
 use crate::spool::{Spool, SpoolError, SpoolRoom, Spooled};
 
+/// From this length on an instance is looked up before it is written.
+const LOOK_FIRST_BYTES: u64 = 1 << 20;
 /// MiB that deflated data sets may grow to while they are examined, all receipts together.
 const INFLATE_MIB: u32 = 1024;
 /// Preamble, `DICM` and the element (0002,0000), which tells how long the File Meta Information is.
@@ -278,23 +280,36 @@ impl Receiver {
             return Err(ReceiveError::OtherSop(identity));
         }
         let arrival = Arrival { receipt, identity, facts, sha256, length: spooled.length(), data_set_at };
-        if let Some(known) = hall.known(&arrival, &spooled).await? {
+        // A short instance is written as quickly as it is looked up; a long one that is known is not written again.
+        if arrival.length >= LOOK_FIRST_BYTES
+            && let Some(known) = hall.known(&arrival, &spooled).await?
+        {
             return Ok(counted(known));
         }
         let blob_key = arrival.blob_key();
         hall.write_blob(&blob_key, &spooled).await?;
-        drop(spooled);
-        let outcome = hall.write_rows(&arrival, &blob_key).await;
-        let is_named = matches!(&outcome, Ok(received) if received.disposition != Disposition::AlreadyStored);
-        let is_certain = !matches!(&outcome, Err(ReceiveError::Database(_)));
-        if !is_named && is_certain {
+        let outcome = hall.write_rows(&arrival, &blob_key, &spooled).await;
+        let is_abandoned = match &outcome {
+            Ok(Outcome { is_named, .. }) => !is_named,
+            // The commit may have reached the disk although its answer did not reach us.
+            Err(ReceiveError::Database(_)) => false,
+            Err(_) => true,
+        };
+        if is_abandoned {
             // No row names it, and its name is ours alone. Left behind, it would be swept.
             if let Err(error) = hall.archive.delete(&blob_key).await {
                 tracing::warn!(error = %error, "a blob without a row is left to the sweep");
             }
         }
-        outcome.map(counted)
+        outcome.map(|outcome| counted(outcome.received))
     }
+}
+
+/// How writing the rows ended.
+struct Outcome {
+    received: Received,
+    /// Whether a row names the blob that was written.
+    is_named: bool,
 }
 
 /// Counts it for `/metrics`.
@@ -480,39 +495,47 @@ impl Hall {
         Ok(())
     }
 
-    async fn write_rows(&self, arrival: &Arrival, blob_key: &str) -> Result<Received, ReceiveError> {
+    async fn write_rows(
+        &self,
+        arrival: &Arrival,
+        blob_key: &str,
+        spooled: &Spooled,
+    ) -> Result<Outcome, ReceiveError> {
         let now = self.clock.now();
         let (clinic, identity) = (arrival.receipt.clinic, &arrival.identity);
         let facts = arrival.instance_facts(blob_key);
         let mut tx = self.db.begin().await?;
-        let place = self.place(&mut tx, arrival, now).await?;
-        let Some(instance_id) = Instance::insert(&mut tx, clinic, place, &facts, now).await? else {
+        let Identity { study_uid, series_uid, .. } = &**identity;
+        let mut inserted = Instance::insert(&mut tx, clinic, study_uid, series_uid, &facts, now).await?;
+        if inserted.is_none() {
+            self.make_place(&mut tx, arrival, now).await?;
+            inserted = Instance::insert(&mut tx, clinic, study_uid, series_uid, &facts, now).await?;
+        }
+        let Some(Inserted { instance_id, study_id, patient_id }) = inserted else {
             // The study and series that were made for it go with this transaction.
             drop(tx);
-            return self.settle_conflict(arrival, &facts, now).await;
+            if let Some(received) = self.known(arrival, spooled).await? {
+                return Ok(Outcome { received, is_named: false });
+            }
+            let received = self.settle_conflict(arrival, &facts, now).await?;
+            return Ok(Outcome { is_named: received.disposition != Disposition::AlreadyStored, received });
         };
-        let stored = Event::InstanceStored { study_id: place.study_id, instance_id };
+        let stored = Event::InstanceStored { study_id, instance_id };
         outbox::tell(&mut tx, clinic, &stored, now).await?;
-        self.ask_for_analysis(&mut tx, arrival, place.study_id, now).await?;
+        self.ask_for_analysis(&mut tx, arrival, study_id, now).await?;
         tx.commit().await?;
         tracing::debug!(instance.id = %instance_id, sop_class = %identity.sop_class_uid, "instance stored");
-        Ok(arrival.received(instance_id, place.study_id, place.patient_id, Disposition::Stored, now))
+        let received = arrival.received(instance_id, study_id, patient_id, Disposition::Stored, now);
+        Ok(Outcome { received, is_named: true })
     }
 
-    async fn place(
-        &self,
-        tx: &mut Tx,
-        arrival: &Arrival,
-        now: DateTime<Utc>,
-    ) -> Result<SeriesPlace, DbError> {
+    /// Makes what is missing of patient, study and series.
+    async fn make_place(&self, tx: &mut Tx, arrival: &Arrival, now: DateTime<Utc>) -> Result<(), DbError> {
         let Identity { study_uid, series_uid, .. } = &*arrival.identity;
         let clinic = arrival.receipt.clinic;
-        if let Some(place) = SeriesPlace::known(tx, clinic, study_uid, series_uid).await? {
-            return Ok(place);
-        }
         let patient = Patient::ensure(tx, clinic, &arrival.facts.patient, study_uid, now).await?;
         let study = Study::ensure(tx, clinic, patient, study_uid, &arrival.facts.study, now).await?;
-        SeriesPlace::ensure(tx, clinic, study, series_uid, &arrival.facts.series, now).await
+        Series::ensure(tx, clinic, study, series_uid, &arrival.facts.series, now).await
     }
 
     /// Objects with pixels from a sender are analysed once their study is quiet.

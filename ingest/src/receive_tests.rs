@@ -110,12 +110,16 @@ async fn what_is_received_lies_in_the_archive_bit_for_bit_with_its_row_event_and
 async fn the_same_instance_again_succeeds_without_a_second_copy() {
     on_both(async |db| {
         let hall = Hallway::new(db, OnConflict::Keep);
-        let first = hall.take(&image("1.2.3.1.1", 100, 7, "A")).await.unwrap();
-        let again = hall.take(&image("1.2.3.1.1", 100, 7, "A")).await.unwrap();
-        assert_eq!(again, Received { disposition: Disposition::AlreadyStored, ..first.clone() });
-        let by_another_writer = hall.take(&image("1.2.3.1.1", 100, 7, "ANOTHER_NAME")).await.unwrap();
-        assert_eq!(by_another_writer.disposition, Disposition::AlreadyStored, "the data set is the same");
-        assert_eq!((hall.blobs(), count(&hall.db, "instances").await), (1, 1));
+        // short ones are written before they are looked up, long ones after
+        for (index, size) in [100, 2 << 20].into_iter().enumerate() {
+            let sop = format!("1.2.3.1.{index}");
+            let first = hall.take(&image(&sop, size, 7, "A")).await.unwrap();
+            let again = hall.take(&image(&sop, size, 7, "A")).await.unwrap();
+            assert_eq!(again, Received { disposition: Disposition::AlreadyStored, ..first.clone() });
+            let by_another_writer = hall.take(&image(&sop, size, 7, "ANOTHER_NAME")).await.unwrap();
+            assert_eq!(by_another_writer.disposition, Disposition::AlreadyStored, "the data set is the same");
+            assert_eq!((hall.blobs(), count(&hall.db, "instances").await), (index + 1, index as i64 + 1));
+        }
     })
     .await;
 }

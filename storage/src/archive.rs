@@ -298,7 +298,6 @@ fn is_unfinished(file_name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::instance::Instance;
     use crate::testing::{instance_facts, now, on_both, place_of};
     use clinical::id::ClinicId;
 
@@ -349,7 +348,7 @@ mod tests {
                 facts.blob_key = format!("clinics/{name}/kept.dcm");
                 let mut tx = db.begin().await.unwrap();
                 let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
-                Instance::insert(&mut tx, clinic, place, &facts, now()).await.unwrap().unwrap();
+                place.insert(&mut tx, &facts, now()).await.unwrap();
                 tx.commit().await.unwrap();
                 archive.put(&facts.blob_key, [Bytes::from_static(b"kept")]).await.unwrap();
                 archive.put("clinics/x/orphan.dcm", [Bytes::from_static(b"orphan")]).await.unwrap();

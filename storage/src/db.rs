@@ -199,18 +199,18 @@ enum Inner {
 }
 
 enum Raw<'c> {
-    /// With what must stand before the statement.
-    Sqlite(&'c mut SqliteConnection, &'static str),
+    /// With what must run before the statement.
+    Sqlite(&'c mut SqliteConnection, Vec<Statement>),
     Postgres(&'c mut PgConnection),
 }
 
 impl Conn {
     fn raw(&mut self) -> Raw<'_> {
         match &mut self.0 {
-            Inner::SqliteReader(conn) => Raw::Sqlite(conn, ""),
+            Inner::SqliteReader(conn) => Raw::Sqlite(conn, Vec::new()),
             Inner::SqliteWriter(tx) => {
-                let opening = tx.opening();
-                Raw::Sqlite(tx.connection(), opening)
+                let before = tx.before();
+                Raw::Sqlite(tx.connection(), before)
             }
             Inner::PostgresReader(conn) => Raw::Postgres(conn),
             Inner::PostgresWriter(tx) => Raw::Postgres(tx),
@@ -242,7 +242,10 @@ impl Tx {
     /// # Errors
     ///
     /// [`DbError`] when the commit failed: nothing of this transaction is kept.
-    pub async fn commit(self) -> Result<()> {
+    pub async fn commit(mut self) -> Result<()> {
+        if matches!(&self.0.0, Inner::SqliteWriter(tx) if tx.has_deferred()) {
+            sql("SELECT 1").fetch_optional::<i64>(&mut self).await?;
+        }
         match self.0.0 {
             Inner::SqliteWriter(tx) => tx.commit().await,
             Inner::PostgresWriter(tx) => Ok(tx.commit().await?),
@@ -303,22 +306,23 @@ impl Statement {
         }
     }
 
-    /// The statement behind `opening`: SQLite runs several at a time, and `$1` is the first argument in each.
-    fn sqlite(&self, opening: &'static str) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>> {
+    /// The statement behind those that must run `before`: SQLite runs several at a time over one list of
+    /// arguments, in which each later statement's stand behind the earlier ones'.
+    fn sqlite(&self, before: &[Self]) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>> {
         let mut arguments = SqliteArguments::default();
-        for value in &self.values {
+        for value in before.iter().chain([self]).flat_map(|statement| &statement.values) {
             value.add_to_sqlite(&mut arguments)?;
         }
-        let text = match &self.text {
-            AnyText::Fixed(text) if !opening.is_empty() => {
-                AssertSqlSafe(format!("{opening}{text}")).into_sql_str()
-            }
-            AnyText::Built(text) if !opening.is_empty() => {
-                AssertSqlSafe(format!("{opening}{text}")).into_sql_str()
-            }
-            _ => self.text(),
-        };
-        Ok(sqlx::query_with(text, arguments))
+        if before.is_empty() {
+            return Ok(sqlx::query_with(self.text(), arguments));
+        }
+        let (mut text, mut shift) = (String::new(), 0);
+        for statement in before.iter().chain([self]) {
+            shifted(statement.text().as_str(), shift, &mut text);
+            text.push(';');
+            shift += statement.values.len();
+        }
+        Ok(sqlx::query_with(AssertSqlSafe(text).into_sql_str(), arguments))
     }
 
     fn postgres(&self) -> Result<sqlx::query::Query<'static, Postgres, PgArguments>> {
@@ -329,6 +333,20 @@ impl Statement {
         Ok(sqlx::query_with(self.text(), arguments))
     }
 
+    /// Runs it together with the transaction's next statement or its commit, which fails if this one does:
+    /// on SQLite a trip to the engine is spared. For writes that nobody asks the outcome of.
+    ///
+    /// # Errors
+    ///
+    /// As [`Statement::execute`].
+    pub async fn defer(self, db: &mut Tx) -> Result<()> {
+        if let Inner::SqliteWriter(tx) = &mut db.0.0 {
+            tx.defer(self);
+            return Ok(());
+        }
+        self.execute(db).await.map(|_| ())
+    }
+
     /// Runs it; the number of rows that it changed.
     ///
     /// # Errors
@@ -336,12 +354,12 @@ impl Statement {
     /// [`DbError::Conflict`] on a taken unique key, else [`DbError::Engine`].
     pub async fn execute(self, db: &mut Conn) -> Result<u64> {
         Ok(match db.raw() {
-            Raw::Sqlite(conn, opening) => {
+            Raw::Sqlite(conn, before) => {
                 // Apart: of several statements SQLite counts the last change once more for each that changes nothing.
-                if !opening.is_empty() {
-                    sqlx::raw_sql(opening).execute(&mut *conn).await?;
+                if let [before @ .., last] = before.as_slice() {
+                    last.sqlite(before)?.execute(&mut *conn).await?;
                 }
-                self.sqlite("")?.execute(conn).await?.rows_affected()
+                self.sqlite(&[])?.execute(conn).await?.rows_affected()
             }
             Raw::Postgres(conn) => self.postgres()?.execute(conn).await?.rows_affected(),
         })
@@ -354,8 +372,8 @@ impl Statement {
     /// [`DbError`] when the engine fails or a row does not read.
     pub async fn fetch_all<T: FromRow>(self, db: &mut Conn) -> Result<Vec<T>> {
         match db.raw() {
-            Raw::Sqlite(conn, opening) => {
-                let rows = self.sqlite(opening)?.fetch_all(conn).await?;
+            Raw::Sqlite(conn, before) => {
+                let rows = self.sqlite(&before)?.fetch_all(conn).await?;
                 rows.into_iter().map(|row| T::from_row(&Row::Sqlite(row))).collect()
             }
             Raw::Postgres(conn) => {
@@ -372,7 +390,7 @@ impl Statement {
     /// [`DbError`] when the engine fails or the row does not read.
     pub async fn fetch_optional<T: FromRow>(self, db: &mut Conn) -> Result<Option<T>> {
         let row = match db.raw() {
-            Raw::Sqlite(conn, opening) => self.sqlite(opening)?.fetch_optional(conn).await?.map(Row::Sqlite),
+            Raw::Sqlite(conn, before) => self.sqlite(&before)?.fetch_optional(conn).await?.map(Row::Sqlite),
             Raw::Postgres(conn) => self.postgres()?.fetch_optional(conn).await?.map(Row::Postgres),
         };
         row.map(|row| T::from_row(&row)).transpose()
@@ -385,6 +403,18 @@ impl Statement {
     /// [`DbError::NotFound`] when there is none.
     pub async fn fetch_one<T: FromRow>(self, db: &mut Conn) -> Result<T> {
         self.fetch_optional(db).await?.ok_or(DbError::NotFound)
+    }
+}
+
+/// Appends `text` with each `$n` as `$(n + shift)`.
+fn shifted(text: &str, shift: usize, out: &mut String) {
+    let mut parts = text.split('$');
+    out.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let number = part[..digits].parse::<usize>().map_or(0, |number| number + shift);
+        out.push_str(&format!("${number}"));
+        out.push_str(&part[digits..]);
     }
 }
 
@@ -594,6 +624,33 @@ mod tests {
             let found = told(&mut tx, CLINIC, "finding_reviewed", 10).await.unwrap();
             assert_eq!(found.len(), 1);
             tx.commit().await.unwrap();
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_is_deferred_runs_with_the_next_statement_or_the_commit_and_fails_with_it() {
+        on_both(async |db| {
+            let named = |name: &'static str| {
+                sql("UPDATE clinics SET name = $1 WHERE clinic_id = $2").bind(name).bind(CLINIC)
+            };
+            let name = || sql("SELECT name FROM clinics WHERE clinic_id = $1").bind(CLINIC);
+            let mut tx = db.begin().await.unwrap();
+            named("first").defer(&mut tx).await.unwrap();
+            assert_eq!(name().fetch_one::<String>(&mut tx).await.unwrap(), "first");
+            named("second").defer(&mut tx).await.unwrap();
+            tx.commit().await.unwrap();
+            assert_eq!(name().fetch_one::<String>(&mut db.read().await.unwrap()).await.unwrap(), "second");
+
+            let mut tx = db.begin().await.unwrap();
+            named("third").defer(&mut tx).await.unwrap();
+            let again = "INSERT INTO clinics (clinic_id, name, created_at) VALUES ($1, 'again', $2)";
+            let broken = match sql(again).bind(CLINIC).bind(now()).defer(&mut tx).await {
+                Ok(()) => tx.commit().await,
+                refused => refused,
+            };
+            assert!(matches!(broken, Err(DbError::Conflict)));
+            assert_eq!(name().fetch_one::<String>(&mut db.read().await.unwrap()).await.unwrap(), "second");
         })
         .await;
     }

@@ -36,9 +36,8 @@ pub async fn tell(db: &mut Tx, clinic: ClinicId, event: &Event, now: DateTime<Ut
         .bind(event.name())
         .bind(serde_json::json!(event))
         .bind(now)
-        .execute(db)
-        .await?;
-    Ok(())
+        .defer(db)
+        .await
 }
 
 /// The clinic's events of one name, oldest first.

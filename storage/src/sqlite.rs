@@ -4,7 +4,7 @@
 //! savepoints inside. Whoever commits while nobody waits for the writer runs the
 //! COMMIT for all that were done before; under load the COMMIT is thus shared, at
 //! rest it is immediate. Each statement is a trip to sqlx's thread and back, so
-//! the opening words travel with a transaction's first statement.
+//! the opening words travel with a transaction's first statement, and what is deferred with the next.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
-use crate::db::{DbError, Result};
+use crate::db::{DbError, Result, Statement, sql};
 
 /// So many transactions share a COMMIT at most, so that none waits long.
 const MOST_PER_COMMIT: usize = 64;
@@ -97,7 +97,13 @@ impl SqliteDb {
             writer.reopen().await?;
         }
         let place = if writer.is_open { Place::Joined } else { Place::First };
-        Ok(SqliteTx { writer: Some(writer), waiting: Arc::clone(&self.waiting), place, is_begun: false })
+        Ok(SqliteTx {
+            writer: Some(writer),
+            waiting: Arc::clone(&self.waiting),
+            place,
+            is_begun: false,
+            deferred: Vec::new(),
+        })
     }
 
     pub(crate) async fn close(&self) {
@@ -180,6 +186,8 @@ pub(crate) struct SqliteTx {
     place: Place,
     /// Whether its opening words have been sent.
     is_begun: bool,
+    /// Statements that travel with the next one.
+    deferred: Vec<Statement>,
 }
 
 impl SqliteTx {
@@ -188,20 +196,31 @@ impl SqliteTx {
         &mut writer.connection
     }
 
-    /// What must stand before the next statement: the opening words, once.
-    pub(crate) fn opening(&mut self) -> &'static str {
-        if std::mem::replace(&mut self.is_begun, true) {
-            return "";
-        }
-        match self.place {
-            Place::First => {
-                if let Some(writer) = self.writer.as_mut() {
-                    writer.is_open = true;
+    /// Leaves `statement` to travel with the next one, or with the commit.
+    pub(crate) fn defer(&mut self, statement: Statement) {
+        self.deferred.push(statement);
+    }
+
+    /// What must run before the next statement: the opening words, once, and what was deferred.
+    pub(crate) fn before(&mut self) -> Vec<Statement> {
+        let mut before = Vec::new();
+        if !std::mem::replace(&mut self.is_begun, true) {
+            before.push(match self.place {
+                Place::First => {
+                    if let Some(writer) = self.writer.as_mut() {
+                        writer.is_open = true;
+                    }
+                    sql("BEGIN IMMEDIATE")
                 }
-                "BEGIN IMMEDIATE; "
-            }
-            Place::Joined => "SAVEPOINT tx; ",
+                Place::Joined => sql("SAVEPOINT tx"),
+            });
         }
+        before.append(&mut self.deferred);
+        before
+    }
+
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
     }
 
     pub(crate) async fn commit(mut self) -> Result<()> {

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use chrono::{DateTime, Utc};
 use clinical::id::{ClinicId, InstanceId, StudyId};
 use clinical::imaging::{LabelScore, Outcome};
+use clinical::uid::{SeriesInstanceUid, StudyInstanceUid};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::db::{Db, Tx, sql};
 use crate::records::analysis::NewAnalysis;
-use crate::records::instance::{InstanceFacts, Origin};
+use crate::records::instance::{Instance, InstanceFacts, Origin};
 use crate::records::patient::{Patient, PatientFacts};
-use crate::records::series::{SeriesFacts, SeriesPlace};
+use crate::records::series::{Series, SeriesFacts};
 use crate::records::study::{Study, StudyFacts};
 
 /// A fixed instant, in whole microseconds.
@@ -69,15 +70,33 @@ pub async fn on_both<F: AsyncFn(Db)>(test: F) {
     }
 }
 
+/// A series in the default clinic.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Our identifier of its study.
+    pub study_id: StudyId,
+    study: StudyInstanceUid,
+    series: SeriesInstanceUid,
+}
+
+impl Place {
+    /// Writes an instance there; `None` when its UID is taken.
+    pub async fn insert(&self, tx: &mut Tx, facts: &InstanceFacts, at: DateTime<Utc>) -> Option<InstanceId> {
+        let inserted = Instance::insert(tx, ClinicId::DEFAULT, &self.study, &self.series, facts, at).await;
+        inserted.expect("the database answers").map(|inserted| inserted.instance_id)
+    }
+}
+
 /// A patient, a study and a series in the default clinic.
-pub async fn place_of(tx: &mut Tx, study: &str, series: &str) -> SeriesPlace {
-    let (clinic, study) = (ClinicId::DEFAULT, study.parse().expect("a UID"));
+pub async fn place_of(tx: &mut Tx, study: &str, series: &str) -> Place {
+    let clinic = ClinicId::DEFAULT;
+    let (study, series) = (study.parse().expect("a UID"), series.parse().expect("a UID"));
     let patient =
         Patient::ensure(tx, clinic, &PatientFacts::default(), &study, now()).await.expect("written");
-    let study =
+    let study_id =
         Study::ensure(tx, clinic, patient, &study, &StudyFacts::default(), now()).await.expect("written");
-    let series = series.parse().expect("a UID");
-    SeriesPlace::ensure(tx, clinic, study, &series, &SeriesFacts::default(), now()).await.expect("written")
+    Series::ensure(tx, clinic, study_id, &series, &SeriesFacts::default(), now()).await.expect("written");
+    Place { study_id, study, series }
 }
 
 /// Facts of a small CT instance whose bytes have the given digest.

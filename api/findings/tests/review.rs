@@ -11,7 +11,6 @@ use serde_json::json;
 use storage::db::Db;
 use storage::outbox::told;
 use storage::records::analysis::Analysis;
-use storage::records::instance::Instance;
 use storage::testing::{instance_facts, now, on_both, place_of, scored};
 
 const CLINIC: ClinicId = ClinicId::DEFAULT;
@@ -22,7 +21,7 @@ async fn house(db: &Db, analyses: usize) -> (Router, tempfile::TempDir) {
     let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
     for number in 0..analyses {
         let facts = instance_facts(&format!("1.2.3.1.{number}"), "aa");
-        let instance = Instance::insert(&mut tx, CLINIC, place, &facts, now()).await.unwrap().unwrap();
+        let instance = place.insert(&mut tx, &facts, now()).await.unwrap();
         let run = scored(place.study_id, instance, "aa", 0.75);
         Analysis::record(&mut tx, CLINIC, &run, now()).await.unwrap();
     }

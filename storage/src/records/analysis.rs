@@ -269,7 +269,6 @@ impl Analysis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::instance::Instance;
     use crate::testing::{instance_facts, now, on_both, place_of, scored};
 
     #[tokio::test]
@@ -279,7 +278,7 @@ mod tests {
             let mut tx = db.begin().await.unwrap();
             let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
             let facts = instance_facts("1.2.3.1.1", "aa");
-            let instance = Instance::insert(&mut tx, clinic, place, &facts, now()).await.unwrap().unwrap();
+            let instance = place.insert(&mut tx, &facts, now()).await.unwrap();
             let run = scored(place.study_id, instance, "aa", 0.75);
             let first = Analysis::record(&mut tx, clinic, &run, now()).await.unwrap();
             let again = Analysis::record(&mut tx, clinic, &run, now()).await.unwrap();
@@ -306,7 +305,7 @@ mod tests {
             let mut tx = db.begin().await.unwrap();
             let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
             let facts = instance_facts("1.2.3.1.1", "aa");
-            let instance = Instance::insert(&mut tx, clinic, place, &facts, now()).await.unwrap().unwrap();
+            let instance = place.insert(&mut tx, &facts, now()).await.unwrap();
             let why = Abstention { code: AbstentionCode::NotEligible, reason: "age is 40 years".into() };
             let run = NewAnalysis {
                 outcome: Outcome::Abstained(why.clone()),

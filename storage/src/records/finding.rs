@@ -182,7 +182,6 @@ impl Finding {
 mod tests {
     use super::*;
     use crate::records::analysis::Analysis;
-    use crate::records::instance::Instance;
     use crate::testing::{instance_facts, now, on_both, place_of, scored};
 
     #[tokio::test]
@@ -192,7 +191,7 @@ mod tests {
             let mut tx = db.begin().await.unwrap();
             let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
             let facts = instance_facts("1.2.3.1.1", "aa");
-            let instance = Instance::insert(&mut tx, clinic, place, &facts, now()).await.unwrap().unwrap();
+            let instance = place.insert(&mut tx, &facts, now()).await.unwrap();
             Analysis::record(&mut tx, clinic, &scored(place.study_id, instance, "aa", 0.9), now())
                 .await
                 .unwrap();

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use clinical::id::{ClinicId, InstanceId, PatientId, SeriesId, StudyId, VersionId};
 use clinical::uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
 
-use super::series::SeriesPlace;
 use crate::db::{Conn, FromRow, Result, Row, Tx, built_sql, sql};
 
 /// Who made the bytes.
@@ -58,6 +57,27 @@ pub struct InstanceFacts {
     pub file_name: Option<String>,
     /// Who made the bytes.
     pub origin: Origin,
+}
+
+/// Where a new instance was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inserted {
+    /// Our identifier.
+    pub instance_id: InstanceId,
+    /// The study.
+    pub study_id: StudyId,
+    /// Whose study it is.
+    pub patient_id: PatientId,
+}
+
+impl FromRow for Inserted {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            instance_id: row.id("instance_id")?,
+            study_id: row.id("study_id")?,
+            patient_id: row.id("patient_id")?,
+        })
+    }
 }
 
 /// A stored instance with the UIDs of its study and series.
@@ -136,28 +156,29 @@ impl FromRow for Instance {
 }
 
 impl Instance {
-    /// Writes a new instance; `None` when its SOP Instance UID is stored already.
+    /// Writes a new instance of a known series; `None` when there is no such series yet, or when its SOP
+    /// Instance UID is stored already.
     pub async fn insert(
         db: &mut Tx,
         clinic: ClinicId,
-        place: SeriesPlace,
+        study: &StudyInstanceUid,
+        series: &SeriesInstanceUid,
         facts: &InstanceFacts,
         now: DateTime<Utc>,
-    ) -> Result<Option<InstanceId>> {
-        let id = InstanceId::new();
-        let insert =
-            "INSERT INTO instances (instance_id, clinic_id, study_id, series_id, sop_uid, sop_class_uid,
+    ) -> Result<Option<Inserted>> {
+        let insert = "INSERT INTO instances (instance_id, clinic_id, study_id, series_id, sop_uid, sop_class_uid,
                              transfer_syntax_uid, instance_number, image_rows, image_columns, bits_allocated,
                              frame_count, pixel_offset, pixel_length, sha256, size_bytes, blob_key, file_name,
                              origin, stored_at)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                              $19, $20)
-                      ON CONFLICT (clinic_id, sop_uid) DO NOTHING";
-        let written = sql(insert)
-            .bind(id)
-            .bind(clinic)
-            .bind(place.study_id)
-            .bind(place.series_id)
+                      SELECT $1, studies.clinic_id, studies.study_id, series.series_id, $2, $3, $4, $5, $6, $7, $8,
+                             $9, $10, $11, $12, $13, $14, $15, $16, $17
+                        FROM studies JOIN series ON series.study_id = studies.study_id
+                       WHERE studies.clinic_id = $18 AND studies.study_uid = $19 AND series.series_uid = $20
+                      ON CONFLICT (clinic_id, sop_uid) DO NOTHING
+                      RETURNING instance_id, study_id, (SELECT patient_id FROM studies AS parent
+                                                         WHERE parent.study_id = instances.study_id) AS patient_id";
+        sql(insert)
+            .bind(InstanceId::new())
             .bind(&facts.sop_uid)
             .bind(&facts.sop_class_uid)
             .bind(&facts.transfer_syntax_uid)
@@ -174,9 +195,11 @@ impl Instance {
             .bind(facts.file_name.clone())
             .bind(facts.origin.as_str())
             .bind(now)
-            .execute(db)
-            .await?;
-        Ok((written == 1).then_some(id))
+            .bind(clinic)
+            .bind(study)
+            .bind(series)
+            .fetch_optional(db)
+            .await
     }
 
     /// One instance of one clinic.
@@ -406,12 +429,8 @@ mod tests {
             let mut tx = db.begin().await.unwrap();
             let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
             let facts = instance_facts("1.2.3.1.1", "aa");
-            let id =
-                Instance::insert(&mut tx, ClinicId::DEFAULT, place, &facts, now()).await.unwrap().unwrap();
-            assert_eq!(
-                Instance::insert(&mut tx, ClinicId::DEFAULT, place, &facts, now()).await.unwrap(),
-                None
-            );
+            let id = place.insert(&mut tx, &facts, now()).await.unwrap();
+            assert_eq!(place.insert(&mut tx, &facts, now()).await, None);
             tx.commit().await.unwrap();
 
             let mut read = db.read().await.unwrap();
@@ -455,7 +474,7 @@ mod tests {
             let mut tx = db.begin().await.unwrap();
             let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
             let (old, new) = (instance_facts("1.2.3.1.1", "aa"), instance_facts("1.2.3.1.1", "bb"));
-            let id = Instance::insert(&mut tx, clinic, place, &old, now()).await.unwrap().unwrap();
+            let id = place.insert(&mut tx, &old, now()).await.unwrap();
             assert!(Version::keep_aside(&mut tx, clinic, id, &new, now()).await.unwrap());
             assert!(!Version::keep_aside(&mut tx, clinic, id, &new, now()).await.unwrap(), "kept once");
             Version::replace(&mut tx, clinic, id, &new, now()).await.unwrap();

@@ -1,10 +1,10 @@
 //! A series within a study.
 
 use chrono::{DateTime, Utc};
-use clinical::id::{ClinicId, PatientId, SeriesId, StudyId};
-use clinical::uid::{SeriesInstanceUid, StudyInstanceUid};
+use clinical::id::{ClinicId, SeriesId, StudyId};
+use clinical::uid::SeriesInstanceUid;
 
-use crate::db::{Conn, FromRow, Result, Row, Tx, sql};
+use crate::db::{Result, Tx, sql};
 
 /// What an object says about its series; `None` where absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,46 +23,12 @@ pub struct SeriesFacts {
     pub started_time: Option<String>,
 }
 
-/// Where an instance belongs, once its series is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SeriesPlace {
-    /// The study.
-    pub study_id: StudyId,
-    /// The series.
-    pub series_id: SeriesId,
-    /// Whose study it is.
-    pub patient_id: PatientId,
-}
+/// A series; its rows are read by search and with their instances.
+#[derive(Debug)]
+pub struct Series;
 
-impl FromRow for SeriesPlace {
-    fn from_row(row: &Row) -> Result<Self> {
-        Ok(Self {
-            study_id: row.id("study_id")?,
-            series_id: row.id("series_id")?,
-            patient_id: row.id("patient_id")?,
-        })
-    }
-}
-
-impl SeriesPlace {
-    /// The place of a known series; `None` before its first instance.
-    pub async fn known(
-        db: &mut Conn,
-        clinic: ClinicId,
-        study: &StudyInstanceUid,
-        series: &SeriesInstanceUid,
-    ) -> Result<Option<Self>> {
-        sql("SELECT studies.study_id, series.series_id, studies.patient_id FROM studies
-               JOIN series ON series.study_id = studies.study_id
-              WHERE studies.clinic_id = $1 AND studies.study_uid = $2 AND series.series_uid = $3")
-        .bind(clinic)
-        .bind(study)
-        .bind(series)
-        .fetch_optional(db)
-        .await
-    }
-
-    /// The series under this UID in its study, made when unknown; the first instance tells its facts.
+impl Series {
+    /// Makes the series under this UID in its study where it is unknown; the first instance tells its facts.
     pub async fn ensure(
         db: &mut Tx,
         clinic: ClinicId,
@@ -70,7 +36,7 @@ impl SeriesPlace {
         uid: &SeriesInstanceUid,
         facts: &SeriesFacts,
         now: DateTime<Utc>,
-    ) -> Result<Self> {
+    ) -> Result<()> {
         let insert =
             "INSERT INTO series (series_id, clinic_id, study_id, series_uid, modality, series_number,
                                           description, body_part, started_date, started_time, stored_at)
@@ -90,13 +56,6 @@ impl SeriesPlace {
             .bind(now)
             .execute(db)
             .await?;
-        sql("SELECT series.study_id, series.series_id, studies.patient_id FROM series
-               JOIN studies ON studies.study_id = series.study_id
-              WHERE series.clinic_id = $1 AND series.study_id = $2 AND series.series_uid = $3")
-        .bind(clinic)
-        .bind(study_id)
-        .bind(uid)
-        .fetch_one(db)
-        .await
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use super::{Condition, FoundInstance, FoundSeries, FoundStudy, Key, Search};
 use crate::db::Db;
 use crate::records::instance::Instance;
 use crate::records::patient::{Patient, PatientFacts};
-use crate::records::series::{SeriesFacts, SeriesPlace};
+use crate::records::series::{Series, SeriesFacts};
 use crate::records::study::{Study, StudyFacts};
 use crate::testing::{instance_facts, now, on_both};
 
@@ -38,12 +38,12 @@ async fn three_studies(db: &Db) {
                 ..SeriesFacts::default()
             };
             let series = format!("{uid}.{number}").parse().unwrap();
-            let place = SeriesPlace::ensure(&mut tx, CLINIC, study, &series, &facts, now()).await.unwrap();
+            Series::ensure(&mut tx, CLINIC, study, &series, &facts, now()).await.unwrap();
             for instance in 0..2 {
                 let mut facts = instance_facts(&format!("{uid}.{number}.{instance}"), "aa");
                 facts.instance_number = Some(2 - instance);
                 let later = now() + TimeDelta::seconds(instance);
-                Instance::insert(&mut tx, CLINIC, place, &facts, later).await.unwrap().unwrap();
+                Instance::insert(&mut tx, CLINIC, &study_uid, &series, &facts, later).await.unwrap().unwrap();
             }
         }
     }
