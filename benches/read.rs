@@ -1,5 +1,7 @@
 //! What reading costs on one core: the check of a file, its frames, a network's input, a network's run, a picture.
 
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up should stop")]
+
 use bytes::Bytes;
 use clinical::imaging::{DecodeRequest, ImageContext};
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -157,7 +157,7 @@ impl Spool {
                 Body::File(file)
             }
             // The memory stays counted until the receipt is done with it.
-            None => Body::Memory { chunks: self.chunks.clone(), _held: self },
+            None => Body::Memory { chunks: self.chunks.clone(), _held: Box::new(self) },
         };
         Ok((Spooled { body, length }, sha256))
     }
@@ -176,7 +176,7 @@ pub(crate) struct Spooled {
 }
 
 enum Body {
-    Memory { chunks: Vec<Bytes>, _held: Spool },
+    Memory { chunks: Vec<Bytes>, _held: Box<Spool> },
     File(File),
 }
 

@@ -178,4 +178,3 @@ CREATE TABLE events (
     body      JSONB NOT NULL,
     told_at   TIMESTAMPTZ NOT NULL
 );
-CREATE INDEX events_by_time ON events (clinic_id, told_at);

@@ -178,4 +178,3 @@ CREATE TABLE events (
     body      TEXT NOT NULL,
     told_at   TEXT NOT NULL
 );
-CREATE INDEX events_by_time ON events (clinic_id, told_at);

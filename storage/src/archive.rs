@@ -342,7 +342,6 @@ mod tests {
     async fn the_sweep_removes_what_no_row_names_once_it_is_old() {
         on_both(async |db| {
             on_each_store(async |archive| {
-                let clinic = ClinicId::DEFAULT;
                 let name = ClinicId::new();
                 let mut facts = instance_facts(&format!("1.2.{}", name.0.as_u128()), "aa");
                 facts.blob_key = format!("clinics/{name}/kept.dcm");

@@ -448,7 +448,7 @@ mod tests {
                 let rows =
                     Instance::of(&mut read, ClinicId::DEFAULT, &study, series.as_ref(), instance.as_ref())
                         .await;
-                assert_eq!(rows.unwrap(), [found.clone()]);
+                assert_eq!(rows.unwrap(), std::slice::from_ref(&found));
             }
             assert_eq!(
                 Instance::to_analyze(&mut read, ClinicId::DEFAULT, place.study_id).await.unwrap().len(),
@@ -456,7 +456,7 @@ mod tests {
             );
             let of_patient =
                 Instance::of_patient(&mut read, ClinicId::DEFAULT, found.patient_id, 10, 0).await;
-            assert_eq!(of_patient.unwrap(), [found.clone()]);
+            assert_eq!(of_patient.unwrap(), std::slice::from_ref(&found));
             assert!(
                 Instance::find(&mut read, ClinicId::new(), id).await.is_err(),
                 "another clinic sees nothing"
