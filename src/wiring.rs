@@ -82,7 +82,6 @@ pub fn street(house: &House, token: &str, doors: Doors, dimse: Arc<ScpEvents>) -
         token,
     );
     ScpEvents::describe();
-    crate::jobs::describe_numbers();
     let networks = house.reader.registry().active().map(|card| card.name.clone());
     Street {
         dicom: DicomState::new(app.clone(), house.receiver.clone(), networks),

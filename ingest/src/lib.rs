@@ -3,6 +3,7 @@
 pub mod dimse_door;
 pub mod identity;
 pub mod limits;
+mod receipt;
 pub mod receive;
 pub mod scp;
 pub mod spool;

@@ -47,6 +47,7 @@ pub async fn start(house: Arc<House>, with_worker: bool) -> Result<Running> {
         warn!("the token has fewer than 16 characters: who can reach the HTTP port might guess it");
     }
     gate::metrics::install().context("the numbers cannot be counted")?;
+    jobs::describe_numbers();
     let (http, dicom) = (house.config.http_address()?, house.config.dicom_address()?);
     let http = TcpListener::bind(http).await.with_context(|| format!("HTTP cannot be served on {http}"))?;
     let dicom =

@@ -10,6 +10,7 @@ pub mod outbox;
 pub mod queue;
 pub mod records;
 mod sqlite;
+mod statement;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod value;

@@ -19,15 +19,13 @@ use storage::records::instance::Instance;
 use crate::accept::{Accept, AskedSyntax, MediaRange, not_acceptable};
 use crate::base_url::BaseUrl;
 use crate::multipart::{self, Part};
-use crate::native::{NativeFrames, number};
+use crate::native::{LITTLE_ENDIAN_FRAME, NativeFrames, number};
 use crate::pixels::{self, Held, no_such_frame};
 use crate::resource::{Resource, url_of};
 use crate::state::DicomWebState;
 
 const OCTETS: &str = "application/octet-stream";
 const EXPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
-/// The media type of plain pixels.
-pub(crate) const LITTLE_ENDIAN_FRAME: &str = "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1";
 
 /// Frames counted from 0, out of a path that counts them from 1: `1,3,5`.
 #[derive(Debug, Clone, PartialEq, Eq)]

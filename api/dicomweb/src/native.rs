@@ -14,8 +14,10 @@ use ingest::part10::text;
 use storage::archive::{Archive, ArchiveError};
 use storage::records::instance::Instance;
 
-use crate::frames::LITTLE_ENDIAN_FRAME;
 use crate::multipart::Part;
+
+/// The media type of plain pixels.
+pub(crate) const LITTLE_ENDIAN_FRAME: &str = "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1";
 
 const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use clinical::imaging::{DecodeRequest, Frame, FrameSelection, Photometric, Samples};
 use part10::{Part10, PixelDataAt};
 
-use crate::codec::{Codec, Colours, Decoded, Expected};
+use crate::codec::Codec;
 use crate::decode_pool::DecodePool;
+use crate::decoded::{Colours, Decoded, Expected};
 use crate::image_pixel::{ImagePixel, Interpretation, without_pixel_data};
 use crate::luts::FrameLuts;
 use crate::native::NativeFrames;

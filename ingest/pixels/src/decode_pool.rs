@@ -22,7 +22,8 @@ use message::Request;
 use worker::{Worker, WorkerError};
 
 use crate::PixelError;
-use crate::codec::{Codec, Decoded, Expected};
+use crate::codec::Codec;
+use crate::decoded::{Decoded, Expected};
 
 /// How children are started and what they may use.
 #[derive(Debug, Clone)]

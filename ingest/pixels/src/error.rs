@@ -2,7 +2,7 @@
 
 use part10::Part10Error;
 
-use crate::codec::CodecError;
+use crate::decoded::CodecError;
 
 /// Why the pixels of an object did not become frames, or a frame no picture.
 #[derive(Debug, thiserror::Error)]

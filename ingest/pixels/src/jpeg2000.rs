@@ -3,7 +3,7 @@
 use clinical::imaging::Samples;
 use jpeg2k::{DecodeParameters, Image, ImageComponent};
 
-use crate::codec::{CodecError, Colours, Decoded, Expected};
+use crate::decoded::{CodecError, Colours, Decoded, Expected};
 
 /// Marker segments of the main header that are looked at.
 const MOST_SEGMENTS: usize = 1_000;

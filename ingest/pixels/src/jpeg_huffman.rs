@@ -1,7 +1,7 @@
 //! Huffman codes of T.81, annexes C and F, over data with stuffed zero bytes.
 
-use crate::codec::CodecError;
-use crate::jpeg::truncated;
+use crate::decoded::CodecError;
+use crate::jpeg_header::truncated;
 
 /// Codes of up to so many bits are found in one step.
 const FAST_BITS: u32 = 10;

@@ -3,8 +3,8 @@
 //! Our own, because it is DICOM's most common compression and the general
 //! decoders pass over restarts and the point transform in silence.
 
-use crate::codec::{CodecError, Decoded, Expected, narrowed};
-use crate::jpeg::{JpegHeader, Segments, truncated};
+use crate::decoded::{CodecError, Decoded, Expected, narrowed};
+use crate::jpeg_header::{JpegHeader, Segments, truncated};
 use crate::jpeg_huffman::{Bits, HuffmanTable};
 
 /// Decodes a lossless image of 2 to 16 bits.

@@ -2,8 +2,8 @@
 
 use clinical::imaging::Samples;
 
-use crate::codec::{CodecError, Decoded};
-use crate::jpeg::{JpegHeader, Segments, truncated};
+use crate::decoded::{CodecError, Decoded};
+use crate::jpeg_header::{JpegHeader, Segments, truncated};
 use crate::jpeg_huffman::{Bits, HuffmanTable};
 
 /// Where each coefficient of the zigzag order stands in the block, row by row (T.81, figure 5).

@@ -4,7 +4,7 @@ use clinical::imaging::Samples;
 use jxl_oxide::image::BitDepth;
 use jxl_oxide::{InitializeResult, JxlImage, JxlThreadPool, PixelFormat};
 
-use crate::codec::{CodecError, Colours, Decoded, Expected};
+use crate::decoded::{CodecError, Colours, Decoded, Expected};
 
 /// The first frame, with as many bits as the image header says.
 pub(crate) fn decode(stream: &[u8], expected: &Expected) -> Result<Decoded, CodecError> {

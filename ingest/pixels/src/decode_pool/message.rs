@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 use clinical::imaging::Samples;
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{Codec, CodecError, Colours, Decoded, Expected};
+use crate::codec::Codec;
+use crate::decoded::{CodecError, Colours, Decoded, Expected};
 
 /// The longest header; a codec's own words are cut to fit.
 const MOST_HEADER: usize = 4_096;

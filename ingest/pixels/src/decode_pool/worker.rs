@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::PoolSettings;
 use super::message::{self, Request};
-use crate::codec::{CodecError, Decoded};
+use crate::decoded::{CodecError, Decoded};
 
 /// What the child answered: an image, or why there is none.
 type Answer = Result<Decoded, CodecError>;

@@ -1,0 +1,173 @@
+//! What a door hands in, what it gets back, and why it may get nothing.
+
+use chrono::{DateTime, Utc};
+use clinical::id::{ClinicId, InstanceId, PatientId, StudyId};
+use clinical::uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid};
+use part10::Part10Error;
+use storage::archive::ArchiveError;
+use storage::db::DbError;
+
+pub use storage::records::instance::Origin;
+
+use crate::identity::{Identity, IdentityError};
+use crate::spool::SpoolError;
+
+/// What a door knows of the bytes it hands in.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// Whose instance it becomes.
+    pub clinic: ClinicId,
+    /// Who made the bytes.
+    pub origin: Origin,
+    /// The name under which a person uploaded the file.
+    pub file_name: Option<String>,
+    /// The study that the door was told; any other is refused.
+    pub expected_study: Option<StudyInstanceUid>,
+    /// The SOP Class and Instance UID that the door was told; any other is refused.
+    pub expected_sop: Option<(SopClassUid, SopInstanceUid)>,
+}
+
+impl Receipt {
+    /// From a sender, with nothing else known.
+    pub fn from_sender(clinic: ClinicId) -> Self {
+        Self { clinic, origin: Origin::Sender, file_name: None, expected_study: None, expected_sop: None }
+    }
+}
+
+/// What became of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// A new instance.
+    Stored,
+    /// The same bytes were stored already; there is no second copy.
+    AlreadyStored,
+    /// Other bytes under a known UID, kept aside as a version.
+    KeptAside,
+    /// Other bytes under a known UID, now the current ones.
+    Replaced,
+}
+
+impl Disposition {
+    /// The stable word for answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::AlreadyStored => "already-stored",
+            Self::KeptAside => "kept-aside",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+/// A durable instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Our identifier of the instance under the UID.
+    pub instance_id: InstanceId,
+    /// Its study.
+    pub study_id: StudyId,
+    /// Its patient.
+    pub patient_id: PatientId,
+    /// Study Instance UID (0020,000D).
+    pub study_uid: StudyInstanceUid,
+    /// Series Instance UID (0020,000E).
+    pub series_uid: SeriesInstanceUid,
+    /// SOP Instance UID (0008,0018).
+    pub sop_uid: SopInstanceUid,
+    /// SOP Class UID (0008,0016).
+    pub sop_class_uid: SopClassUid,
+    /// What became of the bytes.
+    pub disposition: Disposition,
+    /// When the bytes were stored.
+    pub stored_at: DateTime<Utc>,
+}
+
+/// Whose fault a refusal is, from which each door makes its own status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The bytes are no instance that can be stored.
+    Sender,
+    /// The bytes belong to another study or SOP than the door was told.
+    Mismatch,
+    /// Other bytes are stored under the UID, and the house rejects newcomers.
+    Conflict,
+    /// The bytes are too many.
+    TooLarge,
+    /// Ours: the disk, the store or the database failed.
+    House,
+}
+
+/// Why nothing was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// The bytes are no whole, well-formed DICOM file.
+    #[error(transparent)]
+    Part10(#[from] Part10Error),
+    /// The instance cannot be told from others.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The instance belongs to another study than the door was told.
+    #[error("the instance belongs to another study")]
+    OtherStudy(Box<Identity>),
+    /// The instance is another than the door was told.
+    #[error("the data set is of another SOP Class or Instance than announced")]
+    OtherSop(Box<Identity>),
+    /// Other bytes are stored under this SOP Instance UID.
+    #[error("other bytes are stored under this SOP Instance UID")]
+    Conflict(Box<Identity>),
+    /// The bytes could not be taken in.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The archive failed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// The reading of the file was cut short inside the house.
+    #[error("the file could not be examined")]
+    Examine(#[source] tokio::task::JoinError),
+}
+
+impl ReceiveError {
+    /// The stable code of the problem.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Part10(error) => error.code(),
+            Self::Identity(error) => error.code(),
+            Self::OtherStudy(_) => "other-study",
+            Self::OtherSop(_) => "other-sop-instance",
+            Self::Conflict(_) => "instance-conflict",
+            Self::Spool(SpoolError::TooLarge { .. }) => "too-large",
+            Self::Spool(SpoolError::File(_)) => "spool-failed",
+            Self::Archive(_) => "archive-failed",
+            Self::Database(_) => "database-failed",
+            Self::Examine(_) => "examine-failed",
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Part10(Part10Error::Io(_)) => Fault::House,
+            Self::Part10(Part10Error::TooLarge { .. } | Part10Error::InflateBomb) => Fault::TooLarge,
+            Self::Part10(_) | Self::Identity(_) => Fault::Sender,
+            Self::OtherStudy(_) | Self::OtherSop(_) => Fault::Mismatch,
+            Self::Conflict(_) => Fault::Conflict,
+            Self::Spool(SpoolError::TooLarge { .. }) => Fault::TooLarge,
+            Self::Spool(SpoolError::File(_)) | Self::Archive(_) | Self::Database(_) | Self::Examine(_) => {
+                Fault::House
+            }
+        }
+    }
+
+    /// SOP Class and Instance UID of the refused object, where it could be read that far.
+    pub fn identity(&self) -> Option<(SopClassUid, SopInstanceUid)> {
+        match self {
+            Self::OtherStudy(identity) | Self::OtherSop(identity) | Self::Conflict(identity) => {
+                Some((identity.sop_class_uid.clone(), identity.sop_uid.clone()))
+            }
+            _ => None,
+        }
+    }
+}
