@@ -72,6 +72,7 @@ fn failed(error: jpeg_decoder::Error) -> CodecError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decoded::Colours;
 
     fn header_of(markers: &[&[u8]]) -> JpegHeader {
         let mut stream = vec![0xFF, 0xD8];
