@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
+import time
 
 sys.dont_write_bytecode = True
 
@@ -76,6 +77,9 @@ def request_for(instance: Instance, message_id: int = 1) -> C_STORE:
 def send(association: Association, request: C_STORE, context: int) -> int:
     """Sends the bytes as they are, without pynetdicom's own encoding, and gives the answer's status."""
     association._reactor_checkpoint.clear()
+    # As pynetdicom does itself: its reactor, still on its way to the checkpoint, would take our answer.
+    while not association._is_paused:
+        time.sleep(0.001)
     association.dimse.send_msg(request, context)
     answered_on, response = association.dimse.get_msg(block=True)
     association._reactor_checkpoint.set()
