@@ -27,7 +27,7 @@ pub(crate) struct SqliteDb {
     writer: Arc<Mutex<Writer>>,
     /// How many callers wait for the writer.
     waiting: Arc<AtomicUsize>,
-    /// A file beside the database, locked while the schema changes.
+    /// A file beside the database, locked while it is opened and while the schema changes.
     lock_path: PathBuf,
 }
 
@@ -54,7 +54,11 @@ impl SqliteDb {
             .busy_timeout(Duration::from_secs(30))
             // LIKE tells case apart, as it does on PostgreSQL.
             .pragma("case_sensitive_like", "ON");
+        let lock_path = path.with_extension("lock");
+        // The change to WAL waits for nobody: of two programs that open a new file at once, one would fail.
+        let alone = lock(lock_path.clone()).await?;
         let connection = SqliteConnection::connect_with(&options).await?;
+        drop(alone);
         let readers = SqlitePoolOptions::new()
             .max_connections(8)
             .acquire_timeout(Duration::from_secs(30))
@@ -62,7 +66,6 @@ impl SqliteDb {
             .test_before_acquire(false)
             .connect_lazy_with(options.clone().create_if_missing(false).read_only(true));
         let writer = Writer { connection, is_open: false, is_broken: false, released: Vec::new(), options };
-        let lock_path = path.with_extension("lock");
         Ok(Self { readers, writer: Arc::new(Mutex::new(writer)), waiting: Arc::default(), lock_path })
     }
 
@@ -72,13 +75,7 @@ impl SqliteDb {
 
     /// Held, it keeps other programs that ask for it too from the database; it ends with the file.
     pub(crate) async fn lock_file(&self) -> Result<std::fs::File> {
-        let path = self.lock_path.clone();
-        let locked = tokio::task::spawn_blocking(move || {
-            let file = std::fs::File::options().create(true).append(true).open(path)?;
-            file.lock()?;
-            Ok::<_, std::io::Error>(file)
-        });
-        Ok(locked.await.map_err(std::io::Error::other)??)
+        lock(self.lock_path.clone()).await
     }
 
     /// The writer outside any transaction, for migrations.
@@ -110,6 +107,15 @@ impl SqliteDb {
         self.readers.close().await;
         self.exclusive().await;
     }
+}
+
+async fn lock(path: PathBuf) -> Result<std::fs::File> {
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::options().create(true).append(true).open(path)?;
+        file.lock()?;
+        Ok::<_, std::io::Error>(file)
+    });
+    Ok(locked.await.map_err(std::io::Error::other)??)
 }
 
 impl Writer {
