@@ -4,18 +4,27 @@
 //! crate `figment`, which guesses the type of an environment value from its
 //! text: a token of digits would not be a text.)
 
+mod queues;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use hub::courier::CourierSettings;
+use identity::{IdentitySettings, OidcProvider};
 use ingest::limits::IngestLimits;
 use ingest::pixels::{PixelLimits, PoolSettings};
 use ingest::receive::{OnConflict, ReceiveSettings};
 use ingest::scp::{AeTitle, CallingAe, ScpSettings};
 use serde::{Deserialize, Serialize};
+use storage::archive::NewBlobs;
 use storage::queue::QueueLimits;
+use storage::records::webhook::target::Targets;
+use storage::secret::Keyring;
+
+pub use queues::Queues;
 
 /// All settings. In the environment a key is written `MEDILINK_KEY`, in upper case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +44,16 @@ pub struct Config {
     pub dicom_listen: String,
     /// The token of the administrator; empty: made at the first start and kept in the data folder.
     pub token: String,
+    /// Where browsers reach this service, without a slash at the end.
+    pub public_url: String,
+    /// Where people may sign in instead of here: `[[oidc]]` with name, issuer, client_id and client_secret.
+    pub oidc: Vec<OidcProvider>,
+    /// The key-encryption keys, `id:base64` of 32 bytes each, the current one first; empty: those of `key_file`.
+    pub kek: String,
+    /// The file of the key-encryption keys; empty: `kek` in the data folder, made at the first start.
+    pub key_file: String,
+    /// Whether blobs are sealed before they are stored; to be the same in every process over one archive.
+    pub seal_blobs: bool,
     /// Our AE title.
     pub ae_title: String,
     /// AE titles that may send.
@@ -61,6 +80,18 @@ pub struct Config {
     pub http_connections: usize,
     /// The longest page of a list.
     pub page_size_max: u32,
+    /// Addresses of our own proxies, which are believed about whom they speak for (`X-Forwarded-For`).
+    pub trusted_proxies: Vec<String>,
+    /// So often a person may ask in a minute; 0: without limit, as with those below. Each process counts for itself.
+    pub person_requests_per_minute: u32,
+    /// So often a machine may ask in a second.
+    pub machine_requests_per_second: u32,
+    /// So often all callers of a clinic together may ask in a second.
+    pub clinic_requests_per_second: u32,
+    /// So often an address may ask in a minute what is open to everybody.
+    pub address_requests_per_minute: u32,
+    /// So often an address may try passwords and other secrets in a minute.
+    pub sign_ins_per_minute: u32,
     /// Processes that decode compressed frames; 0 decodes in the service itself.
     pub decode_children: usize,
     /// Memory of all of them together.
@@ -71,6 +102,18 @@ pub struct Config {
     pub frames_per_instance: u32,
     /// A job is dead after so many failed tries.
     pub job_tries: i64,
+    /// How many jobs of each queue run together.
+    pub queues: Queues,
+    /// A NATS server with JetStream, `nats://…` or `tls://…`, to which every event is published; empty: none is.
+    pub nats_url: String,
+    /// Whether webhooks may point at this machine and its network.
+    pub webhooks_private_addresses: bool,
+    /// A delivery to a webhook is dead after so many failed tries.
+    pub webhook_tries: i64,
+    /// The wait after the first of them, give or take a fifth; each further one is four times as long, up to a day.
+    pub webhook_first_wait_seconds: i64,
+    /// A webhook where nothing has arrived for so many days is disabled.
+    pub webhook_disable_after_days: i64,
     /// A blob without a row is removed when it is older.
     pub sweep_after_seconds: i64,
     /// How long a shutdown waits for what is under way.
@@ -79,6 +122,10 @@ pub struct Config {
     pub log_format: String,
     /// What is logged, as `tracing` filters say it.
     pub log: String,
+    /// The collector that takes traces over OTLP (http/protobuf), such as `http://localhost:4318`; empty: none are sent.
+    pub otlp_endpoint: String,
+    /// The DSN of a Sentry-compatible server that takes error reports; empty: none are sent.
+    pub sentry_dsn: String,
 }
 
 impl Default for Config {
@@ -91,6 +138,11 @@ impl Default for Config {
             http_listen: "127.0.0.1:8080".into(),
             dicom_listen: "127.0.0.1:11112".into(),
             token: String::new(),
+            public_url: "http://127.0.0.1:8080".into(),
+            oidc: Vec::new(),
+            kek: String::new(),
+            key_file: String::new(),
+            seal_blobs: false,
             ae_title: "MEDILINK".into(),
             allowed_ae: Vec::new(),
             any_ae: false,
@@ -104,15 +156,29 @@ impl Default for Config {
             associations: 512,
             http_connections: 4096,
             page_size_max: 1000,
+            trusted_proxies: Vec::new(),
+            person_requests_per_minute: 6_000,
+            machine_requests_per_second: 10_000,
+            clinic_requests_per_second: 20_000,
+            address_requests_per_minute: 6_000,
+            sign_ins_per_minute: 60,
             decode_children: 2,
             decode_memory_bytes: 2 << 30,
             decode_timeout_seconds: 20,
             frames_per_instance: 64,
             job_tries: 5,
+            queues: Queues::default(),
+            nats_url: String::new(),
+            webhooks_private_addresses: false,
+            webhook_tries: 10,
+            webhook_first_wait_seconds: 5,
+            webhook_disable_after_days: 5,
             sweep_after_seconds: 3600,
             shutdown_seconds: 30,
             log_format: "text".into(),
             log: "info".into(),
+            otlp_endpoint: String::new(),
+            sentry_dsn: String::new(),
         }
     }
 }
@@ -128,12 +194,14 @@ fn is_no_setting(name: &str) -> bool {
 /// A receipt ends long before its blob is so old.
 const LEAST_SWEEP_AGE_SECONDS: i64 = 600;
 
-/// The seeds' names and the usual one, in rising precedence below `MEDILINK_…`.
-const OTHER_NAMES: [(&str, &str); 4] = [
+/// The seeds' names and the usual ones, in rising precedence below `MEDILINK_…`.
+const OTHER_NAMES: [(&str, &str); 6] = [
     ("CONNECTION_STRING", "database_url"),
     ("DATABASE_URL", "database_url"),
     ("DICOM_STORAGE_PATH", "archive_url"),
     ("MAX_FILE_SIZE", "upload_bytes"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"),
+    ("SENTRY_DSN", "sentry_dsn"),
 ];
 
 impl Config {
@@ -176,6 +244,19 @@ impl Config {
         self.on_conflict()?;
         self.http_address()?;
         self.dicom_address()?;
+        self.queues.check()?;
+        if !self.nats_url.is_empty() && !["nats://", "tls://"].iter().any(|it| self.nats_url.starts_with(it))
+        {
+            bail!("nats_url begins with nats:// or tls://");
+        }
+        if self.webhook_tries < 1
+            || self.webhook_first_wait_seconds < 0
+            || self.webhook_disable_after_days < 1
+        {
+            bail!(
+                "webhook_tries and webhook_disable_after_days are at least 1, webhook_first_wait_seconds at least 0"
+            );
+        }
         if self.sweep_after_seconds < LEAST_SWEEP_AGE_SECONDS {
             bail!(
                 "sweep_after_seconds is at least {LEAST_SWEEP_AGE_SECONDS}: younger blobs may still get their row"
@@ -208,12 +289,55 @@ impl Config {
         self.archive_url.clone()
     }
 
+    /// The file of the rows, where SQLite keeps them.
+    pub fn sqlite_path(&self) -> Option<PathBuf> {
+        let url = self.database_url();
+        let path = url.strip_prefix("sqlite:")?;
+        Some(path.strip_prefix("//").unwrap_or(path).into())
+    }
+
+    /// The folder of the bytes, where they are in one.
+    pub fn archive_folder(&self) -> Option<PathBuf> {
+        let url = self.archive_url();
+        let path = url.strip_prefix("file://").unwrap_or(&url);
+        (!path.contains("://")).then(|| path.into())
+    }
+
     /// Where added networks are.
     pub fn networks_dir(&self) -> PathBuf {
         if self.networks_dir.is_empty() {
             self.data_dir.join("networks")
         } else {
             (&self.networks_dir).into()
+        }
+    }
+
+    /// What becomes of new blobs.
+    pub fn new_blobs(&self) -> NewBlobs {
+        if self.seal_blobs { NewBlobs::Sealed } else { NewBlobs::Plain }
+    }
+
+    /// How people sign in.
+    pub fn identity(&self) -> IdentitySettings {
+        IdentitySettings {
+            public_url: self.public_url.clone(),
+            providers: self.oidc.clone(),
+            ..IdentitySettings::default()
+        }
+    }
+
+    /// The key-encryption keys; without any in the settings, a file with one is made in the data folder.
+    pub fn keyring(&self) -> Result<Keyring> {
+        match (self.kek.is_empty(), self.key_file.is_empty()) {
+            (false, false) => bail!("kek and key_file are both set: one of them holds the keys"),
+            (false, true) => Keyring::from_text(&self.kek).context("kek does not read"),
+            (true, false) => Keyring::from_file(Path::new(&self.key_file))
+                .with_context(|| format!("the key file {} cannot be used", self.key_file)),
+            (true, true) => {
+                let path = self.data_dir.join("kek");
+                Keyring::from_file_or_new(&path)
+                    .with_context(|| format!("the key file {} cannot be used", path.display()))
+            }
         }
     }
 
@@ -270,15 +394,26 @@ impl Config {
     }
 
     /// The door's limits over HTTP.
-    pub fn http(&self) -> gate::HttpLimits {
-        gate::HttpLimits {
+    pub fn http(&self) -> Result<gate::HttpLimits> {
+        let proxies = self.trusted_proxies.iter().map(|text| {
+            text.parse().with_context(|| format!("trusted_proxies: {text:?} is not an IP address"))
+        });
+        Ok(gate::HttpLimits {
             upload_bytes: self.upload_bytes,
             page_size_max: self.page_size_max,
             analysis_wait: Duration::from_secs(self.analysis_wait_seconds),
             connections: self.http_connections,
+            trusted_proxies: proxies.collect::<Result<_>>()?,
+            rates: gate::Rates {
+                person: gate::Rate::new(self.person_requests_per_minute, 60),
+                machine: gate::Rate::new(self.machine_requests_per_second.saturating_mul(10), 10),
+                clinic: gate::Rate::new(self.clinic_requests_per_second.saturating_mul(10), 10),
+                stranger: gate::Rate::new(self.address_requests_per_minute, 60),
+                sign_in: gate::Rate::new(self.sign_ins_per_minute.saturating_mul(2), 120),
+            },
             shutdown: Duration::from_secs(self.shutdown_seconds),
             ..gate::HttpLimits::default()
-        }
+        })
     }
 
     /// Bounds on decoding.
@@ -301,6 +436,22 @@ impl Config {
         }))
     }
 
+    /// Which machines webhooks may point at.
+    pub fn webhook_targets(&self) -> Targets {
+        if self.webhooks_private_addresses { Targets::PrivateToo } else { Targets::PublicOnly }
+    }
+
+    /// How patiently events are brought to webhooks.
+    pub fn courier(&self) -> CourierSettings {
+        CourierSettings {
+            targets: self.webhook_targets(),
+            tries: self.webhook_tries,
+            first_wait: chrono::TimeDelta::seconds(self.webhook_first_wait_seconds.min(86_400)),
+            disable_after: chrono::TimeDelta::days(self.webhook_disable_after_days.min(3_650)),
+            ..CourierSettings::default()
+        }
+    }
+
     /// How patiently jobs are tried.
     pub fn queue(&self) -> QueueLimits {
         QueueLimits { tries: self.job_tries, ..QueueLimits::default() }
@@ -310,7 +461,18 @@ impl Config {
 /// Puts `value` under `key`, in the type that the key's default has.
 fn set(table: &mut toml::Table, defaults: &toml::Table, key: &str, value: &str) -> Result<()> {
     let value = match defaults.get(key) {
-        None => bail!("there is no setting {key:?}"),
+        None => {
+            // A key of a table: QUEUES_IMAGING is queues.imaging.
+            let Some((outer, inner, defaults)) = key
+                .split_once('_')
+                .and_then(|(outer, inner)| Some((outer, inner, defaults.get(outer)?.as_table()?)))
+            else {
+                bail!("there is no setting {key:?}");
+            };
+            let table = table.entry(outer).or_insert_with(|| toml::Table::new().into());
+            let table = table.as_table_mut().with_context(|| format!("{outer} is a table"))?;
+            return set(table, defaults, inner, value);
+        }
         Some(toml::Value::Integer(_)) => {
             toml::Value::Integer(value.parse().context("a whole number is meant")?)
         }
@@ -324,6 +486,7 @@ fn set(table: &mut toml::Table, defaults: &toml::Table, key: &str, value: &str) 
             .map(|item| toml::Value::String(item.to_owned()))
             .collect::<Vec<_>>()
             .into(),
+        Some(toml::Value::Table(_)) => bail!("{key} is a table: name what in it is meant"),
         Some(_) => toml::Value::String(value.to_owned()),
     };
     table.insert(key.to_owned(), value);
@@ -362,6 +525,16 @@ mod tests {
         assert_eq!(config.database_url(), "postgres://a");
         assert_eq!((config.archive_url().as_str(), config.upload_bytes), ("/uploads/dicom", 1234));
         assert_eq!(Config::default().instance_bytes, config.instance_bytes, "it binds the upload alone");
+    }
+
+    #[test]
+    fn a_key_of_a_table_is_set_from_the_file_and_the_environment() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[queues]\nimaging = 3\nemail = 7").unwrap();
+        let environment = environment(&[("MEDILINK_QUEUES_IMAGING", "2")]);
+        let config = Config::load(Some(file.path()), &environment, &[]).unwrap();
+        assert_eq!((config.queues.imaging, config.queues.email), (2, 7));
+        assert_eq!(config.queues.report, Queues::default().report);
     }
 
     #[test]
@@ -406,6 +579,12 @@ mod tests {
             ("MEDILINK_AE_TITLE", "SEVENTEEN_LETTERS"),
             ("MEDILINK_HTTP_LISTEN", "here"),
             ("MEDILINK_CONFIGURATION", "x"),
+            ("MEDILINK_QUEUES_IMAGING", "many"),
+            ("MEDILINK_QUEUES_IMAGING", "0"),
+            ("MEDILINK_QUEUES_LUNCH", "1"),
+            ("MEDILINK_QUEUES", "1"),
+            ("MEDILINK_NATS_URL", "http://127.0.0.1"),
+            ("MEDILINK_WEBHOOK_TRIES", "0"),
         ] {
             let refused = Config::load(None, &environment(&[(name, value)]), &[]);
             assert!(refused.is_err(), "{name}={value}");

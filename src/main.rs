@@ -7,6 +7,7 @@ mod jobs;
 mod reader;
 mod samples;
 mod tasks;
+mod telemetry;
 mod wiring;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
 use crate::wiring::House;
@@ -44,7 +44,12 @@ struct Line {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start on sample studies, show what is found and where to look, and keep serving
-    Demo(Doors),
+    Demo {
+        #[command(flatten)]
+        doors: Doors,
+        #[command(subcommand)]
+        action: Option<DemoAction>,
+    },
     /// Serve HTTP and DIMSE, and run the work that follows
     Serve {
         #[command(flatten)]
@@ -63,6 +68,18 @@ enum Command {
     /// abstention and its code: pixels that cannot be decoded are `not-decodable`. A file that cannot be read,
     /// or is no whole DICOM file, gets a line with an error, and the command fails in the end.
     Analyze(commands::analyze::Arguments),
+    /// The trail of who did what
+    Audit {
+        #[command(subcommand)]
+        action: commands::audit::Action,
+    },
+    /// Copy rows and bytes to a folder, while `serve` goes on
+    ///
+    /// For SQLite with a local archive. The folder gets its name when all of it is on disk. It holds the token and
+    /// the keys unless they are left out: keep it as safe as the data folder itself.
+    Backup(commands::backup::Arguments),
+    /// Put a backup into an empty data folder, once every file has proved whole
+    Restore(commands::restore::Arguments),
     /// Bring the database up to date
     Migrate,
     /// The networks at hand
@@ -70,11 +87,25 @@ enum Command {
         #[command(subcommand)]
         action: commands::models::Action,
     },
+    /// The keys that seal provider credentials and other secrets
+    Secrets {
+        #[command(subcommand)]
+        action: commands::secrets::Action,
+    },
     /// Say what is configured, what answers, what is wrong and how to mend it
     Doctor(Doors),
     /// Decode frames for a parent process
     #[command(hide = true)]
     DecodeChild,
+}
+
+/// What else the demo does.
+#[derive(Debug, Subcommand)]
+enum DemoAction {
+    /// Make two clinics with a user for every role, a patient and a study in each, and print how to sign in
+    ///
+    /// Refused where real people are kept. Run again, it prints new passwords for the same users.
+    Users(commands::demo_users::Arguments),
 }
 
 /// Where the doors are, and for whom they open.
@@ -106,7 +137,9 @@ impl Line {
             ("database_url", self.database_url.clone()),
             ("archive_url", self.archive_url.clone()),
         ];
-        if let Command::Demo(doors) | Command::Doctor(doors) | Command::Serve { doors, .. } = &self.command {
+        if let Command::Demo { doors, .. } | Command::Doctor(doors) | Command::Serve { doors, .. } =
+            &self.command
+        {
             flags.extend([
                 ("http_listen", doors.http_listen.clone()),
                 ("dicom_listen", doors.dicom_listen.clone()),
@@ -140,22 +173,29 @@ fn run(line: Line) -> Result<()> {
         .collect();
     let file = line.config.clone().or_else(|| environment.get("MEDILINK_CONFIG").map(PathBuf::from));
     let config = Config::load(file.as_deref(), &environment, &line.flags())?;
-    start_logging(&config)?;
     // Object stores and the database speak TLS through this one provider.
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a crypto provider is installed already"))?;
+    let _telemetry = telemetry::start(&config)?;
     let open = || House::open(config.clone(), &environment);
     match &line.command {
-        Command::Demo(_) => wait(commands::demo::run(config, &environment)),
+        Command::Demo { action: None, .. } => wait(commands::demo::run(config, &environment)),
+        Command::Demo { action: Some(DemoAction::Users(arguments)), .. } => {
+            wait(commands::demo_users::run(config, &environment, arguments))
+        }
         Command::Serve { no_worker, .. } => {
             wait(async { commands::serve::run(open().await?, !no_worker).await })
         }
         Command::Worker => wait(async { commands::worker::run(open().await?).await }),
         Command::Ingest(arguments) => wait(async { commands::ingest::run(open().await?, arguments).await }),
         Command::Analyze(arguments) => commands::analyze::run(&config, arguments),
+        Command::Audit { action } => wait(commands::audit::run(&config, action)),
+        Command::Backup(arguments) => wait(commands::backup::run(&config, arguments)),
+        Command::Restore(arguments) => wait(commands::restore::run(&config, arguments)),
         Command::Migrate => wait(commands::migrate::run(&config)),
         Command::Models { action } => commands::models::run(&config, action),
+        Command::Secrets { action } => wait(commands::secrets::run(&config, action)),
         Command::Doctor(_) => wait(commands::doctor::run(&config, file.as_deref(), &environment)),
         Command::DecodeChild => Ok(ingest::pixels::run_child()?),
     }
@@ -167,18 +207,4 @@ fn wait(work: impl Future<Output = Result<()>>) -> Result<()> {
     // What is acknowledged is on disk; a thread still busy with anything else is not waited for.
     runtime.shutdown_background();
     outcome
-}
-
-fn start_logging(config: &Config) -> Result<()> {
-    let filter =
-        EnvFilter::try_new(&config.log).with_context(|| format!("log {:?} is no filter", config.log))?;
-    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let logs =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr);
-    if config.log_format == "json" {
-        logs.json().init()
-    } else {
-        logs.with_target(false).init()
-    }
-    Ok(())
 }

@@ -12,13 +12,15 @@ use api::{Doors, Street};
 use clinical::clock::{Clock, SystemClock};
 use dicom_house::DicomState;
 use dicomweb::DicomWebState;
-use gate::App;
+use gate::{App, Authenticator, TokenSettings};
+use identity::Identity;
 use ingest::pixels::DecodePool;
 use ingest::receive::Receiver;
 use ingest::scp::ScpEvents;
 use models::Registry;
-use storage::archive::Archive;
+use storage::archive::{Archive, DataKeys};
 use storage::db::Db;
+use storage::secret::Keyring;
 
 use crate::config::Config;
 use crate::reader::Reader;
@@ -31,6 +33,8 @@ pub struct House {
     pub db: Db,
     /// Bytes.
     pub archive: Archive,
+    /// What seals secrets.
+    pub keyring: Keyring,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The hall behind the doors.
@@ -47,15 +51,17 @@ impl House {
         make_private_folder(&receive.spool_folder)?;
         let db = Db::open(&config.database_url()).await.context("the database cannot be opened")?;
         db.migrate().await.context("the database cannot be brought up to date")?;
-        let archive = archive(&config, environment)?;
+        let keyring = config.keyring()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let data_keys = DataKeys::new(db.clone(), keyring.clone(), Arc::clone(&clock));
+        let archive = archive(&config, environment)?.with_keys(data_keys, config.new_blobs());
         let receiver = Receiver::new(db.clone(), archive.clone(), Arc::clone(&clock), receive);
         let reader = Arc::new(reader(&config)?);
-        Ok(Arc::new(Self { config, db, archive, clock, receiver, reader }))
+        Ok(Arc::new(Self { config, db, archive, keyring, clock, receiver, reader }))
     }
 }
 
-/// The archive that the settings name.
+/// The archive that the settings name; it opens no sealed blob.
 pub fn archive(config: &Config, environment: &BTreeMap<String, String>) -> Result<Archive> {
     let options = environment.iter().map(|(name, value)| (name.clone(), value.clone()));
     Archive::open(&config.archive_url(), options).context("the archive cannot be opened")
@@ -73,17 +79,26 @@ pub fn reader(config: &Config) -> Result<Reader> {
 }
 
 /// The street over this house, for callers who show `token`.
-pub fn street(house: &House, token: &str, doors: Doors, dimse: Arc<ScpEvents>) -> Street {
+pub fn street(house: &House, token: &str, doors: Doors, dimse: Arc<ScpEvents>) -> Result<Street> {
+    let authenticator = Authenticator::new(
+        token,
+        house.db.clone(),
+        Arc::clone(&house.clock),
+        house.keyring.clone(),
+        TokenSettings::default(),
+    );
     let app = App::new(
         house.db.clone(),
         house.archive.clone(),
         Arc::clone(&house.clock),
-        house.config.http(),
-        token,
+        house.config.http()?,
+        authenticator,
     );
     ScpEvents::describe();
     let networks = house.reader.registry().active().map(|card| card.name.clone());
-    Street {
+    Ok(Street {
+        identity: Identity::new(app.clone(), house.config.identity()),
+        webhook_targets: house.config.webhook_targets(),
         dicom: DicomState::new(app.clone(), house.receiver.clone(), networks),
         dicomweb: DicomWebState::new(
             app.clone(),
@@ -94,7 +109,7 @@ pub fn street(house: &House, token: &str, doors: Doors, dimse: Arc<ScpEvents>) -
         app,
         doors,
         gauges: Arc::new(move || dimse.publish()),
-    }
+    })
 }
 
 /// The administrator's token, and whether it was made just now.

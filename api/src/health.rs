@@ -8,10 +8,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use gate::{App, Json};
-use serde_json::{Value, json};
+use serde::Serialize;
 use storage::queue;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use crate::Street;
 
@@ -35,14 +36,36 @@ impl Doors {
         self.0.store(false, Ordering::Release);
     }
 
-    fn are_open(&self) -> bool {
+    pub(crate) fn are_open(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
 
+/// That the process lives.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// `ok`.
+    #[schema(value_type = String)]
+    status: &'static str,
+}
+
+/// Whether the service can be sent work, and what stands in the way; each is `ok` or says otherwise.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Readiness {
+    /// `ok` or `not-ready`.
+    #[schema(value_type = String)]
+    status: &'static str,
+    #[schema(value_type = String)]
+    database: &'static str,
+    #[schema(value_type = String)]
+    archive: &'static str,
+    #[schema(value_type = String)]
+    doors: &'static str,
+}
+
 /// `GET /health`: the process lives, whatever stands behind it.
-pub(crate) async fn health() -> Json<Value> {
-    Json(json!({ "status": "ok" }))
+pub(crate) async fn health() -> Json<Health> {
+    Json(Health { status: "ok" })
 }
 
 /// `GET /ready`: 200 when database and archive answer and all doors are open, else 503 naming what is not.
@@ -52,8 +75,7 @@ pub(crate) async fn ready(State(street): State<Street>) -> Response {
     let is_ready = [database, archive, doors].iter().all(|state| *state == "ok");
     let (code, word) =
         if is_ready { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "not-ready") };
-    let body = json!({ "status": word, "database": database, "archive": archive, "doors": doors });
-    (code, Json(body)).into_response()
+    (code, Json(Readiness { status: word, database, archive, doors })).into_response()
 }
 
 async fn database(app: &App) -> &'static str {

@@ -1,20 +1,24 @@
 //! The street: the houses side by side, and what belongs to none of them.
 //!
-//! `/health`, `/ready` and `/api/openapi.json` are public; everything else
-//! needs a token.
+//! Each route says itself who may call it; what is public says so.
 
+mod docs;
 mod health;
 mod numbers;
 mod openapi;
+mod status;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::routing::get;
+use axum::middleware::from_fn;
+use clinical::role::{Action, Resource};
 use dicom_house::DicomState;
 use dicomweb::DicomWebState;
-use gate::App;
+use gate::{App, Routes, Rule, get};
+use identity::Identity;
+use storage::records::webhook::target::Targets;
 
 pub use health::Doors;
 
@@ -27,6 +31,10 @@ pub struct Street {
     pub dicom: DicomState,
     /// What `/dicom-web` needs beyond it.
     pub dicomweb: DicomWebState,
+    /// What signing in needs beyond it.
+    pub identity: Identity,
+    /// To which hosts a clinic may have events sent.
+    pub webhook_targets: Targets,
     /// Whether the service may be sent work.
     pub doors: Doors,
     /// Brings the gauges of rooms that the street does not know up to date, before each `/metrics`.
@@ -42,15 +50,50 @@ impl FromRef<Street> for App {
 /// All houses behind one gate.
 pub fn router(street: Street) -> Router {
     let app = street.app.clone();
-    let houses = Router::new()
-        .merge(dicom_house::routes(street.dicom.clone()))
-        .merge(findings::routes(app.clone()))
-        .merge(dicomweb::router(street.dicomweb.clone()));
-    let own = Router::new()
-        .route("/health", get(health::health))
-        .route("/ready", get(health::ready))
-        .route("/metrics", get(numbers::metrics))
-        .route("/api/openapi.json", get(openapi::document))
-        .with_state(street);
-    gate::layers(own.merge(houses), app)
+    gate::layers(routes(street), app).layer(from_fn(fhir::as_outcome))
+}
+
+/// Every route there is.
+pub fn routes(street: Street) -> Routes {
+    let app = || street.app.clone();
+    let houses = dicom_house::routes(street.dicom.clone())
+        .merge(dicomweb::routes(street.dicomweb.clone()))
+        .merge(findings::routes(app()))
+        .merge(identity::routes(street.identity.clone()))
+        .merge(clinics::routes(app()))
+        .merge(patients::routes(app()))
+        .merge(fhir::routes(app()))
+        .merge(events::routes(app(), street.webhook_targets))
+        .merge(audit_house::routes(app()));
+    let status = status::routes(&street);
+    let routes = own(street).merge(status).merge(houses).merge(docs::routes());
+    let document = openapi::Document::of(&routes);
+    routes.merge(openapi::routes(document))
+}
+
+/// What belongs to no house.
+fn own(street: Street) -> Routes {
+    Routes::new("service")
+        .add(
+            get("/health", Rule::PUBLIC)
+                .says("The process lives, whatever stands behind it.")
+                .answers::<health::Health>(200, "It does.")
+                .probe(),
+            health::health,
+        )
+        .add(
+            get("/ready", Rule::PUBLIC)
+                .says("Whether the service can be sent work.")
+                .answers::<health::Readiness>(200, "It can.")
+                .answers::<health::Readiness>(503, "It cannot: what is not `ok`.")
+                .probe(),
+            health::ready,
+        )
+        .add(
+            get("/metrics", Rule::may(Action::Read, Resource::Service))
+                .says("What was counted, for Prometheus.")
+                .answers_bytes(200, "text/plain", "Prometheus text, version 0.0.4."),
+            numbers::metrics,
+        )
+        .with_state(street)
 }

@@ -3,14 +3,14 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use gate::{Caller, Problem};
+use gate::Problem;
 use metrics::gauge;
 use storage::queue;
 
 use crate::Street;
 
 /// `GET /metrics`: what was counted, and how deep the queue is.
-pub(crate) async fn metrics(State(street): State<Street>, _: Caller) -> Result<Response, Problem> {
+pub(crate) async fn metrics(State(street): State<Street>) -> Result<Response, Problem> {
     let mut rows = street.app.db.read().await?;
     let depth = queue::depth(&mut rows).await?;
     drop(rows);

@@ -1,49 +1,294 @@
 //! What happened, told in the same transaction that made it so.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::id::{AnalysisId, FindingId, InstanceId, StudyId};
+use crate::id::{
+    AnalysisId, ClinicId, FindingId, GrantId, InstanceId, MembershipId, PatientId, StatementId, StudyId,
+    UserId, WebhookId,
+};
+use crate::role::Resource;
 
-/// Something that others may care about. It names records, never people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Event {
+/// What part of the day of a clinic an event belongs to.
+///
+/// Source: the event system of the clinic application that was there first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Category {
+    /// What a person did with an account.
+    UserActivity,
+    /// Medical records, images and findings among them.
+    EhrRecord,
+    /// Appointments.
+    Appointment,
+    /// Money.
+    Billing,
+    /// The running of a clinic.
+    Clinic,
+    /// Video consultations.
+    Video,
+}
+
+/// How soon an event should be heard; higher goes first where hearers queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Priority {
+    /// One of many, as each stored instance is.
+    Low,
+    /// The day's work.
+    Normal,
+    /// Somebody waits for it.
+    High,
+    /// Somebody must act.
+    Critical,
+}
+
+/// The record that an event is about: its events are heard in the order in which they were told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Aggregate {
+    /// What kind of record.
+    pub kind: Resource,
+    /// Which one.
+    pub id: Uuid,
+}
+
+impl fmt::Display for Aggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.id)
+    }
+}
+
+/// Each event on one line: its variant, its stable name, category, priority, and the record that it is about.
+macro_rules! events {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident $name:literal $category:ident $priority:ident $kind:ident($about:ident) {
+            $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
+        }
+    )*) => {
+        /// Something that others may care about. It names records, never people.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "type", rename_all = "snake_case")]
+        pub enum Event {
+            $($(#[$doc])* $variant { $($(#[$field_doc])* $field: $type,)* },)*
+            /// An event of a newer program, whose words this one does not know; it is never told.
+            #[serde(other)]
+            Unknown,
+        }
+
+        impl Event {
+            /// The names of all of them.
+            pub const NAMES: &[&str] = &[$($name,)*];
+
+            /// The stable name under which the event is stored and heard.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $name,)*
+                    Self::Unknown => "unknown",
+                }
+            }
+
+            /// What part of the day of a clinic it belongs to.
+            pub fn category(&self) -> Category {
+                match self {
+                    $(Self::$variant { .. } => Category::$category,)*
+                    Self::Unknown => Category::Clinic,
+                }
+            }
+
+            /// How soon it should be heard.
+            pub fn priority(&self) -> Priority {
+                match self {
+                    $(Self::$variant { .. } => Priority::$priority,)*
+                    Self::Unknown => Priority::Normal,
+                }
+            }
+
+            /// The record that it is about; `None` for an event of a newer program.
+            pub fn aggregate(&self) -> Option<Aggregate> {
+                match self {
+                    $(Self::$variant { $about, .. } => {
+                        Some(Aggregate { kind: Resource::$kind, id: Uuid::from(*$about) })
+                    })*
+                    Self::Unknown => None,
+                }
+            }
+        }
+
+        impl Category {
+            /// The names of its events.
+            pub fn events(self) -> Vec<&'static str> {
+                let all = [$(($name, Category::$category),)*];
+                all.into_iter().filter(|(_, category)| *category == self).map(|(name, _)| name).collect()
+            }
+        }
+    };
+}
+
+events! {
     /// An instance is stored for good.
-    InstanceStored {
+    InstanceStored "instance_stored" EhrRecord Low Study(study_id) {
         /// The study it belongs to.
         study_id: StudyId,
         /// The instance.
         instance_id: InstanceId,
-    },
+    }
     /// Other bytes came under the UID of a stored instance.
-    InstanceVersioned {
+    InstanceVersioned "instance_versioned" EhrRecord Normal Study(study_id) {
         /// The study it belongs to.
         study_id: StudyId,
         /// The instance.
         instance_id: InstanceId,
-    },
+    }
     /// The networks have looked at a study.
-    FindingsReady {
+    FindingsReady "findings_ready" EhrRecord High Study(study_id) {
         /// The study.
         study_id: StudyId,
         /// The analyses that were written.
         analysis_ids: Vec<AnalysisId>,
-    },
+    }
     /// A physician has accepted or rejected a finding.
-    FindingReviewed {
+    FindingReviewed "finding_reviewed" EhrRecord Normal Finding(finding_id) {
         /// The finding.
         finding_id: FindingId,
-    },
+    }
+    /// A patient's record was made by hand.
+    PatientRegistered "patient_registered" EhrRecord Normal Patient(patient_id) {
+        /// The patient.
+        patient_id: PatientId,
+    }
+    /// A patient's demographics were changed.
+    PatientChanged "patient_changed" EhrRecord Normal Patient(patient_id) {
+        /// The patient.
+        patient_id: PatientId,
+    }
+    /// Two records of one person have become one; studies and statements have moved along.
+    PatientMerged "patient_merged" EhrRecord High Patient(patient_id) {
+        /// The record that stands for both.
+        patient_id: PatientId,
+        /// The record that points to it now.
+        from_patient_id: PatientId,
+    }
+    /// What the law lets be removed of a patient was removed.
+    PatientErased "patient_erased" EhrRecord High Patient(patient_id) {
+        /// The patient.
+        patient_id: PatientId,
+    }
+    /// Somebody looks at a restricted record, for a reason that they gave.
+    GlassBroken "glass_broken" EhrRecord Critical Patient(patient_id) {
+        /// The patient.
+        patient_id: PatientId,
+        /// The access that was given.
+        grant_id: GrantId,
+    }
+    /// An allergy, condition, medication or vital sign was stated.
+    StatementRecorded "statement_recorded" EhrRecord Normal Patient(patient_id) {
+        /// The patient.
+        patient_id: PatientId,
+        /// What was stated.
+        statement_id: StatementId,
+        /// Of which kind.
+        kind: Resource,
+    }
+    /// An allergy, condition, medication or vital sign was changed.
+    StatementChanged "statement_changed" EhrRecord Normal Patient(patient_id) {
+        /// The patient.
+        patient_id: PatientId,
+        /// What was changed.
+        statement_id: StatementId,
+        /// Of which kind.
+        kind: Resource,
+    }
+    /// An allergy, condition, medication or vital sign was entered in error.
+    StatementRetracted "statement_retracted" EhrRecord High Patient(patient_id) {
+        /// The patient.
+        patient_id: PatientId,
+        /// What was never true.
+        statement_id: StatementId,
+        /// Of which kind.
+        kind: Resource,
+    }
+    /// A person was made a user.
+    UserCreated "user_created" UserActivity Normal Account(user_id) {
+        /// The person.
+        user_id: UserId,
+    }
+    /// A person has forgotten their password; the token for a new one lies sealed beside their account.
+    PasswordResetAsked "password_reset_asked" UserActivity High Account(user_id) {
+        /// The person.
+        user_id: UserId,
+    }
+    /// A webhook was switched off, because nobody answered there for days or its owner said that it is gone.
+    WebhookDisabled "webhook_disabled" Clinic High Webhook(webhook_id) {
+        /// The webhook.
+        webhook_id: WebhookId,
+    }
+    /// A clinic was made.
+    ClinicCreated "clinic_created" Clinic Normal Clinic(clinic_id) {
+        /// The clinic.
+        clinic_id: ClinicId,
+    }
+    /// A clinic was renamed, suspended or opened, or has other settings or providers.
+    ClinicChanged "clinic_changed" Clinic Normal Clinic(clinic_id) {
+        /// The clinic.
+        clinic_id: ClinicId,
+    }
+    /// A person belongs to the clinic from now on.
+    MemberJoined "member_joined" UserActivity Normal Member(membership_id) {
+        /// Their membership.
+        membership_id: MembershipId,
+    }
+    /// A member has another role, specialty, place or record.
+    MemberChanged "member_changed" UserActivity Normal Member(membership_id) {
+        /// Their membership.
+        membership_id: MembershipId,
+    }
+    /// A person belongs to the clinic no more.
+    MemberLeft "member_left" UserActivity Normal Member(membership_id) {
+        /// The membership that has ended.
+        membership_id: MembershipId,
+    }
 }
 
-impl Event {
-    /// The stable name under which the event is stored and heard.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::InstanceStored { .. } => "instance_stored",
-            Self::InstanceVersioned { .. } => "instance_versioned",
-            Self::FindingsReady { .. } => "findings_ready",
-            Self::FindingReviewed { .. } => "finding_reviewed",
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_stored_under_the_name_that_it_is_heard_by() {
+        let event = Event::FindingReviewed { finding_id: FindingId::new() };
+        assert_eq!(serde_json::json!(event)["type"], event.name());
+        assert!(Event::NAMES.contains(&event.name()));
+        assert!(Category::EhrRecord.events().contains(&event.name()));
+        let again: Event = serde_json::from_value(serde_json::json!(event)).unwrap();
+        assert_eq!(again, event);
+    }
+
+    /// The words of the clinic application's event system.
+    #[test]
+    fn categories_and_priorities_are_spelled_as_the_clinic_application_spells_them() {
+        let event = Event::FindingsReady { study_id: StudyId::new(), analysis_ids: Vec::new() };
+        assert_eq!(serde_json::json!(event.category()), "EHR_RECORD");
+        assert_eq!(serde_json::json!(event.priority()), "HIGH");
+        assert_eq!(serde_json::json!(Category::UserActivity), "USER_ACTIVITY");
+    }
+
+    #[test]
+    fn the_instances_of_a_study_and_its_findings_are_one_record() {
+        let study_id = StudyId::new();
+        let stored = Event::InstanceStored { study_id, instance_id: InstanceId::new() };
+        let ready = Event::FindingsReady { study_id, analysis_ids: Vec::new() };
+        assert_eq!(stored.aggregate(), ready.aggregate());
+        assert_eq!(stored.aggregate().unwrap().to_string(), format!("study:{study_id}"));
+    }
+
+    #[test]
+    fn an_event_of_a_newer_program_reads_as_unknown() {
+        let newer = serde_json::json!({"type": "moon_landed", "moon_id": 1});
+        assert_eq!(serde_json::from_value::<Event>(newer).unwrap(), Event::Unknown);
     }
 }

@@ -57,6 +57,18 @@ macro_rules! ids {
                 id.0
             }
         }
+
+        #[cfg(feature = "schema")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+                let uuid = SchemaFormat::KnownFormat(KnownFormat::Uuid);
+                ObjectBuilder::new().schema_type(Type::String).format(Some(uuid)).into()
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl utoipa::ToSchema for $name {}
     )*};
 }
 
@@ -81,6 +93,28 @@ ids! {
     JobId
     /// One told event.
     EventId
+    /// A person who signs in.
+    UserId
+    /// A person's place in one clinic.
+    MembershipId
+    /// A place of a clinic.
+    LocationId
+    /// One sign-in of a person, until it is revoked.
+    SessionId
+    /// A key for a machine.
+    ApiKeyId
+    /// One row of the audit trail.
+    AuditId
+    /// Where a clinic wants events sent.
+    WebhookId
+    /// One attempt, or series of attempts, to bring one event to one webhook.
+    DeliveryId
+    /// A clinical statement about a patient: an allergy, a condition, a medication, a vital sign.
+    StatementId
+    /// Access to one restricted record, given for a while.
+    GrantId
+    /// A sealed provider credential.
+    CredentialId
 }
 
 impl ClinicId {

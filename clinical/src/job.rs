@@ -2,7 +2,50 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::StudyId;
+use crate::id::{StudyId, WebhookId};
+
+/// A line of work with a concurrency of its own, so that a slow one holds up no other.
+///
+/// Source: the queues of the clinic application that was there first, and imaging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Queue {
+    /// Medical records.
+    Ehr,
+    /// E-mail.
+    Email,
+    /// Word to people and to other programs.
+    Notification,
+    /// Money.
+    Billing,
+    /// Reports.
+    Report,
+    /// Networks over images.
+    Imaging,
+}
+
+impl Queue {
+    /// Every one.
+    pub const ALL: &[Self] =
+        &[Self::Ehr, Self::Email, Self::Notification, Self::Billing, Self::Report, Self::Imaging];
+
+    /// Its name, as settings and numbers say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ehr => "ehr",
+            Self::Email => "email",
+            Self::Notification => "notification",
+            Self::Billing => "billing",
+            Self::Report => "report",
+            Self::Imaging => "imaging",
+        }
+    }
+
+    /// The kinds of work that wait in it.
+    pub fn kinds(self) -> impl Iterator<Item = &'static str> {
+        Job::KINDS.iter().filter(move |(_, queue)| *queue == self).map(|(kind, _)| *kind)
+    }
+}
 
 /// One kind of work with what it needs to know. It names records, never people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,16 +56,25 @@ pub enum Job {
         /// The study.
         study_id: StudyId,
     },
+    /// Bring what waits of one record's events to a webhook, in order.
+    DeliverEvent {
+        /// The webhook.
+        webhook_id: WebhookId,
+        /// The record, as [`crate::event::Aggregate`] writes itself.
+        aggregate: String,
+    },
 }
 
 impl Job {
-    /// The kinds that this program can do; a newer one beside it may enqueue others.
-    pub const KINDS: &[&str] = &["analyze_study"];
+    /// The kinds that this program can do, each with its queue; a newer program beside it may enqueue others.
+    pub const KINDS: &[(&str, Queue)] =
+        &[("analyze_study", Queue::Imaging), ("deliver_event", Queue::Notification)];
 
     /// The stable name of the kind of work.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::AnalyzeStudy { .. } => "analyze_study",
+            Self::DeliverEvent { .. } => "deliver_event",
         }
     }
 
@@ -30,6 +82,7 @@ impl Job {
     pub fn key(&self) -> String {
         match self {
             Self::AnalyzeStudy { study_id } => study_id.to_string(),
+            Self::DeliverEvent { webhook_id, aggregate } => format!("{webhook_id}/{aggregate}"),
         }
     }
 }
@@ -41,4 +94,24 @@ pub enum Priority {
     Routine = 0,
     /// A person asked and waits.
     Urgent = 10,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_work_has_its_queue() {
+        let jobs = [
+            Job::AnalyzeStudy { study_id: StudyId::new() },
+            Job::DeliverEvent { webhook_id: WebhookId::new(), aggregate: "study:1".to_owned() },
+        ];
+        assert_eq!(jobs.len(), Job::KINDS.len());
+        for job in jobs {
+            assert!(Job::KINDS.iter().any(|(kind, _)| *kind == job.kind()), "{}", job.kind());
+            assert_eq!(serde_json::json!(job)["type"], job.kind());
+        }
+        assert_eq!(Queue::Imaging.kinds().collect::<Vec<_>>(), ["analyze_study"]);
+        assert_eq!(serde_json::json!(Queue::Ehr), Queue::Ehr.as_str());
+    }
 }

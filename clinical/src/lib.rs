@@ -2,9 +2,17 @@
 //!
 //! Nothing here waits, reads a clock of its own, or knows a database.
 
+pub mod ae_title;
+pub mod audit;
 pub mod clock;
+pub mod coding;
 pub mod event;
+pub mod fhir;
 pub mod id;
 pub mod imaging;
+pub mod invalid;
 pub mod job;
+pub mod person;
+pub mod role;
+pub mod statement;
 pub mod uid;

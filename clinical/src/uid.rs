@@ -91,6 +91,18 @@ macro_rules! uids {
                 write!(f, concat!(stringify!($name), "({})"), self.0)
             }
         }
+
+        #[cfg(feature = "schema")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                use utoipa::openapi::schema::{ObjectBuilder, Type};
+                let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(64));
+                text.pattern(Some("^[0-9]+(\\.[0-9]+)*$")).into()
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl utoipa::ToSchema for $name {}
     )*};
 }
 

@@ -1,27 +1,44 @@
 //! The DIMSE listener's way into the hall.
 
+mod clinics;
+
+use std::sync::Arc;
+
 use bytes::Bytes;
+use clinical::clock::Clock;
 use clinical::id::ClinicId;
 use clinical::uid::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
+use storage::audit::Trail;
+use storage::db::Db;
 
-use crate::receive::{Disposition, Fault, Receipt, ReceiveError, Receiver};
-use crate::scp::{AssociationInfo, InstanceSink, StoreScp, StoreStatus};
+use crate::receive::{Disposition, Fault, Receipt, ReceiveError, Received, Receiver};
+use crate::scp::{AeTitle, AssociationInfo, InstanceSink, KnownTitles, StoreScp, StoreStatus};
 use crate::spool::Spool;
 
-/// Hands what C-STORE brings to the hall.
+use clinics::{Clinics, NoClinic};
+
+/// Hands what C-STORE brings to the hall, for the clinic that the titles of its association mean: the called
+/// one, else the calling one, else the default clinic.
 pub struct DimseDoor {
     receiver: Receiver,
+    clinics: Clinics,
+    trail: Trail,
+    clock: Arc<dyn Clock>,
 }
 
 impl DimseDoor {
-    /// A door into `receiver`.
-    pub fn new(receiver: Receiver) -> Self {
-        Self { receiver }
+    /// A door into `receiver`; `db` says which titles mean which clinic, and keeps the trail. Where tokio runs.
+    pub fn new(receiver: Receiver, db: Db, clock: Arc<dyn Clock>) -> Self {
+        Self { receiver, clinics: Clinics::new(db.clone()), trail: Trail::new(db), clock }
     }
 }
 
 impl StoreScp for DimseDoor {
     type Sink = HallSink;
+
+    async fn known_titles(&self, called: &AeTitle, calling: &AeTitle) -> KnownTitles {
+        self.clinics.known(called, calling).await
+    }
 
     async fn begin(
         &self,
@@ -30,16 +47,32 @@ impl StoreScp for DimseDoor {
         sop_instance: &SopInstanceUid,
         transfer_syntax: &TransferSyntaxUid,
     ) -> Result<HallSink, StoreStatus> {
+        let clinic = self.clinics.of(&association.called_ae, &association.calling_ae).await;
+        let clinic = clinic.map_err(refused)?;
         let calling = association.calling_ae.as_str();
         let head = part10::file_with_meta(sop_class, sop_instance, transfer_syntax, Some(calling));
         let mut spool = self.receiver.spool();
         spool.write(head.into()).await.map_err(|error| status_of(&error.into()))?;
         let receipt = Receipt {
             expected_sop: Some((sop_class.clone(), sop_instance.clone())),
-            ..Receipt::from_sender(ClinicId::DEFAULT)
+            ..Receipt::from_sender(clinic)
         };
-        Ok(HallSink { receiver: self.receiver.clone(), receipt, spool })
+        let sender = Sender {
+            calling: calling.to_owned(),
+            address: association.peer.ip().to_string(),
+            trail: self.trail.clone(),
+            clock: Arc::clone(&self.clock),
+        };
+        Ok(HallSink { receiver: self.receiver.clone(), receipt, spool, sender })
     }
+}
+
+fn refused(why: NoClinic) -> StoreStatus {
+    let code = match why {
+        NoClinic::Suspended | NoClinic::Divided => StoreStatus::NOT_AUTHORIZED,
+        NoClinic::Unknown => StoreStatus::OUT_OF_RESOURCES,
+    };
+    StoreStatus::new(code, why.to_string())
 }
 
 /// One instance on its way in.
@@ -47,6 +80,28 @@ pub struct HallSink {
     receiver: Receiver,
     receipt: Receipt,
     spool: Spool,
+    sender: Sender,
+}
+
+/// Who sends it, for the audit trail.
+struct Sender {
+    calling: String,
+    address: String,
+    trail: Trail,
+    clock: Arc<dyn Clock>,
+}
+
+impl Sender {
+    /// One row a sender, study and minute, however many instances come.
+    async fn write_down(self, clinic: ClinicId, received: &Received) -> Result<(), StoreStatus> {
+        let key = format!("{}|{}", self.calling, received.study_id);
+        let detail = serde_json::json!({ "callingAe": self.calling });
+        let entry = received.entry(clinic, self.clock.now(), "C-STORE", Some(self.address), detail);
+        self.trail.record_once(entry, key).await.map_err(|error| {
+            tracing::error!(error = chain(&error), "an instance was stored and not written down");
+            StoreStatus::new(StoreStatus::OUT_OF_RESOURCES, "audit-failed: send it again")
+        })
+    }
 }
 
 impl InstanceSink for HallSink {
@@ -55,8 +110,12 @@ impl InstanceSink for HallSink {
     }
 
     async fn finish(self) -> Result<(), StoreStatus> {
+        let clinic = self.receipt.clinic;
         match self.receiver.receive(self.receipt, self.spool).await {
-            Ok(received) => success(received.disposition),
+            Ok(received) => {
+                self.sender.write_down(clinic, &received).await?;
+                success(received.disposition)
+            }
             Err(error) => Err(status_of(&error)),
         }
     }

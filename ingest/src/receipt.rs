@@ -1,6 +1,7 @@
 //! What a door hands in, what it gets back, and why it may get nothing.
 
 use chrono::{DateTime, Utc};
+use clinical::audit::{Actor, Entry, Outcome};
 use clinical::id::{ClinicId, InstanceId, PatientId, StudyId};
 use clinical::uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid};
 use part10::Part10Error;
@@ -80,6 +81,35 @@ pub struct Received {
     pub disposition: Disposition,
     /// When the bytes were stored.
     pub stored_at: DateTime<Utc>,
+}
+
+impl Received {
+    /// The row of the audit trail for a door that no caller with a token has opened: `route` names the door,
+    /// `detail` who sent.
+    pub fn entry(
+        &self,
+        clinic: ClinicId,
+        at: DateTime<Utc>,
+        route: &str,
+        address: Option<String>,
+        detail: serde_json::Value,
+    ) -> Entry {
+        Entry {
+            clinic_id: clinic,
+            at,
+            actor: Actor::System,
+            role: None,
+            session: None,
+            action: "study:create".to_owned(),
+            record_id: Some(self.study_id.to_string()),
+            patient_id: Some(self.patient_id),
+            route: route.to_owned(),
+            address,
+            request_id: None,
+            outcome: Outcome::Success,
+            detail: Some(detail),
+        }
+    }
 }
 
 /// Whose fault a refusal is, from which each door makes its own status.

@@ -125,7 +125,7 @@ impl Receiver {
         {
             return Ok(counted(known));
         }
-        let blob_key = arrival.blob_key();
+        let blob_key = hall.archive.name_of_new(arrival.blob_key());
         hall.write_blob(&blob_key, &spooled).await?;
         let outcome = hall.write_rows(&arrival, &blob_key, &spooled).await;
         let is_abandoned = match &outcome {

@@ -8,11 +8,11 @@ use clinical::id::ClinicId;
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-use storage::archive::Archive;
+use storage::archive::{Archive, DataKeys, NewBlobs};
 use storage::db::Db;
 use storage::outbox;
 use storage::records::instance::{Instance, Version};
-use storage::testing::{count, on_both};
+use storage::testing::{count, keyring, on_both};
 
 use super::*;
 
@@ -27,8 +27,13 @@ struct Hallway {
 
 impl Hallway {
     fn new(db: Db, on_conflict: OnConflict) -> Self {
+        Self::with_blobs(db, on_conflict, NewBlobs::Plain)
+    }
+
+    fn with_blobs(db: Db, on_conflict: OnConflict, new_blobs: NewBlobs) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let archive = Archive::folder(&folder.path().join("archive")).unwrap();
+        let keys = DataKeys::new(db.clone(), keyring("a"), Arc::new(SystemClock));
+        let archive = Archive::folder(&folder.path().join("archive")).unwrap().with_keys(keys, new_blobs);
         let settings = ReceiveSettings {
             limits: IngestLimits {
                 instance_bytes: 10 << 20,
@@ -249,6 +254,29 @@ async fn an_instance_other_than_announced_is_refused() {
             announce(Receipt { expected_sop: Some(other_sop), ..Receipt::from_sender(CLINIC) }).await;
         assert_eq!(refused.code(), "other-sop-instance");
         assert_eq!(hall.blobs(), 0);
+    })
+    .await;
+}
+
+/// One in memory and one from a spooled file: what is compared and read later are plain bytes.
+#[tokio::test]
+async fn a_hall_that_seals_knows_its_instances_again_and_reads_them() {
+    on_both(async |db| {
+        let hallway = Hallway::with_blobs(db, OnConflict::Keep, NewBlobs::Sealed);
+        for (sop_uid, size) in [("1.2.3.1.1", 1000), ("1.2.3.1.2", 3 << 20)] {
+            let bytes = image(sop_uid, size, 7, "one");
+            let stored = hallway.take(&bytes).await.unwrap();
+            assert_eq!(stored.disposition, Disposition::Stored);
+            let again = hallway.take(&image(sop_uid, size, 7, "another")).await.unwrap();
+            assert_eq!(again.disposition, Disposition::AlreadyStored, "the same data set");
+            let mut read = hallway.db.read().await.unwrap();
+            let known = Instance::find(&mut read, CLINIC, stored.instance_id).await.unwrap();
+            assert!(known.blob_key.ends_with(".dcm.sealed"));
+            assert_eq!(known.size_bytes, bytes.len() as i64, "sizes are plain");
+            assert_eq!(hallway.archive.get(&known.blob_key).await.unwrap(), bytes);
+            let file = std::fs::read(hallway.folder.path().join("archive").join(&known.blob_key)).unwrap();
+            assert!(!file.windows(8).any(|window| window == b"Test^Ada"));
+        }
     })
     .await;
 }

@@ -49,6 +49,7 @@ pub async fn run(
     };
     tell("data folder", data_folder(config));
     tell("token", token(config));
+    tell("secrets", secrets(config));
     tell("senders", senders(config));
     tell("open files", open_files(config));
     for verdict in database(config).await {
@@ -120,6 +121,23 @@ fn token(config: &Config) -> Verdict {
     Verdict::Note("none yet".to_owned(), "the first start makes one and prints it; or set MEDILINK_TOKEN")
 }
 
+fn secrets(config: &Config) -> Verdict {
+    let is_kept_here = config.kek.is_empty() && config.key_file.is_empty();
+    if is_kept_here && !config.data_dir.join("kek").exists() {
+        return Verdict::Note("no key yet".to_owned(), "the first start makes one; or set MEDILINK_KEK");
+    }
+    let blobs = if config.seal_blobs { "blobs are sealed too" } else { "blobs are stored plain" };
+    match config.keyring() {
+        Ok(keys) if is_kept_here => {
+            let mend =
+                "whoever takes the data folder has both: keep it elsewhere by key_file or MEDILINK_KEK";
+            Verdict::Note(format!("under the key {}, kept beside them; {blobs}", keys.current_id()), mend)
+        }
+        Ok(keys) => Verdict::Ok(format!("under the key {}; {blobs}", keys.current_id())),
+        Err(error) => Verdict::Wrong(format!("{error:#}"), "put back the keys: without them no secret opens"),
+    }
+}
+
 fn senders(config: &Config) -> Verdict {
     if config.any_ae {
         let mend = "anyone who reaches the port can send: name the senders in allowed_ae instead";
@@ -161,9 +179,10 @@ async fn database(config: &Config) -> Vec<Verdict> {
         let mut conn = db.read().await?;
         let depth = queue::depth(&mut conn).await;
         let dead = queue::dead(&mut conn, 5).await;
-        Ok::<_, storage::db::DbError>((db.engine(), pending, depth, dead))
+        let sees_all = db.bypasses_row_security().await?;
+        Ok::<_, storage::db::DbError>((db.engine(), pending, depth, dead, sees_all))
     };
-    let (engine, pending, depth, dead) = match asked.await {
+    let (engine, pending, depth, dead, sees_all) = match asked.await {
         Ok(answers) => answers,
         Err(error) => return vec![Verdict::Wrong(format!("{:#}", anyhow::Error::new(error)), mend)],
     };
@@ -181,6 +200,12 @@ async fn database(config: &Config) -> Vec<Verdict> {
         depth.queued, depth.running, depth.dead
     );
     let mut verdicts = vec![Verdict::Ok(counts)];
+    if sees_all {
+        let word =
+            "this role is a superuser or has BYPASSRLS: row-level security does not hold for it".to_owned();
+        let mend = "connect as a plain role, which migrations/README.md says how to make";
+        verdicts.push(Verdict::Note(word, mend));
+    }
     for job in dead.unwrap_or_default() {
         let word = format!("dead job {} {} after {} tries: {}", job.kind, job.key, job.tries, job.last_error);
         let mend = "mend the cause; POST /api/dicom/analyze/{dicomId} asks for the work anew";

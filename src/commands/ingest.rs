@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use clinical::id::ClinicId;
 use futures::StreamExt;
 use ingest::receive::{Receipt, ReceiveError, Received};
+use storage::audit::Trail;
 use tokio::sync::mpsc;
 
 use super::progress;
@@ -48,6 +49,7 @@ impl IngestError {
 pub async fn run(house: Arc<House>, arguments: &Arguments) -> Result<()> {
     let (inputs, unseen) = inputs::collect(&arguments.paths);
     let bar = progress::bar(inputs.len());
+    let trail = Trail::new(house.db.clone());
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for (name, error) in &unseen {
         eprintln!("{name}: {error} ({})", error.code());
@@ -55,9 +57,9 @@ pub async fn run(house: Arc<House>, arguments: &Arguments) -> Result<()> {
     }
     let mut received = futures::stream::iter(inputs)
         .map(|input| {
-            let house = Arc::clone(&house);
+            let (house, trail) = (Arc::clone(&house), trail.clone());
             async move {
-                let outcome = take_in(&house, &input).await;
+                let outcome = take_in(&house, &trail, &input).await;
                 (input.name, outcome)
             }
         })
@@ -86,7 +88,7 @@ pub async fn run(house: Arc<House>, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-async fn take_in(house: &Arc<House>, input: &Input) -> Result<Received, IngestError> {
+async fn take_in(house: &Arc<House>, trail: &Trail, input: &Input) -> Result<Received, IngestError> {
     let mut spool = house.receiver.spool();
     let (pieces, mut taken) = mpsc::channel(PIECES_AHEAD);
     let (source, limit) = (input.clone(), house.config.instance_bytes);
@@ -99,5 +101,9 @@ async fn take_in(house: &Arc<House>, input: &Input) -> Result<Received, IngestEr
     reading.await.map_err(|error| InputError::Io(std::io::Error::other(error)))??;
     let file_name = input.name.rsplit(['/', '\\']).next().map(str::to_owned);
     let receipt = Receipt { file_name, ..Receipt::from_sender(ClinicId::DEFAULT) };
-    Ok(house.receiver.receive(receipt, spool).await?)
+    let received = house.receiver.receive(receipt, spool).await?;
+    let detail = serde_json::json!({ "command": "ingest" });
+    let entry = received.entry(ClinicId::DEFAULT, house.clock.now(), "medilink ingest", None, detail);
+    trail.record_once(entry, received.study_id.to_string()).await.map_err(ReceiveError::from)?;
+    Ok(received)
 }

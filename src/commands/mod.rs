@@ -1,11 +1,16 @@
 //! The commands: each file parses what it is told, and the rooms do the work.
 
 pub mod analyze;
+pub mod audit;
+pub mod backup;
 pub mod demo;
+pub mod demo_users;
 pub mod doctor;
 pub mod ingest;
 pub mod migrate;
 pub mod models;
 pub mod progress;
+pub mod restore;
+pub mod secrets;
 pub mod serve;
 pub mod worker;

@@ -19,6 +19,8 @@ use crate::wiring::{self, House};
 
 /// How much longer than a shutdown the doors may take.
 const DOORS_MARGIN: Duration = Duration::from_secs(5);
+/// So long the audit trail and the events may then take to be sealed and placed.
+const LAST_MARGIN: Duration = Duration::from_secs(5);
 
 /// Serves until told to stop.
 pub async fn run(house: Arc<House>, with_worker: bool) -> Result<()> {
@@ -37,6 +39,9 @@ pub struct Running {
     doors: Tasks,
     /// What works; it ends when nothing comes in any more.
     workers: Tasks,
+    stop_last: CancellationToken,
+    /// What seals and places what all the others have written: it ends after them.
+    last: Tasks,
 }
 
 /// Opens every door; returns once all of them are open.
@@ -62,19 +67,25 @@ pub async fn start(house: Arc<House>, with_worker: bool) -> Result<Running> {
     let stop = CancellationToken::new();
     let events = Arc::new(ScpEvents::default());
     let doors_open = Doors::default();
-    let router = api::router(wiring::street(&house, &token, doors_open.clone(), Arc::clone(&events)));
-    let door = Arc::new(DimseDoor::new(house.receiver.clone()));
+    let street = wiring::street(&house, &token, doors_open.clone(), Arc::clone(&events))?;
+    invite_first_administrator(&street, &format!("http://{address}")).await?;
+    let router = api::router(street);
+    let door = Arc::new(DimseDoor::new(house.receiver.clone(), house.db.clone(), Arc::clone(&house.clock)));
     let mut doors = Tasks::default();
     let stopped = || stop.clone().cancelled_owned();
-    doors.spawn("the HTTP door", gate::serve(http, router, house.config.http(), stopped()));
+    doors.spawn("the HTTP door", gate::serve(http, router, house.config.http()?, stopped()));
     doors.spawn("the DIMSE door", scp::serve(dicom, scp_settings, door, events, stopped()));
     doors_open.open();
+    let (mut last, stop_last) = (Tasks::default(), CancellationToken::new());
+    last.spawn("the sealer of the audit trail", jobs::seal(Arc::clone(&house), stop_last.clone()));
+    last.spawn("the relay of events", jobs::relay(Arc::clone(&house), stop_last.clone()));
     let mut workers = Tasks::default();
     if with_worker {
+        workers.spawn("the listeners to events", jobs::listen(Arc::clone(&house), stop.clone()));
         workers.spawn("the worker", jobs::work(Arc::clone(&house), stop.clone()));
         workers.spawn("the sweep", jobs::sweep(Arc::clone(&house), stop.clone()));
     }
-    Ok(Running { house, address, token, stop, doors_open, doors, workers })
+    Ok(Running { house, address, token, stop, doors_open, doors, workers, stop_last, last })
 }
 
 impl Running {
@@ -96,6 +107,7 @@ impl Running {
             () = stop_signal() => Ok(()),
             error = self.doors.first_end() => Err(error),
             error = self.workers.first_end() => Err(error),
+            error = self.last.first_end() => Err(error),
         };
         match &cause {
             Ok(()) => info!("stopping: what is under way is finished first"),
@@ -109,10 +121,26 @@ impl Running {
         // The doors keep to the same time themselves, and need a moment more to cut off what is left.
         let doors = self.doors.finish(until + DOORS_MARGIN).await;
         let workers = self.workers.finish(until).await;
+        self.stop_last.cancel();
+        let last = self.last.finish(Instant::now() + LAST_MARGIN).await;
         self.house.db.close().await;
         info!("stopped");
-        cause.and(doors).and(workers)
+        cause.and(doors).and(workers).and(last)
     }
+}
+
+/// While nobody is there, prints how the first administrator signs up: once a start, with a token of its own.
+async fn invite_first_administrator(street: &api::Street, base: &str) -> Result<()> {
+    let token = identity::setup_link(&street.app).await;
+    let token = token.map_err(|problem| anyhow::anyhow!("nobody can be invited: {}", problem.code()))?;
+    if let Some(token) = token {
+        println!(
+            "Nobody has an account yet. The first administrator makes one, once, within 24 hours:\n  \
+             curl -H 'Content-Type: application/json' {base}/api/v1/auth/setup \\\n    \
+             -d '{{\"token\": \"{token}\", \"email\": \"…\", \"password\": \"…\", \"name\": \"…\"}}'"
+        );
+    }
+    Ok(())
 }
 
 /// Each connection and spooled file needs a descriptor; many systems begin with 1024 and allow far more.

@@ -17,6 +17,8 @@ use crate::wiring::House;
 pub async fn run(house: Arc<House>) -> Result<()> {
     let stop = CancellationToken::new();
     let mut tasks = Tasks::default();
+    tasks.spawn("the relay of events", jobs::relay(Arc::clone(&house), stop.clone()));
+    tasks.spawn("the listeners to events", jobs::listen(Arc::clone(&house), stop.clone()));
     tasks.spawn("the worker", jobs::work(Arc::clone(&house), stop.clone()));
     tasks.spawn("the sweep", jobs::sweep(Arc::clone(&house), stop.clone()));
     info!("working");

@@ -37,25 +37,29 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
     drop(rows);
     let unread: Vec<_> = instances.into_iter().filter(|instance| is_unread(house, instance, &done)).collect();
     let held = Arc::new(Semaphore::new(HELD_MIB as usize));
-    let mut analysis_ids = Vec::new();
-    for some in unread.chunks(PER_TRANSACTION) {
-        let reads: Vec<_> = some
+    let transactions = unread.len().div_ceil(PER_TRANSACTION).max(1);
+    for number in 1..=transactions {
+        let reads: Vec<_> = unread
             .iter()
+            .skip((number - 1) * PER_TRANSACTION)
+            .take(PER_TRANSACTION)
             .map(|instance| read(Arc::clone(house), Arc::clone(&held), instance.clone()))
             .collect();
         let found: Vec<Vec<NewAnalysis>> =
             futures::stream::iter(reads).buffered(AT_A_TIME).try_collect().await?;
+        let mut analysis_ids = Vec::new();
         let mut tx = house.db.begin().await?;
         for new in found.iter().flatten() {
             analysis_ids.push(Analysis::record(&mut tx, clinic, new, house.clock.now()).await?);
         }
+        // With what it tells of: a job that dies between two of them has told of each that is written.
+        outbox::tell(&mut tx, clinic, &Event::FindingsReady { study_id, analysis_ids }, house.clock.now())
+            .await?;
+        if number == transactions {
+            queue::finish(&mut tx, claimed).await?;
+        }
         tx.commit().await?;
     }
-    let mut tx = house.db.begin().await?;
-    outbox::tell(&mut tx, clinic, &Event::FindingsReady { study_id, analysis_ids }, house.clock.now())
-        .await?;
-    queue::finish(&mut tx, claimed).await?;
-    tx.commit().await?;
     Ok(())
 }
 
@@ -88,8 +92,10 @@ async fn readings(house: &Arc<House>, instance: &Instance) -> Result<Vec<Reading
         |reason: String| Ok(vec![Reading::abstained(None, AbstentionCode::NotDecodable, reason, started)]);
     let bytes = match house.archive.get(&instance.blob_key).await {
         Ok(bytes) => bytes,
-        // A lost blob is no reason to drop the other instances.
-        Err(error @ ArchiveError::NotFound) => return unreadable(error.to_string()),
+        // A lost or damaged blob is no reason to drop the other instances.
+        Err(error @ (ArchiveError::NotFound | ArchiveError::Damaged(_))) => {
+            return unreadable(error.to_string());
+        }
         Err(error) => return Err(error).context("the instance's bytes"),
     };
     let reader = Arc::clone(&house.reader);

@@ -1,49 +1,118 @@
-//! What the worker runs: it claims one job after another and ends each in one transaction.
+//! What the service does beside its doors: jobs of every queue, events to whoever cares, sweeps.
 
 mod analyze_study;
+mod events;
+mod seal;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Result;
-use clinical::job::Job;
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
-use storage::queue::{self, Claimed, QueueLimits};
+use clinical::job::{Job, Queue};
+use futures::future::{join, join_all};
+use hub::courier::Courier;
+use hub::worker::{self, Run, Worker};
+use metrics::{Unit, describe_counter, describe_histogram};
+use storage::db::DbError;
+use storage::queue::Claimed;
+use storage::records::idempotency;
+use storage::records::session::Session;
+use storage::records::webhook::delivery::Delivery;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
+
+pub use events::{listen, relay};
+pub use seal::seal;
 
 use crate::wiring::House;
 
-/// How often an idle worker looks for work.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often it is looked for deliveries that no job will bring.
+const STRANDED: Duration = Duration::from_secs(5 * 60);
 /// How often the archive is swept.
 const SWEEP: Duration = Duration::from_secs(6 * 3600);
+/// A sign-in that has ended is remembered for so long.
+const SESSIONS_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
+/// For so long a delivery to a webhook that is over is still listed.
+const DELIVERIES_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
+/// So many of them are removed in one transaction.
+const DELIVERIES_AT_A_TIME: i64 = 500;
 
 /// Tells the recorder of the process what this room and the hall count.
 pub fn describe_numbers() {
     describe_counter!("jobs_total", Unit::Count, "Tries of jobs by kind and outcome: done or failed");
     describe_histogram!("job_duration_seconds", Unit::Seconds, "How long a try of a job took");
+    describe_counter!(
+        "webhook_deliveries_total",
+        Unit::Count,
+        "Tries to call a webhook, by what became of them"
+    );
+    describe_counter!(
+        "event_listener_failures_total",
+        Unit::Count,
+        "Batches of events that a listener did not hear"
+    );
+    describe_counter!("event_messages_too_long_total", Unit::Count, "Events that are longer than NATS takes");
     describe_counter!("ingest_instances_total", Unit::Count, "Instances taken in, by what became of them");
 }
 
-/// Runs jobs until `stop`; the one under way is finished first. Dropped in the middle of one, it keeps that
-/// job's lease no longer, and another worker takes over when the lease has run out.
+/// Runs the jobs of every queue until `stop`; those under way are finished first. Dropped in the middle of one, it
+/// keeps that job's lease no longer, and another worker takes over when the lease has run out.
 pub async fn work(house: Arc<House>, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        match run_next(&house).await {
-            Ok(true) => {}
-            Ok(false) => rest(&stop, LOOK).await,
-            Err(error) => {
-                error!(error = %format!("{error:#}"), "the queue cannot be reached");
-                rest(&stop, Duration::from_secs(2)).await;
+    let courier = Courier::new(
+        house.db.clone(),
+        Arc::clone(&house.clock),
+        house.keyring.clone(),
+        house.config.courier(),
+    );
+    let courier =
+        courier.inspect_err(|error| error!(error = %hub::Chain(error), "webhooks cannot be called")).ok();
+    let worker = Worker {
+        db: house.db.clone(),
+        clock: Arc::clone(&house.clock),
+        limits: house.config.queue(),
+        look: worker::LOOK,
+        run: runner(Arc::clone(&house), courier),
+    };
+    let queues = Queue::ALL.iter().map(|queue| {
+        let at_a_time = house.config.queues.of(*queue);
+        worker.clone().work(*queue, at_a_time, stop.clone())
+    });
+    join_all(queues).await;
+}
+
+fn runner(house: Arc<House>, courier: Option<Courier>) -> Run {
+    Arc::new(move |claimed: Claimed| {
+        let (house, courier) = (Arc::clone(&house), courier.clone());
+        Box::pin(async move {
+            match &claimed.job {
+                Job::AnalyzeStudy { study_id } => Ok(analyze_study::run(&house, &claimed, *study_id).await?),
+                Job::DeliverEvent { webhook_id, aggregate } => {
+                    let courier = courier.ok_or("this worker cannot call webhooks")?;
+                    Ok(courier.run(&claimed, *webhook_id, aggregate).await?)
+                }
             }
+        })
+    })
+}
+
+/// Clears up at the start and from time to time, until `stop`.
+pub async fn sweep(house: Arc<House>, stop: CancellationToken) {
+    join(clear_away(&house, &stop), bring_stranded(&house, &stop)).await;
+}
+
+/// Asks for what waits for webhooks and would wait for ever.
+async fn bring_stranded(house: &House, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        match Delivery::ask_for_stranded(&house.db, house.clock.now()).await {
+            Ok(0) => {}
+            Ok(records) => info!(records, "deliveries that had no job have one"),
+            Err(error) => warn!(error = %error, "stranded deliveries are looked for later"),
         }
+        rest(stop, STRANDED).await;
     }
 }
 
-/// Removes abandoned blobs at the start and from time to time, until `stop`.
-pub async fn sweep(house: Arc<House>, stop: CancellationToken) {
+/// Removes abandoned blobs, and what is kept for a time alone.
+async fn clear_away(house: &House, stop: &CancellationToken) {
     let age = chrono::TimeDelta::seconds(house.config.sweep_after_seconds);
     while !stop.is_cancelled() {
         match house.archive.sweep(&house.db, house.clock.now(), age).await {
@@ -53,7 +122,36 @@ pub async fn sweep(house: Arc<House>, stop: CancellationToken) {
             Ok(_) => {}
             Err(error) => warn!(error = %error, "the sweep failed and is tried again later"),
         }
-        rest(&stop, SWEEP).await;
+        if let Err(error) = forget_deliveries(house).await {
+            warn!(error = %error, "old deliveries are removed later");
+        }
+        if let Err(error) = forget_sessions(house).await {
+            warn!(error = %error, "old sessions are removed later");
+        }
+        if let Err(error) = idempotency::forget_old(&house.db, house.clock.now()).await {
+            warn!(error = %error, "old answers are removed later");
+        }
+        rest(stop, SWEEP).await;
+    }
+}
+
+/// Removes sign-ins that ended long ago.
+async fn forget_sessions(house: &House) -> Result<(), DbError> {
+    let mut tx = house.db.begin().await?;
+    Session::sweep(&mut tx, house.clock.now() - SESSIONS_KEPT).await?;
+    tx.commit().await
+}
+
+/// Removes what was delivered to webhooks, or given up, long ago.
+async fn forget_deliveries(house: &House) -> Result<(), DbError> {
+    let before = house.clock.now() - DELIVERIES_KEPT;
+    loop {
+        let mut tx = house.db.begin().await?;
+        let gone = Delivery::forget(&mut tx, before, DELIVERIES_AT_A_TIME).await?;
+        tx.commit().await?;
+        if gone < DELIVERIES_AT_A_TIME as u64 {
+            return Ok(());
+        }
     }
 }
 
@@ -61,53 +159,5 @@ async fn rest(stop: &CancellationToken, pause: Duration) {
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
         () = stop.cancelled() => {}
-    }
-}
-
-/// Runs the next job; `false` when there is none.
-async fn run_next(house: &Arc<House>) -> Result<bool> {
-    if !queue::is_due(&mut house.db.read().await?, house.clock.now()).await? {
-        return Ok(false);
-    }
-    let limits = house.config.queue();
-    let Some(claimed) = queue::claim(&house.db, limits, house.clock.now()).await? else { return Ok(false) };
-    let started = Instant::now();
-    let kept = AbortOnDropHandle::new(tokio::spawn(keep(Arc::clone(house), claimed.clone(), limits)));
-    let done = match claimed.job {
-        Job::AnalyzeStudy { study_id } => analyze_study::run(house, &claimed, study_id).await,
-    };
-    drop(kept);
-    let (kind, key) = (claimed.job.kind(), claimed.job.key());
-    let spent = started.elapsed();
-    let outcome = if done.is_ok() { "done" } else { "failed" };
-    counter!("jobs_total", "kind" => kind, "outcome" => outcome).increment(1);
-    histogram!("job_duration_seconds", "kind" => kind).record(spent);
-    let duration_ms = spent.as_millis() as u64;
-    match done {
-        Ok(()) => info!(job.kind = kind, job.key = key, duration_ms, "job done"),
-        Err(error) => {
-            let reason = format!("{error:#}");
-            warn!(job.kind = kind, job.key = key, tries = claimed.tries, error = %reason, "job failed");
-            let mut tx = house.db.begin().await?;
-            queue::fail(&mut tx, &claimed, &reason, limits, house.clock.now()).await?;
-            tx.commit().await?;
-        }
-    }
-    Ok(true)
-}
-
-/// Renews the lease while the job runs.
-async fn keep(house: Arc<House>, claimed: Claimed, limits: QueueLimits) {
-    let pause = (limits.lease / 3).to_std().unwrap_or(LOOK);
-    loop {
-        tokio::time::sleep(pause).await;
-        let renewed = async {
-            let mut tx = house.db.begin().await?;
-            queue::keep(&mut tx, &claimed, limits, house.clock.now()).await?;
-            tx.commit().await
-        };
-        if let Err(error) = renewed.await {
-            warn!(error = %error, "a lease was not renewed");
-        }
     }
 }

@@ -1,7 +1,14 @@
 //! DICOM bytes as blobs, in a local folder or an object store named by URL.
 //!
+//! Blobs can be sealed by their clinic's data key: whose name ends in `.sealed` is, and whoever
+//! reads it sees plain offsets and sizes (the module `seal` here, and `sealed_blob` for their form).
+//!
 //! A blob's name is never given twice, so no blob is ever overwritten. What no
 //! row names, and is older than an hour, is left from an interrupted receipt and is swept.
+
+mod seal;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
@@ -16,9 +23,13 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart};
 
+use crate::data_key::DataKeyError;
+pub use crate::data_key::DataKeys;
 use crate::db::{Db, DbError};
 use crate::records::installation;
 use crate::records::instance::named_among;
+use crate::sealed_blob::Damaged;
+use seal::Seals;
 
 /// So many blobs are asked for in one query.
 const SWEEP_BATCH: usize = 400;
@@ -36,6 +47,15 @@ pub enum ArchiveError {
     /// The URL names no store that this build knows.
     #[error("the archive URL is not usable: {0}")]
     Url(String),
+    /// A sealed blob was changed or cut, or stands where it does not belong.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// A sealed blob's data key is not to be had.
+    #[error("the object's key is not at hand")]
+    Key(#[source] DataKeyError),
+    /// The blob is sealed, and this archive was opened without keys.
+    #[error("the object is sealed, and no keys were given")]
+    Sealed,
     /// The archive was made with another database.
     #[error("the archive belongs to another database: nothing is swept")]
     Foreign,
@@ -69,6 +89,20 @@ pub struct Archive {
     root: Path,
     /// Where the store is a local folder: that folder.
     folder: Option<PathBuf>,
+    /// What opens sealed blobs.
+    seals: Option<Arc<Seals>>,
+    /// Whether new blobs are sealed.
+    new_blobs: NewBlobs,
+}
+
+/// What becomes of new blobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NewBlobs {
+    /// They are stored as they come.
+    #[default]
+    Plain,
+    /// They are sealed by their clinic's data key.
+    Sealed,
 }
 
 /// What a sweep did.
@@ -89,7 +123,7 @@ impl Archive {
     pub fn folder(path: &FilePath) -> Result<Self> {
         std::fs::create_dir_all(path)?;
         let store = LocalFileSystem::new_with_prefix(path)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), root: Path::default(), folder: Some(path.to_owned()) })
+        Ok(Self { folder: Some(path.to_owned()), ..Self::over(Arc::new(store)) })
     }
 
     /// A store by URL: `file:///…`, and, where this build has them, `s3://…`, `gs://…`, `az://…`.
@@ -110,7 +144,25 @@ impl Archive {
         let parsed = url.parse().map_err(|error| ArchiveError::Url(format!("{error}")))?;
         let (store, root) = object_store::parse_url_opts(&parsed, options)
             .map_err(|error| ArchiveError::Url(error.to_string()))?;
-        Ok(Self { store: Arc::from(store), root, folder: None })
+        Ok(Self { root, ..Self::over(Arc::from(store)) })
+    }
+
+    fn over(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, root: Path::default(), folder: None, seals: None, new_blobs: NewBlobs::Plain }
+    }
+
+    /// The same archive, which opens sealed blobs, and seals new ones where that is asked for.
+    #[must_use]
+    pub fn with_keys(self, keys: DataKeys, new_blobs: NewBlobs) -> Self {
+        Self { seals: Some(Arc::new(Seals::new(keys))), new_blobs, ..self }
+    }
+
+    /// The name under which a new blob is to be written, which says whether it is sealed.
+    pub fn name_of_new(&self, key: String) -> String {
+        match self.new_blobs {
+            NewBlobs::Plain => key,
+            NewBlobs::Sealed => key + seal::SUFFIX,
+        }
     }
 
     fn path(&self, key: &str) -> Path {
@@ -123,7 +175,10 @@ impl Archive {
     ///
     /// [`ArchiveError::Store`] when the store refuses or fails.
     pub async fn put(&self, key: &str, chunks: impl IntoIterator<Item = Bytes>) -> Result<()> {
-        let payload: PutPayload = chunks.into_iter().collect();
+        let payload: PutPayload = match self.sealer(key).await? {
+            None => chunks.into_iter().collect(),
+            Some(sealer) => sealer.whole(chunks.into_iter().collect()).await?.into_iter().collect(),
+        };
         self.store.put(&self.path(key), payload).await?;
         Ok(())
     }
@@ -134,25 +189,14 @@ impl Archive {
     ///
     /// [`ArchiveError`] when the file cannot be read or the store fails.
     pub async fn put_file(&self, key: &str, file: std::fs::File) -> Result<()> {
+        let sealer = self.sealer(key).await?;
         let upload = self.store.put_multipart(&self.path(key)).await?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-        let mut file = tokio::fs::File::from_std(file);
-        loop {
-            let mut part = bytes::BytesMut::with_capacity(PART_BYTES);
-            let read = tokio::io::AsyncReadExt::read_buf(&mut file, &mut part).await;
-            let failure = match read {
-                Ok(0) => break,
-                Ok(_) => {
-                    upload.put(part.freeze());
-                    upload.wait_for_capacity(2).await.err().map(ArchiveError::from)
-                }
-                Err(error) => Some(error.into()),
-            };
-            if let Some(failure) = failure {
-                // The parts sent so far are of no use; a bucket should have a rule that forgets such parts in time.
-                let _ = upload.abort().await;
-                return Err(failure);
-            }
+        let file = tokio::fs::File::from_std(file);
+        if let Err(failure) = send_parts(file, sealer, &mut upload).await {
+            // The parts sent so far are of no use; a bucket should have a rule that forgets such parts in time.
+            let _ = upload.abort().await;
+            return Err(failure);
         }
         upload.finish().await?;
         Ok(())
@@ -164,6 +208,10 @@ impl Archive {
     ///
     /// [`ArchiveError::NotFound`] when there is none.
     pub async fn get(&self, key: &str) -> Result<Bytes> {
+        if seal::is_sealed(key) {
+            let pieces: Vec<Bytes> = self.stream(key).await?.try_collect().await?;
+            return Ok(pieces.concat().into());
+        }
         Ok(self.store.get(&self.path(key)).await?.bytes().await?)
     }
 
@@ -173,6 +221,9 @@ impl Archive {
     ///
     /// [`ArchiveError::NotFound`] when there is no such blob.
     pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        if seal::is_sealed(key) {
+            return self.opened_range(key, range).await;
+        }
         Ok(self.store.get_range(&self.path(key), range).await?)
     }
 
@@ -182,6 +233,9 @@ impl Archive {
     ///
     /// [`ArchiveError::NotFound`] when there is none; each piece may fail.
     pub async fn stream(&self, key: &str) -> Result<BoxStream<'static, Result<Bytes>>> {
+        if seal::is_sealed(key) {
+            return self.opened(key).await;
+        }
         Ok(self.store.get(&self.path(key)).await?.into_stream().map_err(ArchiveError::from).boxed())
     }
 
@@ -272,6 +326,29 @@ impl Archive {
     }
 }
 
+/// Sends a file in parts, sealed where a sealer is given.
+async fn send_parts(
+    mut file: tokio::fs::File,
+    mut sealer: Option<seal::NewBlob>,
+    upload: &mut WriteMultipart,
+) -> Result<()> {
+    loop {
+        let mut part = bytes::BytesMut::with_capacity(PART_BYTES);
+        if tokio::io::AsyncReadExt::read_buf(&mut file, &mut part).await? == 0 {
+            break;
+        }
+        match &mut sealer {
+            None => upload.put(part.freeze()),
+            Some(sealer) => sealer.push(&part)?.into_iter().for_each(|chunk| upload.put(chunk)),
+        }
+        upload.wait_for_capacity(2).await?;
+    }
+    if let Some(sealer) = sealer {
+        sealer.finish()?.into_iter().for_each(|chunk| upload.put(chunk));
+    }
+    Ok(())
+}
+
 /// Removes what a killed process was writing into a local folder: `object_store` writes `NAME#NUMBER` and
 /// renames it at the end, and lists no such file.
 fn sweep_unfinished(folder: &FilePath, before: SystemTime) -> std::io::Result<u64> {
@@ -293,122 +370,4 @@ fn sweep_unfinished(folder: &FilePath, before: SystemTime) -> std::io::Result<u6
 fn is_unfinished(file_name: &str) -> bool {
     let number = file_name.rsplit_once('#').map(|(_, number)| number);
     number.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{instance_facts, now, on_both, place_of};
-    use clinical::id::ClinicId;
-
-    /// The local folder, and the S3 server that `./test` starts.
-    async fn on_each_store<F: AsyncFn(Archive)>(test: F) {
-        let folder = tempfile::tempdir().unwrap();
-        test(Archive::folder(folder.path()).unwrap()).await;
-        let (url, options) = crate::testing::s3();
-        let url = format!("{url}/{}", ClinicId::new());
-        test(Archive::open(&url, options).unwrap()).await;
-    }
-
-    #[tokio::test]
-    async fn a_blob_reads_back_whole_in_part_and_piece_by_piece() {
-        on_each_store(async |archive| {
-            archive.check().await.unwrap();
-            let chunks = [Bytes::from_static(b"DI"), Bytes::from_static(b"COM")];
-            archive.put("clinics/a/1.dcm", chunks).await.unwrap();
-            assert_eq!(archive.get("clinics/a/1.dcm").await.unwrap(), "DICOM");
-            assert_eq!(archive.get_range("clinics/a/1.dcm", 1..4).await.unwrap(), "ICO");
-            let pieces: Vec<Bytes> =
-                archive.stream("clinics/a/1.dcm").await.unwrap().try_collect().await.unwrap();
-            assert_eq!(pieces.concat(), b"DICOM");
-            assert!(matches!(archive.get("clinics/a/2.dcm").await, Err(ArchiveError::NotFound)));
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn a_spooled_file_of_several_parts_arrives_bit_for_bit() {
-        on_each_store(async |archive| {
-            let file = tempfile::NamedTempFile::new().unwrap();
-            let bytes: Vec<u8> = (0..PART_BYTES * 2 + 17).map(|index| (index % 251) as u8).collect();
-            std::fs::write(file.path(), &bytes).unwrap();
-            archive.put_file("clinics/a/big.dcm", file.reopen().unwrap()).await.unwrap();
-            assert_eq!(archive.get("clinics/a/big.dcm").await.unwrap(), bytes);
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn the_sweep_removes_what_no_row_names_once_it_is_old() {
-        on_both(async |db| {
-            on_each_store(async |archive| {
-                let name = ClinicId::new();
-                let mut facts = instance_facts(&format!("1.2.{}", name.0.as_u128()), "aa");
-                facts.blob_key = format!("clinics/{name}/kept.dcm");
-                let mut tx = db.begin().await.unwrap();
-                let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
-                place.insert(&mut tx, &facts, now()).await.unwrap();
-                tx.commit().await.unwrap();
-                archive.put(&facts.blob_key, [Bytes::from_static(b"kept")]).await.unwrap();
-                archive.put("clinics/x/orphan.dcm", [Bytes::from_static(b"orphan")]).await.unwrap();
-
-                let (hour, present) =
-                    (TimeDelta::hours(1), clinical::clock::Clock::now(&clinical::clock::SystemClock));
-                let young = archive.sweep(&db, present, hour).await.unwrap();
-                assert_eq!(young, Swept { seen: 2, removed: 0 });
-                let old = archive.sweep(&db, present + hour * 2, hour).await.unwrap();
-                assert_eq!(old, Swept { seen: 2, removed: 1 });
-                assert_eq!(archive.get(&facts.blob_key).await.unwrap(), "kept");
-            })
-            .await;
-        })
-        .await;
-    }
-
-    /// A fresh database over a full archive names nothing: a sweep that trusted it would remove everything.
-    #[tokio::test]
-    async fn an_archive_of_another_database_is_not_swept() {
-        on_each_store(async |archive| {
-            let orphan = "clinics/x/orphan.dcm";
-            archive.put(orphan, [Bytes::from_static(b"theirs")]).await.unwrap();
-            let later = clinical::clock::Clock::now(&clinical::clock::SystemClock) + TimeDelta::hours(2);
-            let is_first = std::cell::Cell::new(true);
-            on_both(async |db| {
-                if is_first.replace(false) {
-                    archive.belong_to(&db).await.unwrap();
-                    archive.belong_to(&db).await.unwrap();
-                    return;
-                }
-                let refused = archive.sweep(&db, later, TimeDelta::hours(1)).await;
-                assert!(matches!(refused, Err(ArchiveError::Foreign)));
-            })
-            .await;
-            assert_eq!(archive.get(orphan).await.unwrap(), "theirs");
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn the_sweep_removes_what_a_killed_process_was_writing() {
-        on_both(async |db| {
-            let folder = tempfile::tempdir().unwrap();
-            let archive = Archive::folder(folder.path()).unwrap();
-            std::fs::create_dir_all(folder.path().join("clinics/x")).unwrap();
-            std::fs::write(folder.path().join("clinics/x/half.dcm#1"), "half").unwrap();
-            let present = clinical::clock::Clock::now(&clinical::clock::SystemClock);
-            let hour = TimeDelta::hours(1);
-            assert_eq!(
-                archive.sweep(&db, present, hour).await.unwrap().removed,
-                0,
-                "it may still be written"
-            );
-            assert_eq!(archive.sweep(&db, present + hour * 2, hour).await.unwrap().removed, 1);
-        })
-        .await;
-    }
-
-    #[test]
-    fn a_url_of_no_known_store_is_refused() {
-        assert!(matches!(Archive::open("ftp://example/x", []), Err(ArchiveError::Url(_))));
-    }
 }

@@ -3,18 +3,24 @@
 //! A statement is one SQL text with `$1`-style arguments; [`Statement`] binds
 //! them natively for the engine in use and runs it. Where the engines must
 //! differ, [`Conn`] offers the fragment by name ([`Conn::skip_locked`],
-//! [`Conn::share_lock`]).
+//! [`Conn::share_lock`], [`Conn::change_lock`]).
 
 use std::path::Path;
 use std::time::Duration;
 
+use clinical::id::ClinicId;
+
+use crate::bell::{Bells, Rings};
+pub(crate) use crate::migrations::newest_migration;
+use crate::migrations::{POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS, migrations};
+use crate::records::patient::fill_name_keys;
+use crate::row_security;
 use crate::sqlite::{SqliteDb, SqliteTx};
 pub use crate::statement::{FromRow, Native, Row, Statement, built_sql, sql};
 pub use crate::value::Value;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr, Sqlite, SqliteConnection, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, Transaction};
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +62,16 @@ impl From<sqlx::Error> for DbError {
 pub type Result<T, E = DbError> = std::result::Result<T, E>;
 
 /// The database, SQLite or PostgreSQL; cheap to clone.
+///
+/// As it is opened it is the system's: its transactions see every clinic. [`Db::of`] gives the handle of one
+/// clinic, to which PostgreSQL shows no other's rows, whatever a query asks.
 #[derive(Clone)]
-pub struct Db(Engine);
+pub struct Db {
+    engine: Engine,
+    /// Whose rows are seen; `None` is the system, which sees all.
+    scope: Option<ClinicId>,
+    bells: Bells,
+}
 
 #[derive(Clone)]
 enum Engine {
@@ -74,7 +88,8 @@ impl Db {
     pub async fn open(url: &str) -> Result<Self> {
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
-            return Ok(Self(Engine::Sqlite(SqliteDb::open(Path::new(path)).await?)));
+            let engine = Engine::Sqlite(SqliteDb::open(Path::new(path)).await?);
+            return Ok(Self { engine, scope: None, bells: Bells::default() });
         }
         let options: PgConnectOptions = url.parse()?;
         Self::postgres(options).await
@@ -84,9 +99,17 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(Duration::from_secs(10))
+            .after_connect(|conn, _| Box::pin(row_security::be_the_system(conn)))
             .connect_with(options)
             .await?;
-        Ok(Self(Engine::Postgres(pool)))
+        Ok(Self { engine: Engine::Postgres(pool), scope: None, bells: Bells::default() })
+    }
+
+    /// The same database, showing one clinic: on PostgreSQL each transaction and each reading connection names it
+    /// to the row-level security; SQLite has none. For whatever a caller asks; the system's own work needs none.
+    #[must_use]
+    pub fn of(&self, clinic: ClinicId) -> Self {
+        Self { engine: self.engine.clone(), scope: Some(clinic), bells: self.bells.clone() }
     }
 
     /// Brings the schema up to date; what is applied already is left alone.
@@ -95,16 +118,23 @@ impl Db {
     ///
     /// [`DbError::Migrate`] when a step fails or an applied one has changed since.
     pub async fn migrate(&self) -> Result<()> {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(db) => {
                 // Two programs that start together over a new file would both make the tables.
                 let _alone = db.lock_file().await?;
                 let mut writer = db.exclusive().await;
                 migrations(SQLITE_MIGRATIONS).run_direct(None, writer.connection(), false).await?;
             }
-            Engine::Postgres(pool) => migrations(POSTGRES_MIGRATIONS).run(pool).await?,
+            // A role that may not change the schema can still serve over one that is whole.
+            Engine::Postgres(pool) => {
+                if row_security::may_change_schema(pool).await?
+                    || !self.pending_migrations().await?.is_empty()
+                {
+                    migrations(POSTGRES_MIGRATIONS).run(pool).await?;
+                }
+            }
         }
-        Ok(())
+        fill_name_keys(self).await
     }
 
     /// The names of the schema's steps that this database lacks, in order; changes nothing.
@@ -113,7 +143,7 @@ impl Db {
     ///
     /// [`DbError::Engine`] when the database does not answer.
     pub async fn pending_migrations(&self) -> Result<Vec<&'static str>> {
-        let (ours, has_table) = match &self.0 {
+        let (ours, has_table) = match &self.engine {
             Engine::Sqlite(_) => (
                 SQLITE_MIGRATIONS,
                 "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
@@ -138,9 +168,14 @@ impl Db {
     ///
     /// [`DbError::Engine`] when none becomes free in time.
     pub async fn read(&self) -> Result<Conn> {
-        Ok(Conn(match &self.0 {
+        Ok(Conn(match &self.engine {
             Engine::Sqlite(db) => Inner::SqliteReader(db.reader().await?),
-            Engine::Postgres(pool) => Inner::PostgresReader(pool.acquire().await?),
+            Engine::Postgres(pool) => match self.scope {
+                None => Inner::PostgresReader(pool.acquire().await?),
+                Some(clinic) => {
+                    Inner::PostgresWriter(pool.begin_with(row_security::begin_read_only(clinic)).await?)
+                }
+            },
         }))
     }
 
@@ -154,15 +189,51 @@ impl Db {
     ///
     /// [`DbError::Engine`] when it cannot be opened.
     pub async fn begin(&self) -> Result<Tx> {
-        Ok(Tx(Conn(match &self.0 {
+        let conn = Conn(match &self.engine {
             Engine::Sqlite(db) => Inner::SqliteWriter(db.begin().await?),
-            Engine::Postgres(pool) => Inner::PostgresWriter(pool.begin().await?),
-        })))
+            Engine::Postgres(pool) => Inner::PostgresWriter(match self.scope {
+                None => pool.begin().await?,
+                Some(clinic) => pool.begin_with(row_security::begin(clinic)).await?,
+            }),
+        });
+        Ok(Tx { conn, rings: Rings::default(), bells: self.bells.clone() })
+    }
+
+    /// Whether this role sees every clinic whatever it names: PostgreSQL's row-level security does not hold for
+    /// superusers, nor for roles with BYPASSRLS. SQLite has none to pass by: `false`.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Engine`] when the database does not answer.
+    pub async fn bypasses_row_security(&self) -> Result<bool> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(false),
+            Engine::Postgres(pool) => Ok(row_security::bypasses(pool).await?),
+        }
+    }
+
+    /// What wakes those who wait for events or work.
+    pub fn bells(&self) -> &Bells {
+        &self.bells
+    }
+
+    /// Whether events get their positions from [`crate::outbox::relay`] and processes wake one another through the
+    /// database: PostgreSQL alone.
+    pub fn needs_relay(&self) -> bool {
+        self.postgres_pool().is_some()
+    }
+
+    /// The connections to PostgreSQL, for what SQLite has not.
+    pub(crate) fn postgres_pool(&self) -> Option<&PgPool> {
+        match &self.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(pool) => Some(pool),
+        }
     }
 
     /// The engine's name, for people.
     pub fn engine(&self) -> &'static str {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(_) => "SQLite",
             Engine::Postgres(_) => "PostgreSQL",
         }
@@ -170,7 +241,7 @@ impl Db {
 
     /// Closes every connection once it is idle.
     pub async fn close(&self) {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(db) => db.close().await,
             Engine::Postgres(pool) => pool.close().await,
         }
@@ -226,15 +297,26 @@ impl Conn {
     pub fn share_lock(&self) -> &'static str {
         if self.is_postgres() { " FOR SHARE" } else { "" }
     }
+
+    /// Ends a `SELECT` whose rows this transaction is about to change: who would do so too waits for its end,
+    /// while rows that point to them can be written.
+    pub fn change_lock(&self) -> &'static str {
+        if self.is_postgres() { " FOR NO KEY UPDATE" } else { "" }
+    }
 }
 
 /// A transaction: a [`Conn`] that can be committed.
-pub struct Tx(Conn);
+pub struct Tx {
+    conn: Conn,
+    /// What its commit rings.
+    rings: Rings,
+    bells: Bells,
+}
 
 impl Tx {
     /// The transaction on SQLite.
     pub(crate) fn on_sqlite(&mut self) -> Option<&mut SqliteTx> {
-        match &mut self.0.0 {
+        match &mut self.conn.0 {
             Inner::SqliteWriter(tx) => Some(tx),
             _ => None,
         }
@@ -246,14 +328,27 @@ impl Tx {
     ///
     /// [`DbError`] when the commit failed: nothing of this transaction is kept.
     pub async fn commit(mut self) -> Result<()> {
-        if matches!(&self.0.0, Inner::SqliteWriter(tx) if tx.has_deferred()) {
+        if matches!(&self.conn.0, Inner::SqliteWriter(tx) if tx.has_deferred()) {
             sql("SELECT 1").fetch_optional::<i64>(&mut self).await?;
         }
-        match self.0.0 {
-            Inner::SqliteWriter(tx) => tx.commit().await,
-            Inner::PostgresWriter(tx) => Ok(tx.commit().await?),
-            Inner::SqliteReader(_) | Inner::PostgresReader(_) => Ok(()),
+        let is_postgres = self.conn.is_postgres();
+        match self.conn.0 {
+            Inner::SqliteWriter(tx) => tx.commit().await?,
+            Inner::PostgresWriter(tx) => tx.commit().await?,
+            Inner::SqliteReader(_) | Inner::PostgresReader(_) => {}
         }
+        self.rings.ring(&self.bells, is_postgres);
+        Ok(())
+    }
+
+    /// Its commit wakes those who wait for events.
+    pub(crate) fn has_told(&mut self) {
+        self.rings.told = true;
+    }
+
+    /// Its commit wakes those who wait for work.
+    pub(crate) fn has_asked(&mut self) {
+        self.rings.asked = true;
     }
 }
 
@@ -261,36 +356,14 @@ impl std::ops::Deref for Tx {
     type Target = Conn;
 
     fn deref(&self) -> &Conn {
-        &self.0
+        &self.conn
     }
 }
 
 impl std::ops::DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut Conn {
-        &mut self.0
+        &mut self.conn
     }
-}
-
-type MigrationText = (i64, &'static str, &'static str);
-
-macro_rules! migrations_of {
-    ($engine:literal: $($number:literal $name:literal)*) => {
-        &[$(($number, $name, include_str!(concat!("../../migrations/", $engine, "/", $name, ".sql")))),*]
-    };
-}
-
-const SQLITE_MIGRATIONS: &[MigrationText] = migrations_of!("sqlite": 1 "0001_ground_floor");
-const POSTGRES_MIGRATIONS: &[MigrationText] = migrations_of!("postgres": 1 "0001_ground_floor");
-
-fn migrations(texts: &'static [MigrationText]) -> Migrator {
-    Migrator::with_migrations(
-        texts
-            .iter()
-            .map(|(version, name, text)| {
-                Migration::new(*version, (*name).into(), MigrationType::Simple, text.into_sql_str(), false)
-            })
-            .collect(),
-    )
 }
 
 #[cfg(test)]
@@ -333,6 +406,73 @@ mod tests {
             assert_eq!(db.pending_migrations().await.unwrap(), all);
             db.close().await;
         }
+    }
+
+    /// 0005 gives positions and 0007 keys to what is there already.
+    #[tokio::test]
+    async fn rows_of_the_first_release_are_found_after_the_steps() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = format!("sqlite:{}", folder.path().join("rows.sqlite").display());
+        for url in [sqlite, crate::testing::fresh_postgres_url().await] {
+            let db = Db::open(&url).await.unwrap();
+            match &db.engine {
+                Engine::Sqlite(sqlite) => {
+                    let mut writer = sqlite.exclusive().await;
+                    let first = migrations(&SQLITE_MIGRATIONS[..1]);
+                    first.run_direct(None, writer.connection(), false).await.unwrap();
+                }
+                Engine::Postgres(pool) => migrations(&POSTGRES_MIGRATIONS[..1]).run(pool).await.unwrap(),
+            }
+            let mut tx = db.begin().await.unwrap();
+            for _ in 0..2 {
+                tell(&mut tx, CLINIC, &event(), now()).await.unwrap();
+            }
+            sql("INSERT INTO patients (patient_id, clinic_id, patient_key, mrn, issuer, name, name_key, created_at)
+                 VALUES ($1, $2, 'id:0:|1', '1', '', 'Ångström^Zoë', 'ångström^zoë', $3)")
+                .bind(clinical::id::PatientId::new())
+                .bind(CLINIC)
+                .bind(now())
+                .execute(&mut tx)
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+            db.migrate().await.unwrap();
+
+            let mut tx = db.begin().await.unwrap();
+            tell(&mut tx, CLINIC, &event(), now()).await.unwrap();
+            tx.commit().await.unwrap();
+            crate::outbox::relay::place_all(&db, crate::outbox::relay::Work::None).await.unwrap();
+            let mut read = db.read().await.unwrap();
+            let placed = crate::outbox::after(&mut read, 0, 10).await.unwrap();
+            assert_eq!(
+                placed.iter().map(|told| told.position).collect::<Vec<_>>(),
+                [Some(1), Some(2), Some(3)]
+            );
+            let keys = "SELECT count(*) FROM patients WHERE family_key = 'angstrom' AND given_key = 'zoe'";
+            assert_eq!(sql(keys).fetch_one::<i64>(&mut read).await.unwrap(), 1);
+            drop(read);
+            db.close().await;
+        }
+    }
+
+    /// Who waits for the writer is to run the COMMIT for those before; one that gives up must not leave them waiting.
+    #[tokio::test]
+    async fn a_commit_that_was_left_to_a_waiter_who_gives_up_is_run_all_the_same() {
+        on_both(async |db| {
+            let mut tx = db.begin().await.unwrap();
+            tell(&mut tx, CLINIC, &event(), now()).await.unwrap();
+            let patience = Duration::from_millis(50);
+            let mut waiter = Box::pin(db.begin());
+            let waiting = tokio::time::timeout(patience, &mut waiter).await;
+            let mut committing = std::pin::pin!(tx.commit());
+            let mut done = tokio::time::timeout(patience, &mut committing).await.is_ok();
+            drop((waiter, waiting));
+            if !done {
+                done = tokio::time::timeout(Duration::from_secs(5), committing).await.is_ok();
+            }
+            assert!(done, "it is not left hanging");
+        })
+        .await;
     }
 
     #[tokio::test]

@@ -5,10 +5,18 @@
 //! its SQL together.
 
 pub mod archive;
+pub mod audit;
+pub mod backup;
+pub mod bell;
+mod data_key;
 pub mod db;
+mod migrations;
 pub mod outbox;
 pub mod queue;
 pub mod records;
+mod row_security;
+mod sealed_blob;
+pub mod secret;
 mod sqlite;
 mod statement;
 #[cfg(any(test, feature = "testing"))]

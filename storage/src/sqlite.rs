@@ -87,9 +87,9 @@ impl SqliteDb {
 
     /// Waits for the writer; nothing is run before the first statement.
     pub(crate) async fn begin(&self) -> Result<SqliteTx> {
-        let waiting = Waiting::new(&self.waiting);
+        let waiting = Waiting::new(self);
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
-        drop(waiting);
+        waiting.has_come();
         if writer.is_broken {
             writer.reopen().await?;
         }
@@ -163,18 +163,40 @@ impl Writer {
 }
 
 /// Counts a caller who waits for the writer, for as long as it lives.
-struct Waiting(Arc<AtomicUsize>);
+struct Waiting {
+    count: Arc<AtomicUsize>,
+    writer: Arc<Mutex<Writer>>,
+    has_writer: bool,
+}
 
 impl Waiting {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(count))
+    fn new(db: &SqliteDb) -> Self {
+        db.waiting.fetch_add(1, Ordering::SeqCst);
+        Self { count: Arc::clone(&db.waiting), writer: Arc::clone(&db.writer), has_writer: false }
+    }
+
+    /// The caller has the writer.
+    fn has_come(mut self) {
+        self.has_writer = true;
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.count.fetch_sub(1, Ordering::SeqCst);
+        if self.has_writer {
+            return;
+        }
+        // The caller has given up: the COMMIT that was left to it is run for those who wait for it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (count, writer) = (Arc::clone(&self.count), Arc::clone(&self.writer));
+            runtime.spawn(async move {
+                let mut writer = writer.lock_owned().await;
+                if count.load(Ordering::SeqCst) == 0 {
+                    writer.commit_released().await;
+                }
+            });
+        }
     }
 }
 

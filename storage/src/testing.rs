@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use base64::Engine;
 use chrono::{DateTime, Utc};
 use clinical::id::{ClinicId, InstanceId, StudyId};
 use clinical::imaging::{LabelScore, Outcome};
@@ -14,6 +15,7 @@ use crate::records::instance::{Instance, InstanceFacts, Origin};
 use crate::records::patient::{Patient, PatientFacts};
 use crate::records::series::{Series, SeriesFacts};
 use crate::records::study::{Study, StudyFacts};
+use crate::secret::{KEY_BYTES, Keyring};
 
 /// A fixed instant, in whole microseconds.
 pub fn now() -> DateTime<Utc> {
@@ -157,4 +159,17 @@ pub async fn break_a_rule(tx: &mut Tx) {
     let again = "INSERT INTO clinics (clinic_id, name, created_at) VALUES ($1, 'again', $2)";
     let broken = sql(again).bind(ClinicId::DEFAULT).bind(now()).execute(tx).await;
     assert!(matches!(broken, Err(crate::db::DbError::Conflict)), "the default clinic is there already");
+}
+
+/// Keys of these names, parted by commas; the first is the current one. A name always means the same key.
+pub fn keyring(names: &str) -> Keyring {
+    let line = |name: &str| {
+        let mut key = [0; KEY_BYTES];
+        for (place, byte) in key.iter_mut().zip(name.bytes()) {
+            *place = byte;
+        }
+        format!("{name}:{}", base64::engine::general_purpose::STANDARD.encode(key))
+    };
+    let lines: Vec<String> = names.split(',').map(line).collect();
+    Keyring::from_text(&lines.join(",")).expect("names of letters, digits and hyphens")
 }

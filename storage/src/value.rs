@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use clinical::id::{
-    AnalysisId, ClinicId, EventId, FindingId, InstanceId, JobId, PatientId, SeriesId, StudyId, VersionId,
+    AnalysisId, ApiKeyId, AuditId, ClinicId, CredentialId, DeliveryId, EventId, FindingId, GrantId,
+    InstanceId, JobId, LocationId, MembershipId, PatientId, SeriesId, SessionId, StatementId, StudyId,
+    UserId, VersionId, WebhookId,
 };
 use clinical::uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
 use sqlx::postgres::PgArguments;
@@ -92,6 +94,17 @@ binds! {
     FindingId => Uuid(value) value.0;
     JobId => Uuid(value) value.0;
     EventId => Uuid(value) value.0;
+    UserId => Uuid(value) value.0;
+    MembershipId => Uuid(value) value.0;
+    LocationId => Uuid(value) value.0;
+    SessionId => Uuid(value) value.0;
+    ApiKeyId => Uuid(value) value.0;
+    AuditId => Uuid(value) value.0;
+    WebhookId => Uuid(value) value.0;
+    DeliveryId => Uuid(value) value.0;
+    StatementId => Uuid(value) value.0;
+    GrantId => Uuid(value) value.0;
+    CredentialId => Uuid(value) value.0;
     String => Text(value) value;
     &str => Text(value) value.to_owned();
     &String => Text(value) value.clone();

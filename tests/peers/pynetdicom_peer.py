@@ -74,15 +74,27 @@ def request_for(instance: Instance, message_id: int = 1) -> C_STORE:
     return request
 
 
+def still(association: Association) -> None:
+    """Stops the association's reactor for good: on its way to the checkpoint it would take our answer.
+
+    pynetdicom waits for `_is_paused` alone, which the reactor has set before it waits and still has set when it
+    wakes; only one that stays paused has really stopped.
+    """
+    if not association._reactor_checkpoint.is_set():
+        return
+    association._reactor_checkpoint.clear()
+    seen = time.monotonic()
+    while time.monotonic() - seen < 0.05:
+        time.sleep(0.001)
+        if not association._is_paused:
+            seen = time.monotonic()
+
+
 def send(association: Association, request: C_STORE, context: int) -> int:
     """Sends the bytes as they are, without pynetdicom's own encoding, and gives the answer's status."""
-    association._reactor_checkpoint.clear()
-    # As pynetdicom does itself: its reactor, still on its way to the checkpoint, would take our answer.
-    while not association._is_paused:
-        time.sleep(0.001)
+    still(association)
     association.dimse.send_msg(request, context)
     answered_on, response = association.dimse.get_msg(block=True)
-    association._reactor_checkpoint.set()
     check(
         response is not None, f"no answer to C-STORE {request.MessageID} of {request.AffectedSOPInstanceUID}"
     )

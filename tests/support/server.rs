@@ -34,7 +34,14 @@ pub struct Server {
 /// The program, with nothing of the developer's own settings.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_medilink"));
-    let others = ["DATABASE_URL", "CONNECTION_STRING", "DICOM_STORAGE_PATH", "MAX_FILE_SIZE"];
+    let others = [
+        "DATABASE_URL",
+        "CONNECTION_STRING",
+        "DICOM_STORAGE_PATH",
+        "MAX_FILE_SIZE",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "SENTRY_DSN",
+    ];
     #[expect(clippy::disallowed_methods, reason = "what is there is taken away")]
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("MEDILINK_") || others.contains(&name)) {

@@ -1,17 +1,20 @@
 //! What the networks said so far.
 
 use axum::extract::State;
-use clinical::id::InstanceId;
-use gate::{App, Caller, Page, Paged, Problem, Query};
+use clinical::id::{AnalysisId, InstanceId};
+use gate::{App, Caller, Cursor, Paged, Problem, Query};
 use serde::Deserialize;
 use storage::records::analysis::Analysis;
+use storage::records::instance::Instance;
+use utoipa::IntoParams;
 
 use crate::AnalysisView;
 
 /// Which analyses are asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Filter {
+    /// Of this file alone.
     dicom_id: Option<InstanceId>,
 }
 
@@ -19,19 +22,25 @@ pub(crate) struct Filter {
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
-    page: Page,
+    page: Cursor,
     Query(filter): Query<Filter>,
 ) -> Result<Paged<AnalysisView>, Problem> {
-    let mut rows = app.db.read().await?;
+    let mut rows = app.db.of(caller.clinic).read().await?;
     let analyses = match filter.dicom_id {
-        None => Analysis::list(&mut rows, caller.clinic, page.rows(), page.skip()).await?,
+        None => {
+            Analysis::list(&mut rows, caller.clinic, caller.shown(), page.after.map(AnalysisId), page.rows())
+                .await?
+        }
         Some(id) => {
+            let instance = Instance::find(&mut rows, caller.clinic, id).await?;
+            caller.sees(&mut rows, instance.patient_id).await?;
             // As many as there are networks: paged here.
             let mut all = Analysis::of_instance(&mut rows, caller.clinic, id).await?;
-            all.sort_by_key(|analysis| std::cmp::Reverse((analysis.analyzed_at, analysis.analysis_id)));
-            let (limit, offset) = (page.limit as usize + 1, page.offset as usize);
-            all.into_iter().skip(offset).take(limit).collect()
+            all.sort_by_key(|analysis| std::cmp::Reverse(analysis.analysis_id));
+            let is_later =
+                |analysis: &Analysis| page.after.is_none_or(|after| analysis.analysis_id.0 < after);
+            all.into_iter().filter(is_later).take(page.limit as usize + 1).collect()
         }
     };
-    Ok(page.of_rows(analyses.into_iter().map(AnalysisView::from).collect()))
+    Ok(page.of_rows(analyses, |analysis| analysis.analysis_id.0).map(AnalysisView::from))
 }

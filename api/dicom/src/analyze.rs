@@ -8,11 +8,12 @@ use axum::response::{IntoResponse, Response};
 use clinical::id::InstanceId;
 use clinical::job::Job;
 use gate::{Caller, Json, Path, Problem, Query};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use storage::queue::{self, Depth};
 use storage::records::analysis::Analysis;
 use storage::records::instance::Instance;
 use tokio::time::Instant;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::view::analyses_url;
 use crate::{AnalysisView, DicomState};
@@ -23,9 +24,22 @@ const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
 
 /// Which network is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 pub(crate) struct Wish {
+    /// The network that is to answer.
     network: Option<String>,
+}
+
+/// The answer while the work goes on.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Pending {
+    dicom_id: InstanceId,
+    /// `pending`.
+    #[schema(value_type = String)]
+    status: &'static str,
+    /// Where the analyses will be.
+    analyses_url: String,
 }
 
 /// `POST /api/dicom/analyze/{dicomId}?network=…`
@@ -49,8 +63,9 @@ pub(crate) async fn analyze(
         let detail = "there is no active network of this name";
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-network", detail));
     }
-    let mut rows = app.db.read().await?;
+    let mut rows = app.db.of(caller.clinic).read().await?;
     let instance = Instance::find(&mut rows, caller.clinic, id).await?;
+    caller.sees(&mut rows, instance.patient_id).await?;
     drop(rows);
     if instance.frame_count.is_none() {
         let detail = "the object holds no pixels, so there is nothing to analyse";
@@ -60,10 +75,11 @@ pub(crate) async fn analyze(
         return Ok(Json(analysis).into_response());
     }
 
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.of(caller.clinic).begin().await?;
     let job = Job::AnalyzeStudy { study_id: instance.study_id };
     let dead_before = queue::depth_of(&mut tx, caller.clinic, &job).await?.dead;
     queue::pull_forward(&mut tx, caller.clinic, &job, app.clock.now()).await?;
+    caller.write_down(&mut tx).await?;
     tx.commit().await?;
 
     let until = Instant::now() + app.limits.analysis_wait;
@@ -72,7 +88,7 @@ pub(crate) async fn analyze(
         tokio::time::sleep(wait.min(until - Instant::now())).await;
         wait = (wait * 3 / 2).min(LONGEST_WAIT);
         // Asked before the look: what a job has written can be seen before the job is gone.
-        let depth = queue::depth_of(&mut app.db.read().await?, caller.clinic, &job).await?;
+        let depth = queue::depth_of(&mut app.db.of(caller.clinic).read().await?, caller.clinic, &job).await?;
         if let Some(analysis) = look(&state, &caller, &instance, &wish).await? {
             return Ok(Json(analysis).into_response());
         }
@@ -93,7 +109,7 @@ async fn look(
     instance: &Instance,
     wish: &Wish,
 ) -> Result<Option<AnalysisView>, Problem> {
-    let mut rows = state.app.db.read().await?;
+    let mut rows = state.app.db.of(caller.clinic).read().await?;
     let analyses = Analysis::of_instance(&mut rows, caller.clinic, instance.instance_id).await?;
     let answers = |it: &Analysis| wish.network.as_ref().is_none_or(|name| *name == it.network_name);
     Ok(analyses.into_iter().find(answers).map(AnalysisView::from))
@@ -102,6 +118,6 @@ async fn look(
 fn later(id: InstanceId) -> Response {
     let place = analyses_url(id);
     let location = HeaderValue::try_from(&place).expect("a path with a UUID is visible ASCII");
-    let body = serde_json::json!({ "dicomId": id, "status": "pending", "analysesUrl": place });
+    let body = Pending { dicom_id: id, status: "pending", analyses_url: place };
     (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response()
 }

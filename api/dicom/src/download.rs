@@ -8,14 +8,16 @@ use clinical::id::{InstanceId, VersionId};
 use gate::{Caller, Path, Problem, Query};
 use serde::Deserialize;
 use storage::records::instance::{Instance, Version};
+use utoipa::IntoParams;
 
 use crate::DicomState;
 use crate::file_name::disposition;
 use crate::view::file_name;
 
 /// Which bytes are asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 pub(crate) struct Wish {
+    /// Bytes that were kept aside, instead of the current ones.
     version: Option<VersionId>,
 }
 
@@ -29,8 +31,9 @@ pub(crate) async fn download(
 ) -> Result<Response, Problem> {
     let id: InstanceId =
         file.strip_suffix(".dcm").and_then(|id| id.parse().ok()).ok_or_else(Problem::not_found)?;
-    let mut rows = state.app.db.read().await?;
+    let mut rows = state.app.db.of(caller.clinic).read().await?;
     let instance = Instance::find(&mut rows, caller.clinic, id).await?;
+    caller.sees(&mut rows, instance.patient_id).await?;
     let (sha256, size_bytes, blob_key) = match wish.version {
         None => (instance.sha256, instance.size_bytes, instance.blob_key),
         Some(asked) => {

@@ -3,10 +3,11 @@
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use clinical::id::{InstanceId, PatientId, VersionId};
-use gate::{App, Caller, Json, Page, Paged, Path, Problem};
+use gate::{App, Caller, Cursor, Json, Paged, Path, Problem};
 use serde::Serialize;
 use storage::records::instance::{Instance, Version};
 use storage::records::patient::Patient;
+use utoipa::ToSchema;
 
 use crate::FileView;
 use crate::view::file_url;
@@ -15,18 +16,19 @@ use crate::view::file_url;
 pub(crate) async fn of_patient(
     State(app): State<App>,
     caller: Caller,
-    page: Page,
+    page: Cursor,
     Path(id): Path<PatientId>,
 ) -> Result<Paged<FileView>, Problem> {
-    let mut rows = app.db.read().await?;
-    let patient = Patient::find(&mut rows, caller.clinic, id).await?;
-    let (limit, offset) = (page.rows(), page.skip());
-    let files = Instance::of_patient(&mut rows, caller.clinic, patient.patient_id, limit, offset).await?;
-    Ok(page.of_rows(files.into_iter().map(FileView::from).collect()))
+    let mut rows = app.db.of(caller.clinic).read().await?;
+    let patient = Patient::survivor(&mut rows, caller.clinic, id).await?;
+    caller.sees(&mut rows, patient.patient_id).await?;
+    let (after, limit) = (page.after.map(InstanceId), page.rows());
+    let files = Instance::of_patient(&mut rows, caller.clinic, patient.patient_id, after, limit).await?;
+    Ok(page.of_rows(files, |file| file.instance_id.0).map(FileView::from))
 }
 
 /// One set of bytes that came under a file's SOP Instance UID.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VersionView {
     /// `null` for the current one.
@@ -46,8 +48,9 @@ pub(crate) async fn versions(
     caller: Caller,
     Path(id): Path<InstanceId>,
 ) -> Result<Json<Vec<VersionView>>, Problem> {
-    let mut rows = app.db.read().await?;
+    let mut rows = app.db.of(caller.clinic).read().await?;
     let current = Instance::find(&mut rows, caller.clinic, id).await?;
+    caller.sees(&mut rows, current.patient_id).await?;
     let beside = Version::of(&mut rows, caller.clinic, id).await?;
     let mut versions = vec![VersionView {
         version_id: None,

@@ -19,6 +19,11 @@ impl DicomState {
     pub fn new(app: App, receiver: Receiver, networks: impl IntoIterator<Item = String>) -> Self {
         Self { app, receiver, networks: networks.into_iter().collect() }
     }
+
+    /// The names of the networks that a caller may ask for.
+    pub fn networks(&self) -> &[String] {
+        &self.networks
+    }
 }
 
 impl FromRef<DicomState> for App {

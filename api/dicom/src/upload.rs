@@ -10,6 +10,7 @@ use gate::{Caller, Json, Problem, body_problem};
 use ingest::receive::{Receipt, ReceiveError, Received};
 use ingest::spool::Spool;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::DicomState;
 use crate::file_name::sanitized;
@@ -22,7 +23,7 @@ const FILE: &str = "file";
 const FIELDS: usize = 32;
 
 /// The answer to an upload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Uploaded {
     id: InstanceId,
@@ -35,6 +36,7 @@ pub(crate) struct Uploaded {
     series_instance_uid: SeriesInstanceUid,
     sop_instance_uid: SopInstanceUid,
     /// `stored`, `already-stored`, `kept-aside` or `replaced`.
+    #[schema(value_type = String)]
     disposition: &'static str,
 }
 
@@ -50,7 +52,14 @@ pub(crate) async fn upload(
     let mut receipt = Receipt::from_sender(caller.clinic);
     receipt.file_name = name.clone();
     let most_bytes = state.app.limits.upload_bytes;
-    let stored = state.receiver.receive(receipt, spool).await.map_err(|error| refusal(error, most_bytes))?;
+    // In a task of its own: who hangs up now has stored it all the same, and it is written down.
+    let storing = tokio::spawn(async move {
+        let stored =
+            state.receiver.receive(receipt, spool).await.map_err(|error| refusal(error, most_bytes))?;
+        caller.write_down_once(&state.app.trail, stored.study_id, stored.patient_id).await?;
+        Ok::<_, Problem>(stored)
+    });
+    let stored = storing.await.map_err(|error| Problem::internal("internal", &error))??;
 
     Ok(Json(answer(stored, name)))
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use storage::records::analysis::Analysis;
 use storage::records::finding::Finding;
 use storage::records::instance::Instance;
+use utoipa::ToSchema;
 
 /// Where a file can be had.
 pub(crate) fn file_url(id: InstanceId) -> String {
@@ -22,7 +23,7 @@ pub(crate) fn file_name(name: Option<String>, id: InstanceId) -> String {
 /// One network's run over one file.
 ///
 /// `findings`, `confidence` and `recommendations` are `null` where the network abstained.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnalysisView {
     /// Our identifier.
@@ -60,7 +61,7 @@ pub struct AnalysisView {
 }
 
 /// One label.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProbabilityView {
     /// Its stable code.
@@ -82,7 +83,7 @@ pub struct ProbabilityView {
 }
 
 /// A network, so exactly that it can be found again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NetworkView {
     /// Its name.
     pub name: String,
@@ -137,7 +138,7 @@ impl From<Analysis> for AnalysisView {
 }
 
 /// One stored file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FileView {
     /// Our identifier.

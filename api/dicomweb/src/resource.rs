@@ -50,11 +50,14 @@ impl Resource {
     /// 404 `not-found` where there are none.
     pub(crate) async fn instances(&self, app: &App, caller: &Caller) -> Result<Vec<Instance>, Problem> {
         let Some(study) = &self.study else { return Err(Problem::not_found()) };
-        let mut rows = app.db.read().await?;
+        let mut rows = app.db.of(caller.clinic).read().await?;
         let found =
             Instance::of(&mut rows, caller.clinic, study, self.series.as_ref(), self.instance.as_ref())
                 .await?;
-        if found.is_empty() { Err(Problem::not_found()) } else { Ok(found) }
+        let Some(first) = found.first() else { return Err(Problem::not_found()) };
+        caller.sees(&mut rows, first.patient_id).await?;
+        caller.about_record(first.study_id);
+        Ok(found)
     }
 
     /// The one instance that it names.

@@ -31,8 +31,9 @@ pub(crate) async fn studies(
     uri: Uri,
 ) -> Result<Response, Problem> {
     accept::json_or_problem(&accept)?;
-    let query = Query::read(Level::Study, &Resource::default(), &uri)?;
-    let mut rows = app.db.read().await?;
+    let mut query = Query::read(Level::Study, &Resource::default(), &uri)?;
+    query.search.shown = caller.shown();
+    let mut rows = app.db.of(caller.clinic).read().await?;
     let found = FoundStudy::search(&mut rows, caller.clinic, &query.search).await?;
     Ok(answered(&query, found, |study| answer::study(study, &base)))
 }
@@ -47,8 +48,9 @@ pub(crate) async fn series(
     uri: Uri,
 ) -> Result<Response, Problem> {
     accept::json_or_problem(&accept)?;
-    let query = Query::read(Level::Series, &resource, &uri)?;
-    let mut rows = app.db.read().await?;
+    let mut query = Query::read(Level::Series, &resource, &uri)?;
+    query.search.shown = caller.shown();
+    let mut rows = app.db.of(caller.clinic).read().await?;
     let found = FoundSeries::search(&mut rows, caller.clinic, &query.search).await?;
     let studies = if query.wants_study {
         studies_of(&mut rows, &caller, found.iter().map(|series| series.study_id)).await?
@@ -74,8 +76,9 @@ pub(crate) async fn instances(
     uri: Uri,
 ) -> Result<Response, Problem> {
     accept::json_or_problem(&accept)?;
-    let query = Query::read(Level::Instance, &resource, &uri)?;
-    let mut rows = app.db.read().await?;
+    let mut query = Query::read(Level::Instance, &resource, &uri)?;
+    query.search.shown = caller.shown();
+    let mut rows = app.db.of(caller.clinic).read().await?;
     let found = FoundInstance::search(&mut rows, caller.clinic, &query.search).await?;
     let series = if query.wants_series {
         let ids: Vec<SeriesId> = distinct(found.iter().map(|instance| instance.series_id));

@@ -16,6 +16,7 @@ use gate::{Caller, Problem, body_problem};
 use ingest::receive::{Receipt, ReceiveError, Received, Receiver};
 use ingest::spool::{Spool, SpoolError};
 use ingest::stow::{Boundary, PartReader, StowError};
+use storage::audit::Trail;
 use tokio::task::JoinSet;
 
 use self::answer::Outcome;
@@ -61,6 +62,8 @@ pub(crate) async fn store_in_study(
 /// One request's instances on their way into the hall.
 struct Desk {
     receiver: Receiver,
+    trail: Trail,
+    caller: Caller,
     receipt: Receipt,
     received: JoinSet<(usize, Outcome)>,
     outcomes: Vec<(usize, Outcome)>,
@@ -70,8 +73,8 @@ struct Desk {
 impl Desk {
     fn new(state: &DicomWebState, caller: &Caller, study: Option<StudyInstanceUid>) -> Self {
         let receipt = Receipt { expected_study: study, ..Receipt::from_sender(caller.clinic) };
-        let receiver = state.receiver.clone();
-        Self { receiver, receipt, received: JoinSet::new(), outcomes: Vec::new(), count: 0 }
+        let (receiver, trail, caller) = (state.receiver.clone(), state.app.trail.clone(), caller.clone());
+        Self { receiver, trail, caller, receipt, received: JoinSet::new(), outcomes: Vec::new(), count: 0 }
     }
 
     async fn serve(
@@ -97,7 +100,8 @@ impl Desk {
         };
         while self.settle().await {}
         self.outcomes.sort_by_key(|(index, _)| *index);
-        let outcomes: Vec<Outcome> = self.outcomes.into_iter().map(|(_, outcome)| outcome).collect();
+        let outcomes: Vec<Outcome> =
+            std::mem::take(&mut self.outcomes).into_iter().map(|(_, outcome)| outcome).collect();
         let durable = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Done(Ok(_)))).count();
         read.map_err(|error| problem(error, durable))?;
         answer::response(self.receipt.expected_study.as_ref(), base, outcomes)
@@ -150,9 +154,9 @@ impl Desk {
         };
         while self.received.len() >= AT_ONCE && self.settle().await {}
         let (receiver, receipt) = (self.receiver.clone(), self.receipt.clone());
+        let (trail, caller) = (self.trail.clone(), self.caller.clone());
         self.received.spawn(async move {
-            let outcome: Result<Received, ReceiveError> = receiver.receive(receipt, spool).await;
-            (index, Outcome::Done(outcome))
+            (index, Outcome::Done(receive(&receiver, receipt, spool, &trail, &caller).await))
         });
     }
 
@@ -168,6 +172,26 @@ impl Desk {
         }
         true
     }
+}
+
+/// Who hangs up takes back nothing: what is being received is stored and written down all the same.
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.received.detach_all();
+    }
+}
+
+/// Receives one instance, and writes down whose study it is.
+async fn receive(
+    receiver: &Receiver,
+    receipt: Receipt,
+    spool: Spool,
+    trail: &Trail,
+    caller: &Caller,
+) -> Result<Received, ReceiveError> {
+    let received = receiver.receive(receipt, spool).await?;
+    caller.write_down_once(trail, received.study_id, received.patient_id).await?;
+    Ok(received)
 }
 
 /// One part while its bytes come.

@@ -7,17 +7,35 @@ mod list;
 mod review;
 mod view;
 
-use axum::Router;
-use axum::routing::{get, post};
-use gate::App;
+use clinical::role::{Action, Resource};
+use gate::{App, Routes, Rule, get, post};
 
 pub use view::FindingView;
 
 /// The house, ready to be joined to others.
-pub fn routes(app: App) -> Router {
-    Router::new()
-        .route("/api/findings", get(list::list))
-        .route("/api/findings/{id}", get(list::show))
-        .route("/api/findings/{id}/review", post(review::review))
+pub fn routes(app: App) -> Routes {
+    let may = |action| Rule::may(action, Resource::Finding);
+    Routes::new("findings")
+        .add(
+            get("/api/findings", may(Action::List))
+                .says("What the networks saw, newest first.")
+                .query::<list::Filter>()
+                .paged::<FindingView>("The clinic's findings."),
+            list::list,
+        )
+        .add(
+            get("/api/findings/{id}", may(Action::Read))
+                .says("One finding.")
+                .answers::<FindingView>(200, "The finding."),
+            list::show,
+        )
+        .add(
+            post("/api/findings/{id}/review", may(Action::Review))
+                .says("A physician's word on a finding; a later one stands in place of an earlier.")
+                .takes::<review::ReviewRequest>()
+                .answers::<FindingView>(200, "The reviewed finding.")
+                .refuses(400, "comment-too-long, invalid-comment: at most 4,000 characters without NUL"),
+            review::review,
+        )
         .with_state(app)
 }

@@ -8,21 +8,24 @@ use gate::{App, Caller, Json, Path, Problem};
 use serde::Deserialize;
 use storage::outbox;
 use storage::records::finding::{Finding, Review};
+use utoipa::ToSchema;
 
 use crate::FindingView;
+use crate::list::sees;
 
 /// Longest comment, in characters.
 const COMMENT_CHARACTERS: usize = 4_000;
 
 /// What the physician sends.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ReviewRequest {
     decision: Decision,
+    #[schema(max_length = 4000, pattern = "^[^\\x00]*$")]
     comment: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Decision {
     Accept,
@@ -55,13 +58,15 @@ pub(crate) async fn review(
     Path(finding_id): Path<FindingId>,
     Json(request): Json<ReviewRequest>,
 ) -> Result<Json<FindingView>, Problem> {
-    let review = request.check(caller.name)?;
+    let review = request.check(caller.name.clone())?;
 
     let now = app.clock.now();
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.of(caller.clinic).begin().await?;
+    sees(&mut tx, &caller, finding_id).await?;
     Finding::review(&mut tx, caller.clinic, finding_id, &review, now).await?;
     outbox::tell(&mut tx, caller.clinic, &Event::FindingReviewed { finding_id }, now).await?;
     let reviewed = Finding::find(&mut tx, caller.clinic, finding_id).await?;
+    caller.write_down(&mut tx).await?;
     tx.commit().await?;
 
     Ok(Json(reviewed.into()))

@@ -5,9 +5,10 @@ use clinical::id::{AnalysisId, FindingId, StudyId};
 use clinical::imaging::{Region, ReviewState};
 use serde::Serialize;
 use storage::records::finding::Finding;
+use utoipa::ToSchema;
 
 /// One finding, in JSON's own spelling.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FindingView {
     /// Our identifier.

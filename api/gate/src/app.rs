@@ -4,12 +4,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use clinical::clock::Clock;
-use sha2::{Digest, Sha256};
 use storage::archive::Archive;
+use storage::audit::Trail;
 use storage::db::Db;
-use subtle::ConstantTimeEq;
+use storage::records::clinic::Suspensions;
 
-use crate::HttpLimits;
+use crate::{Authenticator, HttpLimits, InFlight, RateLimits};
 
 /// The rooms behind the street; cheap to clone.
 #[derive(Clone)]
@@ -25,18 +25,38 @@ pub struct Rooms {
     pub clock: Arc<dyn Clock>,
     /// What one client may take.
     pub limits: HttpLimits,
-    token_sha256: [u8; 32],
+    /// Who stands behind a token.
+    pub authenticator: Authenticator,
+    /// Where reads are written down.
+    pub trail: Trail,
+    /// Which clinics are suspended.
+    pub suspensions: Suspensions,
+    pub(crate) rates: RateLimits,
+    pub(crate) in_flight: InFlight,
+    pub(crate) streams: InFlight,
 }
 
 impl App {
-    /// Joins the rooms; `token` is what callers must show, of which only a digest is kept.
-    pub fn new(db: Db, archive: Archive, clock: Arc<dyn Clock>, limits: HttpLimits, token: &str) -> Self {
-        Self(Arc::new(Rooms { db, archive, clock, limits, token_sha256: digest(token) }))
-    }
-
-    /// Whether `shown` is the token; how long the answer takes tells nothing about it.
-    pub(crate) fn admits(&self, shown: &str) -> bool {
-        digest(shown).ct_eq(&self.token_sha256).into()
+    /// Joins the rooms; to be called where tokio runs.
+    pub fn new(
+        db: Db,
+        archive: Archive,
+        clock: Arc<dyn Clock>,
+        limits: HttpLimits,
+        authenticator: Authenticator,
+    ) -> Self {
+        Self(Arc::new(Rooms {
+            trail: Trail::new(db.clone()),
+            suspensions: Suspensions::new(db.clone()),
+            rates: RateLimits::new(&limits.rates),
+            in_flight: InFlight::new(limits.in_flight),
+            streams: InFlight::new(limits.streams),
+            db,
+            archive,
+            clock,
+            limits,
+            authenticator,
+        }))
     }
 }
 
@@ -46,8 +66,4 @@ impl Deref for App {
     fn deref(&self) -> &Rooms {
         &self.0
     }
-}
-
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
 }

@@ -11,18 +11,19 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::{BodyExt, LengthLimitError};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::Problem;
+use crate::pace::Pace;
 
 /// Most bytes that are read and thrown away so that a client hears a refusal.
 const DRAIN_BYTES: u64 = 64 << 20;
 /// Longest wait for them.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// The client sent nothing for too long.
+/// The client sent nothing, or next to nothing, for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the body brought nothing for {} seconds", .0.as_secs())]
+#[error("the body brought too little in {} seconds", .0.as_secs())]
 pub struct BodyIdle(pub Duration);
 
 /// The body has more bytes than the path takes.
@@ -55,7 +56,7 @@ pub fn body_problem(error: &(dyn std::error::Error + 'static)) -> Problem {
 pub(crate) struct WatchedBody {
     inner: Body,
     idle: Duration,
-    alarm: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
     left: LeftBody,
 }
 
@@ -64,10 +65,10 @@ pub(crate) struct WatchedBody {
 pub(crate) struct LeftBody(Arc<Mutex<Option<Body>>>);
 
 impl WatchedBody {
-    /// The body under watch, and where its rest will be.
+    /// The body under watch, which lets us wait no longer than `idle` for 32 KiB, and where its rest will be.
     pub(crate) fn new(inner: Body, idle: Duration) -> (Self, LeftBody) {
         let left = LeftBody::default();
-        (Self { inner, idle, alarm: None, left: left.clone() }, left)
+        (Self { inner, idle, pace: Pace::new(idle), left: left.clone() }, left)
     }
 }
 
@@ -81,13 +82,12 @@ impl HttpBody for WatchedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) {
-            this.alarm = None;
+            let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+            this.pace.moved(data.map_or(0, Bytes::len));
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        let idle = this.idle;
-        let alarm = this.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        ready!(alarm.as_mut().poll(context));
-        Poll::Ready(Some(Err(BodyIdle(idle).into())))
+        ready!(this.pace.waits(context));
+        Poll::Ready(Some(Err(BodyIdle(this.idle).into())))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -135,29 +135,55 @@ mod tests {
         Body::from_stream(pieces.chain(stream::pending()))
     }
 
+    const IDLE: Duration = Duration::from_secs(30);
+
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stops_coming_fails_after_the_idle_time_and_not_before() {
         let began = Instant::now();
-        let (body, _) = WatchedBody::new(pieces_then_silence(), Duration::from_secs(30));
+        let (body, _) = WatchedBody::new(pieces_then_silence(), IDLE);
         let error = Body::new(body).collect().await.unwrap_err();
         assert_eq!(began.elapsed().as_secs(), 30);
         let problem = body_problem(&error);
         assert_eq!((problem.status().as_u16(), problem.code()), (408, "body-idle"));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_trickles_is_not_idle() {
-        let slowly = stream::unfold(0, async |count| {
+    /// Five pieces of so many bytes, one every twenty seconds: what was read, or after how many seconds it failed.
+    async fn trickled(bytes: usize) -> Result<usize, u64> {
+        let began = Instant::now();
+        let pieces = vec![Bytes::from(vec![0; bytes]); 5].into_iter();
+        let slowly = stream::unfold(pieces, async |mut pieces| {
             tokio::time::sleep(Duration::from_secs(20)).await;
-            (count < 5).then_some((Ok::<_, BoxError>(Bytes::from_static(b"x")), count + 1))
+            Some((Ok::<_, BoxError>(pieces.next()?), pieces))
         });
-        let (body, _) = WatchedBody::new(Body::from_stream(slowly), Duration::from_secs(30));
-        assert_eq!(Body::new(body).collect().await.unwrap().to_bytes(), "xxxxx");
+        let (body, _) = WatchedBody::new(Body::from_stream(slowly), IDLE);
+        let read = Body::new(body).collect().await;
+        read.map(|whole| whole.to_bytes().len()).map_err(|_| began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_is_cut_off_unless_enough_comes_in_the_idle_time() {
+        assert_eq!(trickled(32 << 10).await, Ok(5 * (32 << 10)));
+        for bytes in [(32 << 10) - 1, 1] {
+            assert_eq!(trickled(bytes).await, Err(30), "{bytes} bytes in the first twenty of thirty seconds");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_not_slow_while_we_are_busy() {
+        let pieces = stream::iter((0..10).map(|_| Ok::<_, BoxError>(Bytes::from_static(b"x"))));
+        let (body, _) = WatchedBody::new(Body::from_stream(pieces), IDLE);
+        let mut body = Body::new(body);
+        let mut bytes = 0;
+        while let Some(frame) = body.frame().await {
+            bytes += frame.unwrap().data_ref().map_or(0, Bytes::len);
+            tokio::time::sleep(Duration::from_secs(20)).await;
+        }
+        assert_eq!(bytes, 10);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_rest_of_a_refused_body_is_read_for_a_moment_only() {
-        let (body, left) = WatchedBody::new(pieces_then_silence(), Duration::from_secs(30));
+        let (body, left) = WatchedBody::new(pieces_then_silence(), IDLE);
         drop(body);
         let began = Instant::now();
         left.drain().await;

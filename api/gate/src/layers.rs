@@ -11,17 +11,19 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::body::WatchedBody;
 use crate::request_id::{RequestId, X_REQUEST_ID};
-use crate::{App, Problem};
+use crate::{App, Problem, Routes};
 
 /// The route of requests that no route takes.
 const UNMATCHED: &str = "unmatched";
 
-/// Puts around `router` what every request passes; nothing may be added to it afterwards.
-pub fn layers(router: Router, app: App) -> Router {
-    router
+/// Puts around `routes` what every request passes; nothing may be added to them afterwards.
+pub fn layers(routes: Routes, app: App) -> Router {
+    routes
+        .into_router()
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(app.limits.json_bytes))
@@ -30,7 +32,7 @@ pub fn layers(router: Router, app: App) -> Router {
 }
 
 async fn no_such_path() -> Problem {
-    let detail = "there is nothing under this path; /api/openapi.json lists what there is";
+    let detail = "there is nothing under this path; /openapi.json lists what there is";
     Problem::new(StatusCode::NOT_FOUND, "no-such-path", detail)
 }
 
@@ -58,13 +60,21 @@ async fn pass(State(app): State<App>, request: Request, next: Next) -> Response 
     let (mut parts, body) = request.into_parts();
     let (body, left) = WatchedBody::new(body, app.limits.body_idle);
     parts.extensions.insert(id.clone());
-    let span = tracing::info_span!("request", request.id = %id);
-    let answer = next.run(Request::from_parts(parts, Body::new(body))).instrument(span).await;
+    parts.extensions.insert(app);
+    let span = tracing::info_span!(
+        "request",
+        request.id = %id,
+        http.method = method,
+        http.route = route,
+        http.status = Empty
+    );
+    let answer = next.run(Request::from_parts(parts, Body::new(body))).instrument(span.clone()).await;
     if is_sending && (answer.status().is_client_error() || answer.status().is_server_error()) {
         left.drain().await;
     }
 
     let status = answer.status().as_u16();
+    span.record("http.status", status);
     let duration = began.elapsed();
     let labels = [("method", method.to_owned()), ("route", route.to_owned())];
     metrics::histogram!("http_request_duration_seconds", &labels).record(duration);

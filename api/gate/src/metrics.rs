@@ -27,6 +27,11 @@ pub fn install() -> Result<(), BuildError> {
         Unit::Seconds,
         "Time from a request's head to its answer's head"
     );
+    describe_counter!(
+        "http_rate_limited_total",
+        "Requests refused because too many came too fast, by policy"
+    );
+    describe_counter!("http_overloaded_total", "Requests refused because too many were in flight");
     describe_gauge!("http_connections", "Open connections");
     // Two callers at once: only one has installed the recorder and comes here.
     let _ = RECORDER.set(handle);

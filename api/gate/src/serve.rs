@@ -1,12 +1,13 @@
 //! The HTTP port: an accept loop that no slow client can hold up.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -16,7 +17,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
+use tower::Layer;
 
+use crate::address::Peer;
+use crate::pace::Pace;
 use crate::{HttpLimits, metrics};
 
 /// So many bytes tell HTTP/1.1 from HTTP/2: the latter's preface (RFC 9113, section 3.4).
@@ -25,6 +29,8 @@ const PREFACE_BYTES: usize = 24;
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// The wait after an accept that failed, as it does when descriptors run out.
 const ACCEPT_WAIT: Duration = Duration::from_millis(100);
+/// hyper takes no smaller buffer for the head of a request.
+const LEAST_HEAD_BYTES: usize = 8 << 10;
 /// Most requests at a time over one connection of HTTP/2.
 const STREAMS: u32 = 128;
 
@@ -54,7 +60,7 @@ pub async fn serve(
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &places) => accepted,
         };
-        let (stream, place) = match accepted {
+        let (stream, peer, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if is_of_the_client(&error) => continue,
             Err(error) => {
@@ -64,7 +70,7 @@ pub async fn serve(
             }
         };
         let io = TokioIo::new(PromptStream::new(stream, &limits));
-        let service = TowerToHyperService::new(router.clone());
+        let service = TowerToHyperService::new(Extension(Peer(peer)).layer(router.clone()));
         let connection = graceful.watch(server.serve_connection(io, service).into_owned());
         connections.spawn(async move {
             let _place = place;
@@ -83,11 +89,13 @@ pub async fn serve(
 
 fn builder(limits: &HttpLimits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_read);
+    let head_bytes = limits.head_bytes.max(LEAST_HEAD_BYTES);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_read).max_buf_size(head_bytes);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(limits.header_read)
+        .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
         .max_concurrent_streams(STREAMS);
     builder
 }
@@ -96,12 +104,12 @@ fn builder(limits: &HttpLimits) -> Builder<TokioExecutor> {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, IpAddr, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     // It fails only on a connection that is gone already, which the first read finds out.
     let _ = stream.set_nodelay(true);
-    Ok((stream, place))
+    Ok((stream, peer.ip().to_canonical(), place))
 }
 
 /// Whether a client hung up before it was accepted: nothing is wrong here.
@@ -118,27 +126,30 @@ struct PromptStream {
     /// How many of the first bytes are still to come.
     missing: usize,
     alarm: Pin<Box<Sleep>>,
-    write_idle: Duration,
-    /// Rings when the client takes nothing; set only while it does.
-    write_alarm: Option<Pin<Box<Sleep>>>,
+    /// How the client takes its answers.
+    write_pace: Pace,
 }
 
 impl PromptStream {
     fn new(stream: TcpStream, limits: &HttpLimits) -> Self {
         let alarm = Box::pin(tokio::time::sleep(limits.header_read));
-        let write_idle = limits.body_idle;
-        Self { stream, missing: PREFACE_BYTES, alarm, write_idle, write_alarm: None }
+        let write_pace = Pace::new(limits.body_idle);
+        Self { stream, missing: PREFACE_BYTES, alarm, write_pace }
     }
 
-    /// The outcome of a write, or a timeout where nothing was taken for too long.
-    fn in_time<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.write_alarm = None;
-            return written;
+    /// The outcome of a write, or a timeout where too little was taken for too long.
+    fn in_time(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(written) => {
+                self.write_pace.moved(*written.as_ref().unwrap_or(&0));
+                Poll::Ready(written)
+            }
+            Poll::Pending => self.write_pace.waits(context).map(|()| Err(io::ErrorKind::TimedOut.into())),
         }
-        let idle = self.write_idle;
-        let alarm = self.write_alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        alarm.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

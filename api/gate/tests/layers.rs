@@ -4,10 +4,10 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::routing::{get as on_get, post as on_post};
 use bytes::Bytes;
+use clinical::role::{Action, Resource};
 use gate::testing::{Answer, TOKEN, app, get, post_json, request, send};
-use gate::{Caller, HttpLimits, Json, Path, Problem, Query, layers};
+use gate::{Caller, HttpLimits, Json, Path, Problem, Query, Routes, Rule, layers};
 use http::{Method, Request};
 use storage::db::Db;
 use storage::testing::now;
@@ -49,17 +49,19 @@ async fn reads_bytes(body: Bytes) -> String {
 async fn street() -> (Router, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let db = Db::open(&format!("sqlite:{}", folder.path().join("rows.sqlite").display())).await.unwrap();
+    db.migrate().await.unwrap();
     let (app, _) = app(&db, HttpLimits { json_bytes: 64, ..HttpLimits::default() }, now());
-    let router = Router::new()
-        .route("/me", on_get(whoami))
-        .route("/panics", on_get(panics))
-        .route("/echo", on_post(echo))
-        .route("/records/{id}", on_get(record))
-        .route("/filtered", on_get(filtered))
-        .route("/refuses", on_post(refuses_unread))
-        .route("/bytes", on_post(reads_bytes))
+    let me = Rule::may(Action::Read, Resource::Account).own_by_caller();
+    let routes = Routes::new("smallest")
+        .add(gate::get("/me", me), whoami)
+        .add(gate::get("/panics", Rule::PUBLIC), panics)
+        .add(gate::post("/echo", Rule::PUBLIC), echo)
+        .add(gate::get("/records/{id}", Rule::PUBLIC), record)
+        .add(gate::get("/filtered", Rule::PUBLIC), filtered)
+        .add(gate::post("/refuses", Rule::PUBLIC), refuses_unread)
+        .add(gate::post("/bytes", Rule::PUBLIC), reads_bytes)
         .with_state(app.clone());
-    (layers(router, app), folder)
+    (layers(routes, app), folder)
 }
 
 async fn plain(router: &Router, method: Method, path: &str, header: (&str, &str)) -> Answer {

@@ -4,11 +4,9 @@
 
 use std::time::Duration;
 
-use axum::Router;
-use axum::routing::{get as on_get, post as on_post};
 use bytes::Bytes;
 use gate::testing::app;
-use gate::{HttpLimits, layers, serve};
+use gate::{HttpLimits, Routes, Rule, layers, serve};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use storage::db::Db;
@@ -30,23 +28,20 @@ async fn open(limits: HttpLimits) -> Port {
     let folder = tempfile::tempdir().unwrap();
     let db = Db::open(&format!("sqlite:{}", folder.path().join("rows.sqlite").display())).await.unwrap();
     let (app, _) = app(&db, limits.clone(), now());
-    let router = Router::new()
-        .route("/health", on_get(async || "ok"))
-        .route("/large", on_get(async || vec![0_u8; 64 << 20]))
-        .route(
-            "/body",
-            on_post(async |body: Result<Bytes, axum::extract::rejection::BytesRejection>| {
+    let routes = Routes::new("smallest")
+        .add(gate::get("/health", Rule::PUBLIC), async || "ok")
+        .add(gate::get("/large", Rule::PUBLIC), async || vec![0_u8; 64 << 20])
+        .add(
+            gate::post("/body", Rule::PUBLIC),
+            async |body: Result<Bytes, axum::extract::rejection::BytesRejection>| {
                 body.map(|body| body.len().to_string()).map_err(|error| gate::body_problem(&error))
-            }),
+            },
         )
-        .route(
-            "/slow",
-            on_get(async || {
-                sleep(Duration::from_millis(300)).await;
-                "done"
-            }),
-        );
-    let router = layers(router, app);
+        .add(gate::get("/slow", Rule::PUBLIC), async || {
+            sleep(Duration::from_millis(300)).await;
+            "done"
+        });
+    let router = layers(routes, app);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();

@@ -4,26 +4,61 @@ use std::sync::Arc;
 
 use api::{Doors, Street};
 use axum::Router;
-use chrono::TimeDelta;
+use axum::http::Method;
+use chrono::{DateTime, TimeDelta, Utc};
 use dicom_house::DicomState;
 use dicomweb::DicomWebState;
-use gate::HttpLimits;
 use gate::testing::app;
+use gate::{App, HttpLimits, Rule, layers};
+use identity::{Identity, IdentitySettings};
 use ingest::limits::IngestLimits;
 use ingest::pixels::{DecodePool, PixelLimits};
 use ingest::receive::{OnConflict, ReceiveSettings, Receiver};
 use storage::db::Db;
+use storage::records::webhook::target::Targets;
 use storage::testing::now;
 use tempfile::TempDir;
 
 pub struct Built {
     pub router: Router,
+    pub app: App,
+    /// Every route with its rule.
+    pub rules: Vec<(Method, String, Rule)>,
     pub doors: Doors,
-    _folders: [TempDir; 2],
+    archive: TempDir,
+    _spool: TempDir,
+}
+
+impl Built {
+    /// Whether no blob is there.
+    pub fn archive_is_empty(&self) -> bool {
+        let mut folders = vec![self.archive.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if !path.is_dir() {
+                    return false;
+                }
+                folders.push(path);
+            }
+        }
+        true
+    }
+
+    /// A file stands where the folder was: nothing can be written any more.
+    pub fn lose_archive(&self) {
+        std::fs::remove_dir_all(self.archive.path()).unwrap();
+        std::fs::write(self.archive.path(), "").unwrap();
+    }
 }
 
 pub fn street(db: &Db) -> Built {
-    let (app, archive) = app(db, HttpLimits::default(), now());
+    street_at(db, now())
+}
+
+/// The street at another time.
+pub fn street_at(db: &Db, now: DateTime<Utc>) -> Built {
+    let (app, archive) = app(db, HttpLimits::default(), now);
     let spool = tempfile::tempdir().unwrap();
     let settings = ReceiveSettings {
         limits: IngestLimits::default(),
@@ -36,10 +71,14 @@ pub fn street(db: &Db) -> Built {
     let doors = Doors::default();
     let street = Street {
         dicom: DicomState::new(app.clone(), receiver.clone(), ["example".to_owned()]),
+        identity: Identity::new(app.clone(), IdentitySettings::default()),
+        webhook_targets: Targets::PublicOnly,
         dicomweb: DicomWebState::new(app.clone(), receiver, pool, PixelLimits::default()),
-        app,
+        app: app.clone(),
         doors: doors.clone(),
         gauges: Arc::new(|| metrics::gauge!("of_another_room").set(3.0)),
     };
-    Built { router: api::router(street), doors, _folders: [archive, spool] }
+    let routes = api::routes(street);
+    let rules = routes.rules().map(|(method, path, rule)| (method.clone(), path.to_owned(), rule)).collect();
+    Built { router: layers(routes, app.clone()), app, rules, doors, archive, _spool: spool }
 }

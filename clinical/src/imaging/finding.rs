@@ -33,6 +33,7 @@ impl LabelScore {
 
 /// Why a network gave no probability, as a stable code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum AbstentionCode {
     /// No network in the box is meant for the image's modality.
@@ -68,6 +69,7 @@ impl fmt::Display for AbstentionCode {
 
 /// A network's refusal, with its reason in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Abstention {
     /// The stable code.
     pub code: AbstentionCode,
@@ -86,6 +88,7 @@ pub enum Outcome {
 
 /// Where a finding stands with the physicians.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ReviewState {
     /// Nobody has judged it yet.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A box over one frame, as parts of its width and height (0.0 to 1.0), so that
 /// it holds at whatever size the image is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Region {
     /// The frame, counted from 0.
     pub frame: u32,

@@ -16,7 +16,7 @@ use super::events::{Open, ScpEvents, tick};
 use super::negotiation::{Context, Negotiated, Refusal, local_limit_exceeded, negotiate};
 use super::pdu::{Fragment, Incoming, Part, PduError, PduStream};
 use super::status::StoreStatus;
-use super::{ScpSettings, StoreScp, c_echo, c_store};
+use super::{KnownTitles, ScpSettings, StoreScp, c_echo, c_store};
 
 /// What all connections of a listener share.
 pub(crate) struct House<S> {
@@ -65,7 +65,11 @@ async fn converse<S: StoreScp>(
         _ = closing.wait_for(|&closing| closing) => return Err(PduError::ShuttingDown),
     };
     let (request, titles) = request.map_err(|_| PduError::Slow)??;
-    let negotiated = match negotiate(&request, &house.settings, number, peer) {
+    let known = match (request.called_ae_title.parse(), request.calling_ae_title.parse()) {
+        (Ok(called), Ok(calling)) => house.store.known_titles(&called, &calling).await,
+        _ => KnownTitles::default(),
+    };
+    let negotiated = match negotiate(&request, &house.settings, known, number, peer) {
         Ok(negotiated) => negotiated,
         Err(Refusal::Abort(error)) => return Err(error),
         Err(Refusal::Reject(rejection)) => return reject(house, stream, rejection, number, peer).await,

@@ -6,7 +6,6 @@
 //!
 //! Source: DICOM PS3.7 (messages), PS3.8 (upper layer), PS3.4, annexes A and B (services).
 
-mod ae_title;
 mod association;
 mod c_echo;
 mod c_store;
@@ -31,7 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
-pub use ae_title::{AeTitle, AeTitleError};
+pub use clinical::ae_title::{AeTitle, AeTitleError};
 pub use events::ScpEvents;
 pub use negotiation::AssociationInfo;
 pub use status::StoreStatus;
@@ -40,6 +39,12 @@ pub use status::StoreStatus;
 pub trait StoreScp: Send + Sync + 'static {
     /// Where an instance's bytes go.
     type Sink: InstanceSink;
+
+    /// Which of an association's titles the house knows, beside those of the settings: these are accepted too.
+    fn known_titles(&self, called: &AeTitle, calling: &AeTitle) -> impl Future<Output = KnownTitles> + Send {
+        let _ = (called, calling);
+        std::future::ready(KnownTitles::default())
+    }
 
     /// Prepares a place for one instance; its data set follows in `transfer_syntax`, without a Part 10 header.
     ///
@@ -51,6 +56,15 @@ pub trait StoreScp: Send + Sync + 'static {
         sop_instance: &SopInstanceUid,
         transfer_syntax: &TransferSyntaxUid,
     ) -> impl Future<Output = Result<Self::Sink, StoreStatus>> + Send;
+}
+
+/// Which titles of an association the house knows by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KnownTitles {
+    /// The title that is called is one of ours.
+    pub called: bool,
+    /// The calling title may send.
+    pub calling: bool,
 }
 
 /// Takes the data set of one instance. Dropping it before [`InstanceSink::finish`] discards everything.

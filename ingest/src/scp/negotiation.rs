@@ -19,7 +19,7 @@ use dicom_ul::pdu::{
 use part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 
 use super::pdu::PduError;
-use super::{AeTitle, CallingAe, ScpSettings};
+use super::{AeTitle, CallingAe, KnownTitles, ScpSettings};
 
 /// The DICOM application context (PS3.7, annex A.2.1).
 const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
@@ -65,7 +65,7 @@ pub struct AssociationInfo {
     pub peer: SocketAddr,
     /// The sender's title, checked against the settings.
     pub calling_ae: AeTitle,
-    /// The title it called; ours unless any is allowed.
+    /// The title it called; ours, or one that the house knows, unless any is allowed.
     pub called_ae: AeTitle,
 }
 
@@ -115,6 +115,7 @@ pub(crate) fn local_limit_exceeded() -> AssociationRJ {
 pub(crate) fn negotiate(
     request: &AssociationRQ,
     settings: &ScpSettings,
+    known: KnownTitles,
     number: u64,
     peer: SocketAddr,
 ) -> Result<Negotiated, Refusal> {
@@ -125,8 +126,8 @@ pub(crate) fn negotiate(
     if request.application_context_name.trim_end_matches([' ', '\0']) != APPLICATION_CONTEXT {
         return Err(rejected(Source::ServiceUser(UserReason::ApplicationContextNameNotSupported)));
     }
-    let called_ae = called(request, settings)?;
-    let calling_ae = calling(request, settings)?;
+    let called_ae = called(request, settings, known)?;
+    let calling_ae = calling(request, settings, known)?;
     check_identifiers(&request.presentation_contexts).map_err(Refusal::Abort)?;
 
     let mut contexts = Vec::new();
@@ -160,19 +161,19 @@ fn rejected(source: Source) -> Refusal {
     Refusal::Reject(AssociationRJ { result: Verdict::Permanent, source })
 }
 
-fn called(request: &AssociationRQ, settings: &ScpSettings) -> Result<AeTitle, Refusal> {
+fn called(request: &AssociationRQ, settings: &ScpSettings, known: KnownTitles) -> Result<AeTitle, Refusal> {
     let title = request.called_ae_title.parse().ok();
     title
-        .filter(|title| settings.any_called || *title == settings.ae_title)
+        .filter(|title| known.called || settings.any_called || *title == settings.ae_title)
         .ok_or_else(|| rejected(Source::ServiceUser(UserReason::CalledAETitleNotRecognized)))
 }
 
-fn calling(request: &AssociationRQ, settings: &ScpSettings) -> Result<AeTitle, Refusal> {
+fn calling(request: &AssociationRQ, settings: &ScpSettings, known: KnownTitles) -> Result<AeTitle, Refusal> {
     let title = request.calling_ae_title.parse().ok();
     title
         .filter(|title| match &settings.allowed_calling {
             CallingAe::Any => true,
-            CallingAe::Only(allowed) => allowed.contains(title),
+            CallingAe::Only(allowed) => known.calling || allowed.contains(title),
         })
         .ok_or_else(|| rejected(Source::ServiceUser(UserReason::CallingAETitleNotRecognized)))
 }
@@ -260,7 +261,7 @@ mod tests {
     }
 
     fn decide(request: &AssociationRQ, settings: &ScpSettings) -> Result<Negotiated, Refusal> {
-        negotiate(request, settings, 1, ([127, 0, 0, 1], 104).into())
+        negotiate(request, settings, KnownTitles::default(), 1, ([127, 0, 0, 1], 104).into())
     }
 
     fn open() -> ScpSettings {
@@ -349,6 +350,8 @@ mod tests {
         let unknown = Source::ServiceUser(UserReason::CalledAETitleNotRecognized);
         assert_eq!(rejection(&asked, &open()), unknown);
         assert!(decide(&asked, &ScpSettings { any_called: true, ..open() }).is_ok());
+        let known = KnownTitles { called: true, calling: false };
+        assert!(negotiate(&asked, &open(), known, 1, ([127, 0, 0, 1], 104).into()).is_ok());
     }
 
     #[test]

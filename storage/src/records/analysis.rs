@@ -8,7 +8,8 @@ use clinical::imaging::{Abstention, AbstentionCode, Outcome, ReviewState};
 use clinical::uid::{SopInstanceUid, StudyInstanceUid};
 
 use super::finding::Finding;
-use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql, sql};
+use super::patient::Shown;
+use crate::db::{Conn, DbError, FromRow, Result, Row, Statement, Tx, Value, built_sql, sql};
 
 /// What a run gave, before it is written.
 #[derive(Debug, Clone, PartialEq)]
@@ -233,17 +234,26 @@ impl Analysis {
         Ok(rows.into_iter().map(|done| (done.instance_id, done.network_sha256)).collect())
     }
 
-    /// The clinic's analyses, newest first.
-    pub async fn list(db: &mut Conn, clinic: ClinicId, limit: i64, offset: i64) -> Result<Vec<Self>> {
-        let rows = built_sql(format!(
-            "{SELECT} WHERE analyses.clinic_id = $1
-              ORDER BY analyses.analyzed_at DESC, analyses.analysis_id DESC LIMIT $2 OFFSET $3"
+    /// The analyses of those whom `shown` names, after `after`, newest first.
+    pub async fn list(
+        db: &mut Conn,
+        clinic: ClinicId,
+        shown: Shown,
+        after: Option<AnalysisId>,
+        limit: i64,
+    ) -> Result<Vec<Self>> {
+        let mut values: Vec<Value> = after.into_iter().map(Value::from).collect();
+        let later = if after.is_some() { " AND analyses.analysis_id < $3" } else { "" };
+        let veil = shown.condition("studies.patient_id", |value| {
+            values.push(value);
+            format!("${}", values.len() + 2)
+        });
+        let statement = built_sql(format!(
+            "{SELECT} WHERE analyses.clinic_id = $1{later}{veil} ORDER BY analyses.analysis_id DESC LIMIT $2"
         ))
         .bind(clinic)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(db)
-        .await?;
+        .bind(limit);
+        let rows = values.into_iter().fold(statement, Statement::bind).fetch_all(db).await?;
         Self::all_with_findings(rows, db, clinic).await
     }
 
@@ -286,7 +296,7 @@ mod tests {
             assert_eq!(first, again);
 
             let mut read = db.read().await.unwrap();
-            let listed = Analysis::list(&mut read, clinic, 10, 0).await.unwrap();
+            let listed = Analysis::list(&mut read, clinic, Shown::Everybody, None, 10).await.unwrap();
             assert_eq!(listed.len(), 1);
             assert_eq!(listed[0].findings.len(), 1);
             assert_eq!(listed[0].findings[0].probability, 0.75);

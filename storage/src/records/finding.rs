@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use clinical::id::{AnalysisId, ClinicId, FindingId, StudyId};
 use clinical::imaging::{LabelScore, Region, ReviewState};
 
-use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql, sql};
+use super::patient::Shown;
+use crate::db::{Conn, DbError, FromRow, Result, Row, Statement, Tx, Value, built_sql, sql};
 
 /// A stored finding.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +38,8 @@ pub struct Finding {
     pub comment: Option<String>,
 }
 
+/// Whose finding it is.
+const PATIENT: &str = "(SELECT studies.patient_id FROM studies WHERE studies.study_id = findings.study_id)";
 const SELECT: &str =
     "SELECT finding_id, study_id, analysis_id, label, meaning, probability, threshold, frame,
            region, review_state, reviewed_by, reviewed_at, comment FROM findings ";
@@ -124,31 +127,36 @@ impl Finding {
             .await
     }
 
-    /// The clinic's findings, newest first; of one state or one study where they are given.
+    /// The findings of those whom `shown` names, after `after`, newest first; of one state or one study where they
+    /// are given.
     pub async fn list(
         db: &mut Conn,
         clinic: ClinicId,
         state: Option<ReviewState>,
         study: Option<StudyId>,
+        shown: Shown,
+        after: Option<FindingId>,
         limit: i64,
-        offset: i64,
     ) -> Result<Vec<Self>> {
+        let asked: [(&str, Option<Value>); 3] = [
+            ("review_state =", state.map(|state| state.as_str().into())),
+            ("study_id =", study.map(Value::from)),
+            ("finding_id <", after.map(Value::from)),
+        ];
         let mut text = format!("{SELECT} WHERE clinic_id = $1");
-        if state.is_some() {
-            text += " AND review_state = $4";
+        let mut values = Vec::new();
+        for (condition, value) in asked {
+            let Some(value) = value else { continue };
+            values.push(value);
+            text += &format!(" AND {condition} ${}", values.len() + 2);
         }
-        if study.is_some() {
-            text += if state.is_some() { " AND study_id = $5" } else { " AND study_id = $4" };
-        }
-        text += " ORDER BY finding_id DESC LIMIT $2 OFFSET $3";
-        let mut statement = built_sql(text).bind(clinic).bind(limit).bind(offset);
-        if let Some(state) = state {
-            statement = statement.bind(state.as_str());
-        }
-        if let Some(study) = study {
-            statement = statement.bind(study);
-        }
-        statement.fetch_all(db).await
+        text += &shown.condition(PATIENT, |value| {
+            values.push(value);
+            format!("${}", values.len() + 2)
+        });
+        text += " ORDER BY finding_id DESC LIMIT $2";
+        let statement = built_sql(text).bind(clinic).bind(limit);
+        values.into_iter().fold(statement, Statement::bind).fetch_all(db).await
     }
 
     /// Writes a physician's word; a later one stands in place of an earlier.
@@ -195,7 +203,10 @@ mod tests {
             Analysis::record(&mut tx, clinic, &scored(place.study_id, instance, "aa", 0.9), now())
                 .await
                 .unwrap();
-            let open = Finding::list(&mut tx, clinic, Some(ReviewState::Open), None, 10, 0).await.unwrap();
+            let open =
+                Finding::list(&mut tx, clinic, Some(ReviewState::Open), None, Shown::Everybody, None, 10)
+                    .await
+                    .unwrap();
             assert_eq!(open.len(), 1);
 
             let review = Review {
@@ -207,8 +218,16 @@ mod tests {
             let found = Finding::find(&mut tx, clinic, open[0].finding_id).await.unwrap();
             assert_eq!(found.review_state, ReviewState::Rejected);
             assert_eq!(found.reviewed_at, Some(now()));
-            let still =
-                Finding::list(&mut tx, clinic, Some(ReviewState::Open), Some(place.study_id), 10, 0).await;
+            let still = Finding::list(
+                &mut tx,
+                clinic,
+                Some(ReviewState::Open),
+                Some(place.study_id),
+                Shown::Everybody,
+                None,
+                10,
+            )
+            .await;
             assert_eq!(still.unwrap(), []);
             let elsewhere = Finding::review(&mut tx, ClinicId::new(), found.finding_id, &review, now()).await;
             assert!(matches!(elsewhere, Err(DbError::NotFound)));

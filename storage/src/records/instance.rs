@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clinical::id::{ClinicId, InstanceId, PatientId, SeriesId, StudyId, VersionId};
 use clinical::uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
 
-use crate::db::{Conn, FromRow, Result, Row, Tx, built_sql, sql};
+use crate::db::{Conn, FromRow, Result, Row, Statement, Tx, built_sql, sql};
 
 /// Who made the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,19 +266,18 @@ impl Instance {
         db: &mut Conn,
         clinic: ClinicId,
         patient: PatientId,
+        after: Option<InstanceId>,
         limit: i64,
-        offset: i64,
     ) -> Result<Vec<Self>> {
-        built_sql(format!(
-            "{SELECT} WHERE instances.clinic_id = $1 AND studies.patient_id = $2
-              ORDER BY instances.stored_at DESC, instances.instance_id LIMIT $3 OFFSET $4"
+        let later = if after.is_some() { "AND instances.instance_id < $4" } else { "" };
+        let statement = built_sql(format!(
+            "{SELECT} WHERE instances.clinic_id = $1 AND studies.patient_id = $2 {later}
+              ORDER BY instances.instance_id DESC LIMIT $3"
         ))
         .bind(clinic)
         .bind(patient)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(db)
-        .await
+        .bind(limit);
+        after.into_iter().fold(statement, Statement::bind).fetch_all(db).await
     }
 }
 
@@ -455,7 +454,7 @@ mod tests {
                 1
             );
             let of_patient =
-                Instance::of_patient(&mut read, ClinicId::DEFAULT, found.patient_id, 10, 0).await;
+                Instance::of_patient(&mut read, ClinicId::DEFAULT, found.patient_id, None, 10).await;
             assert_eq!(of_patient.unwrap(), std::slice::from_ref(&found));
             assert!(
                 Instance::find(&mut read, ClinicId::new(), id).await.is_err(),

@@ -1,10 +1,23 @@
 //! The records that two rooms or more touch: each file a type and its SQL together.
 
+pub mod ae_title;
 pub mod analysis;
+pub mod api_key;
+pub mod clinic;
+pub mod credential;
 pub mod finding;
+pub mod idempotency;
 pub mod installation;
 pub mod instance;
+pub mod location;
+pub mod member;
 pub mod patient;
+pub mod roster;
 pub mod search;
 pub mod series;
+pub mod session;
+pub mod signing_key;
+pub mod statement;
 pub mod study;
+pub mod user;
+pub mod webhook;

@@ -10,7 +10,7 @@ use clinical::id::ClinicId;
 use clinical::uid::{SeriesInstanceUid, StudyInstanceUid};
 
 pub use self::found::{FoundInstance, FoundSeries, FoundStudy};
-use super::patient::name_key;
+use super::patient::{Shown, name_key};
 use crate::db::{Statement, Value, built_sql};
 
 /// An attribute by which can be searched; the keywords of PS3.6.
@@ -116,6 +116,8 @@ pub struct Search {
     pub series: Option<SeriesInstanceUid>,
     /// All of these must hold; each key must belong to the level searched or one above it.
     pub conditions: Vec<(Key, Condition)>,
+    /// Whose studies.
+    pub shown: Shown,
     /// At most so many results.
     pub limit: u32,
     /// So many results are left out first.
@@ -219,6 +221,8 @@ impl Search {
         for (key, condition) in &self.conditions {
             clauses.add(*key, condition);
         }
+        let veil = self.shown.condition("studies.patient_id", |value| clauses.bind(value));
+        clauses.text += &veil;
         let (limit, offset) = (clauses.bind(self.limit), clauses.bind(self.offset));
         clauses.text += &format!("{order} LIMIT {limit} OFFSET {offset}){order}");
         let Clauses { text, values } = clauses;

@@ -6,13 +6,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use chrono::TimeDelta;
-use clinical::clock::SystemClock;
+use clinical::clock::{Clock, SystemClock};
 use dicom_core::value::PixelFragmentSequence;
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicomweb::DicomWebState;
-use gate::{App, HttpLimits};
+use gate::{App, Authenticator, HttpLimits, TokenSettings};
 use http_body_util::BodyExt;
 use ingest::limits::IngestLimits;
 use ingest::pixels::{DecodePool, PixelLimits};
@@ -84,12 +84,14 @@ pub async fn on_each<F: AsyncFn(House)>(test: F) {
             quiet: TimeDelta::seconds(60),
             spool_folder: folder.path().to_owned(),
         };
-        let clock = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let receiver = Receiver::new(db.clone(), archive.clone(), clock.clone(), settings);
-        let app = App::new(db.clone(), archive, clock, HttpLimits::default(), "secret");
+        let (keyring, tokens) = (storage::testing::keyring("test"), TokenSettings::default());
+        let authenticator = Authenticator::new("secret", db.clone(), clock.clone(), keyring, tokens);
+        let app = App::new(db.clone(), archive, clock, HttpLimits::default(), authenticator);
         let pool = Arc::new(DecodePool::inline());
         let state = DicomWebState::new(app.clone(), receiver, pool, PixelLimits::default());
-        test(House { router: gate::layers(dicomweb::router(state), app), _folder: folder }).await;
+        test(House { router: gate::layers(dicomweb::routes(state), app), _folder: folder }).await;
     })
     .await;
 }

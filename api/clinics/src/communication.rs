@@ -1,0 +1,162 @@
+//! The providers that carry a clinic's messages, channel by channel: its own, else those of the service.
+
+use axum::extract::State;
+use clinical::event::Event;
+use clinical::id::ClinicId;
+use gate::{App, Caller, Json, Problem};
+use serde::{Deserialize, Serialize};
+use storage::db::{Conn, DbError, Tx};
+use storage::outbox;
+use storage::records::credential::{Credential, CredentialError, NewCredential};
+use storage::secret::SYSTEM;
+use utoipa::ToSchema;
+
+use crate::provider::{ProviderRequest, ProviderView};
+use crate::settings::Source;
+
+/// So many providers stand in for the first of a channel at most.
+const FALLBACKS: usize = 4;
+
+/// Each channel with its providers, and the purpose that its credentials are kept for.
+const CHANNELS: [(&str, &[&str]); 4] = [
+    ("email", &["zeptomail", "aws_ses", "smtp"]),
+    ("whatsapp", &["meta_business"]),
+    ("sms", &["twilio", "aws_sns"]),
+    ("push", &["firebase_fcm", "aws_sns"]),
+];
+
+/// The channels; one that is left out or `null` has no providers of its own.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct CommunicationRequest {
+    email: Option<ChannelRequest>,
+    whatsapp: Option<ChannelRequest>,
+    sms: Option<ChannelRequest>,
+    push: Option<ChannelRequest>,
+}
+
+/// A channel's providers.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ChannelRequest {
+    /// Tried first.
+    primary: ProviderRequest,
+    /// Tried in their order when the first fails: at most 4.
+    #[serde(default)]
+    #[schema(max_items = 4)]
+    fallback: Vec<ProviderRequest>,
+}
+
+impl ChannelRequest {
+    fn check(self, known: &[&str]) -> Result<Vec<NewCredential>, Problem> {
+        if self.fallback.len() > FALLBACKS {
+            let detail = format!("a channel has at most {FALLBACKS} fallbacks");
+            return Err(Problem::bad_request("too-many-providers", detail));
+        }
+        std::iter::once(self.primary).chain(self.fallback).map(|provider| provider.check(known)).collect()
+    }
+}
+
+/// The channels as they serve the clinic; `null` where nobody has set one.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommunicationView {
+    email: Option<ChannelView>,
+    whatsapp: Option<ChannelView>,
+    sms: Option<ChannelView>,
+    push: Option<ChannelView>,
+}
+
+/// A channel's providers, without their secrets.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct ChannelView {
+    from: Source,
+    primary: ProviderView,
+    fallback: Vec<ProviderView>,
+}
+
+impl ChannelView {
+    fn of(serving: &[Credential]) -> Option<Self> {
+        let (first, rest) = serving.split_first()?;
+        Some(Self {
+            from: if first.clinic_id == SYSTEM { Source::Global } else { Source::Clinic },
+            primary: first.into(),
+            fallback: rest.iter().map(ProviderView::from).collect(),
+        })
+    }
+}
+
+async fn view(db: &mut Conn, clinic: ClinicId) -> Result<CommunicationView, DbError> {
+    let mut channels = Vec::with_capacity(CHANNELS.len());
+    for (purpose, _) in CHANNELS {
+        channels.push(ChannelView::of(&Credential::serving(db, clinic, purpose).await?));
+    }
+    let mut channels = channels.into_iter();
+    let mut next = || channels.next().flatten();
+    Ok(CommunicationView { email: next(), whatsapp: next(), sms: next(), push: next() })
+}
+
+fn refused(error: CredentialError) -> Problem {
+    match error {
+        CredentialError::Database(error) => error.into(),
+        CredentialError::Secret(error) => Problem::internal("secret-failed", &error),
+    }
+}
+
+async fn store(
+    app: &App,
+    tx: &mut Tx,
+    clinic: ClinicId,
+    request: CommunicationRequest,
+) -> Result<(), Problem> {
+    let CommunicationRequest { email, whatsapp, sms, push } = request;
+    let now = app.clock.now();
+    for ((purpose, known), channel) in CHANNELS.into_iter().zip([email, whatsapp, sms, push]) {
+        let providers = channel.map(|channel| channel.check(known)).transpose()?.unwrap_or_default();
+        let keys = app.authenticator.keyring();
+        Credential::replace(tx, keys, clinic, purpose, providers, now).await.map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// `GET /api/v1/clinics/{clinicId}/communication/config`
+pub(crate) async fn show(State(app): State<App>, caller: Caller) -> Result<Json<CommunicationView>, Problem> {
+    // The system's handle: a clinic's does not see what serves every clinic.
+    Ok(Json(view(&mut app.db.read().await?, caller.clinic).await?))
+}
+
+/// `PUT /api/v1/clinics/{clinicId}/communication/config`
+pub(crate) async fn write(
+    State(app): State<App>,
+    caller: Caller,
+    Json(request): Json<CommunicationRequest>,
+) -> Result<Json<CommunicationView>, Problem> {
+    let clinic_id = caller.clinic;
+    let mut tx = app.db.of(clinic_id).begin().await?;
+    store(&app, &mut tx, clinic_id, request).await?;
+    outbox::tell(&mut tx, clinic_id, &Event::ClinicChanged { clinic_id }, app.clock.now()).await?;
+    caller.write_down(&mut tx).await?;
+    tx.commit().await?;
+    show(State(app), caller).await
+}
+
+/// `GET /api/v1/communication/config`
+pub(crate) async fn show_global(
+    State(app): State<App>,
+    _: Caller,
+) -> Result<Json<CommunicationView>, Problem> {
+    Ok(Json(view(&mut app.db.read().await?, SYSTEM).await?))
+}
+
+/// `PUT /api/v1/communication/config`
+pub(crate) async fn write_global(
+    State(app): State<App>,
+    caller: Caller,
+    Json(request): Json<CommunicationRequest>,
+) -> Result<Json<CommunicationView>, Problem> {
+    let mut tx = app.db.begin().await?;
+    store(&app, &mut tx, SYSTEM, request).await?;
+    caller.write_down(&mut tx).await?;
+    tx.commit().await?;
+    show_global(State(app), caller).await
+}

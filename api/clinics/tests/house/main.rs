@@ -1,0 +1,8 @@
+//! Clinics over HTTP, on both databases.
+
+#![expect(clippy::unwrap_used, reason = "a test may end where what it stands on is missing")]
+
+mod clinics;
+mod communication;
+mod members;
+mod support;

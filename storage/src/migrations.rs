@@ -1,0 +1,46 @@
+//! The steps of the schema, in order; their texts lie in `migrations/`.
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// Number, name and text.
+pub(crate) type MigrationText = (i64, &'static str, &'static str);
+
+macro_rules! migrations {
+    ($($number:literal $name:literal)*) => {
+        pub(crate) const SQLITE_MIGRATIONS: &[MigrationText] =
+            &[$(($number, $name, include_str!(concat!("../../migrations/sqlite/", $name, ".sql")))),*];
+        pub(crate) const POSTGRES_MIGRATIONS: &[MigrationText] =
+            &[$(($number, $name, include_str!(concat!("../../migrations/postgres/", $name, ".sql")))),*];
+    };
+}
+
+migrations! {
+    1 "0001_ground_floor"
+    2 "0002_people"
+    3 "0003_identity"
+    4 "0004_audit"
+    5 "0005_events"
+    6 "0006_secrets"
+    7 "0007_patients"
+    8 "0008_idempotency"
+    9 "0009_row_level_security"
+    10 "0010_lists_by_cursor"
+}
+
+/// The steps as sqlx runs them.
+pub(crate) fn migrations(texts: &'static [MigrationText]) -> Migrator {
+    Migrator::with_migrations(
+        texts
+            .iter()
+            .map(|(version, name, text)| {
+                Migration::new(*version, (*name).into(), MigrationType::Simple, text.into_sql_str(), false)
+            })
+            .collect(),
+    )
+}
+
+/// The number of the newest step that this program knows.
+pub(crate) fn newest_migration() -> i64 {
+    SQLITE_MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0)
+}

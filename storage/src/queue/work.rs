@@ -1,0 +1,173 @@
+//! What a worker does with a job: claims it, keeps it, ends it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clinical::id::{ClinicId, JobId};
+use clinical::job::{Job, Queue};
+
+use super::QueueLimits;
+use crate::db::{Conn, Db, DbError, FromRow, Result, Row, Tx, built_sql, sql};
+
+/// A job in a worker's hands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its identifier.
+    pub job_id: JobId,
+    /// The clinic whose work it is.
+    pub clinic_id: ClinicId,
+    /// The work.
+    pub job: Job,
+    /// Which try this is, counted from 1.
+    pub tries: i64,
+}
+
+impl FromRow for Claimed {
+    fn from_row(row: &Row) -> Result<Self> {
+        let body: serde_json::Value = row.get("body")?;
+        Ok(Self {
+            job_id: row.id("job_id")?,
+            clinic_id: row.id("clinic_id")?,
+            job: serde_json::from_value(body).map_err(|_| DbError::Corrupt("jobs.body".to_owned()))?,
+            tries: row.get("tries")?,
+        })
+    }
+}
+
+/// Takes the most urgent job of any queue whose time has come, if there is one.
+///
+/// A job whose last allowed worker died without a word is buried instead.
+pub async fn claim(db: &Db, limits: QueueLimits, now: DateTime<Utc>) -> Result<Option<Claimed>> {
+    claim_kinds(db, &known_kinds(), limits, now).await
+}
+
+/// As [`claim`], of one queue.
+pub async fn claim_from(
+    db: &Db,
+    queue: Queue,
+    limits: QueueLimits,
+    now: DateTime<Utc>,
+) -> Result<Option<Claimed>> {
+    claim_kinds(db, &listed(queue.kinds()), limits, now).await
+}
+
+async fn claim_kinds(
+    db: &Db,
+    kinds: &str,
+    limits: QueueLimits,
+    now: DateTime<Utc>,
+) -> Result<Option<Claimed>> {
+    let mut tx = db.begin().await?;
+    sql("UPDATE jobs SET state = 'dead', last_error = 'the worker vanished in the middle of it'
+          WHERE state = 'running' AND run_at <= $1 AND tries >= $2")
+    .bind(now)
+    .bind(limits.tries)
+    .execute(&mut tx)
+    .await?;
+    let take = format!(
+        "UPDATE jobs SET state = 'running', tries = tries + 1, run_at = $1
+          WHERE job_id = (SELECT job_id FROM jobs
+                           WHERE kind IN ({kinds}) AND {}
+                           ORDER BY priority DESC, run_at LIMIT 1{})
+          RETURNING job_id, clinic_id, body, tries",
+        claimable("$2"),
+        tx.skip_locked()
+    );
+    let claimed = built_sql(take).bind(now + limits.lease).bind(now).fetch_optional(&mut tx).await?;
+    tx.commit().await?;
+    Ok(claimed)
+}
+
+/// Whether anything of any queue could be claimed, asked without a write.
+pub async fn is_due(db: &mut Conn, now: DateTime<Utc>) -> Result<bool> {
+    are_due(db, &known_kinds(), now).await
+}
+
+/// As [`is_due`], of one queue.
+pub async fn is_due_in(db: &mut Conn, queue: Queue, now: DateTime<Utc>) -> Result<bool> {
+    are_due(db, &listed(queue.kinds()), now).await
+}
+
+async fn are_due(db: &mut Conn, kinds: &str, now: DateTime<Utc>) -> Result<bool> {
+    let due = format!("SELECT 1 FROM jobs WHERE kind IN ({kinds}) AND {} LIMIT 1", claimable("$1"));
+    Ok(built_sql(due).bind(now).fetch_optional::<One>(db).await?.is_some())
+}
+
+/// Whether a job could be claimed at the argument `now`: its time has come, and no worker has the same job. One that
+/// waits leaves the turn to one whose worker has vanished in the middle of it.
+fn claimable(now: &str) -> String {
+    format!(
+        "state IN ('queued', 'running') AND run_at <= {now}
+         AND NOT EXISTS (SELECT 1 FROM jobs AS held
+                          WHERE held.clinic_id = jobs.clinic_id AND held.kind = jobs.kind
+                            AND held.job_key = jobs.job_key AND held.state = 'running'
+                            AND held.job_id <> jobs.job_id
+                            AND (jobs.state = 'queued' OR held.run_at > {now}))"
+    )
+}
+
+/// What a claim leaves to newer programs beside this one: a job that it could not even read.
+fn known_kinds() -> String {
+    listed(Job::KINDS.iter().map(|(kind, _)| *kind))
+}
+
+/// Kinds as SQL lists them; of none, a text that no kind has.
+fn listed(kinds: impl Iterator<Item = &'static str>) -> String {
+    let kinds: Vec<_> = kinds.map(|kind| format!("'{kind}'")).collect();
+    if kinds.is_empty() { "''".to_owned() } else { kinds.join(", ") }
+}
+
+/// A row whose being there is all that counts.
+struct One;
+
+impl FromRow for One {
+    fn from_row(_: &Row) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+/// Tells the others that the worker is still at it; 0 when the job is no longer in its hands, else 1.
+pub async fn keep(db: &mut Tx, claimed: &Claimed, limits: QueueLimits, now: DateTime<Utc>) -> Result<u64> {
+    sql("UPDATE jobs SET run_at = $1 WHERE job_id = $2 AND state = 'running' AND tries = $3")
+        .bind(now + limits.lease)
+        .bind(claimed.job_id)
+        .bind(claimed.tries)
+        .execute(db)
+        .await
+}
+
+/// The work is done: the job goes in the transaction that wrote its results.
+pub async fn finish(db: &mut Tx, claimed: &Claimed) -> Result<()> {
+    sql("DELETE FROM jobs WHERE job_id = $1 AND tries = $2")
+        .bind(claimed.job_id)
+        .bind(claimed.tries)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// The work failed: it comes back after a growing wait, or is dead after the last try.
+pub async fn fail(
+    db: &mut Tx,
+    claimed: &Claimed,
+    error: &str,
+    limits: QueueLimits,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let doublings = u32::try_from(claimed.tries - 1).unwrap_or(0).min(16);
+    let wait = (limits.first_wait * 2_i32.pow(doublings)).min(TimeDelta::hours(1));
+    // The same work may have been asked for anew meanwhile: then that request carries on.
+    let update = "UPDATE jobs
+                     SET state = CASE WHEN tries >= $1 THEN 'dead' ELSE 'queued' END, run_at = $2, last_error = $3
+                   WHERE job_id = $4 AND tries = $5 AND state = 'running'
+                     AND NOT EXISTS (SELECT 1 FROM jobs AS again
+                                      WHERE again.clinic_id = jobs.clinic_id AND again.kind = jobs.kind
+                                        AND again.job_key = jobs.job_key AND again.state = 'queued')";
+    let returned = sql(update)
+        .bind(limits.tries)
+        .bind(now + wait)
+        .bind(error)
+        .bind(claimed.job_id)
+        .bind(claimed.tries)
+        .execute(db)
+        .await?;
+    if returned == 0 { finish(db, claimed).await } else { Ok(()) }
+}

@@ -1,0 +1,199 @@
+//! What the law lets be removed of a patient is removed; the rest is counted and kept.
+
+use chrono::{DateTime, Months, NaiveDate, Utc};
+use clinical::id::{ClinicId, PatientId, StudyId};
+use uuid::Uuid;
+
+use super::{Patient, day_of, setting};
+use crate::db::{DbError, FromRow, Result, Row, Tx, sql};
+
+/// The setting that says for how many years records are kept, and what holds without it.
+///
+/// Source: ten years after the treatment is what, among others, section 630f (3) of the German Civil Code demands.
+const YEARS: (&str, i64) = ("recordRetentionYears", 10);
+
+/// Why nothing was erased.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    /// Another record stands for this one.
+    #[error("the record is merged into another")]
+    Merged,
+    /// The database failed, or does not know the patient.
+    #[error(transparent)]
+    Database(#[from] DbError),
+}
+
+/// What an erasure has removed and kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// So many identifiers were removed.
+    pub identifiers: u64,
+    /// So many studies were removed.
+    pub studies: u64,
+    /// So many allergies, conditions, medication and vital signs were removed.
+    pub statements: u64,
+    /// The blobs that no row names any more.
+    pub blob_keys: Vec<String>,
+    /// So many studies are younger than the retention time.
+    pub kept_studies: u64,
+    /// So many statements are younger than the retention time.
+    pub kept_statements: u64,
+    /// On this day the last of what was kept may go.
+    pub kept_until: Option<NaiveDate>,
+    /// The retention time, in years.
+    pub retention_years: i64,
+}
+
+struct Dated {
+    study_id: StudyId,
+    study_date: Option<String>,
+    stored_at: DateTime<Utc>,
+}
+
+impl FromRow for Dated {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            study_id: row.id("study_id")?,
+            study_date: row.get("study_date")?,
+            stored_at: row.get("stored_at")?,
+        })
+    }
+}
+
+/// The record that stands for the patient, as it is once their row is held.
+struct MergedInto(Option<Uuid>);
+
+impl FromRow for MergedInto {
+    fn from_row(row: &Row) -> Result<Self> {
+        row.get("merged_into").map(Self)
+    }
+}
+
+struct Instant(DateTime<Utc>);
+
+impl FromRow for Instant {
+    fn from_row(row: &Row) -> Result<Self> {
+        row.get(0).map(Self)
+    }
+}
+
+/// What hangs on a study, in the order in which it can go.
+const OF_STUDY: [&str; 6] = [
+    "DELETE FROM findings WHERE clinic_id = $1 AND study_id = $2",
+    "DELETE FROM analyses WHERE clinic_id = $1 AND study_id = $2",
+    "DELETE FROM instance_versions WHERE clinic_id = $1 AND instance_id IN
+            (SELECT instance_id FROM instances WHERE clinic_id = $1 AND study_id = $2)",
+    "DELETE FROM instances WHERE clinic_id = $1 AND study_id = $2",
+    "DELETE FROM series WHERE clinic_id = $1 AND study_id = $2",
+    "DELETE FROM studies WHERE clinic_id = $1 AND study_id = $2",
+];
+
+impl Patient {
+    /// Removes who a patient is, and what of their record is older than the clinic's setting
+    /// `recordRetentionYears` (1 to 100; 10 where nothing is set).
+    ///
+    /// A study's age counts from its Study Date, else from when it was stored; a statement's from when it was
+    /// recorded. What is kept becomes restricted. Done again later, it removes what has grown old since.
+    ///
+    /// # Errors
+    ///
+    /// [`EraseError::Merged`]; [`DbError::NotFound`] in it when the clinic has no such patient.
+    pub async fn erase(
+        db: &mut Tx,
+        clinic: ClinicId,
+        id: PatientId,
+        now: DateTime<Utc>,
+    ) -> Result<Erased, EraseError> {
+        let lock = "UPDATE patients SET updated_at = $3 WHERE clinic_id = $1 AND patient_id = $2
+                    RETURNING merged_into";
+        let MergedInto(survivor) = sql(lock).bind(clinic).bind(id).bind(now).fetch_one(db).await?;
+        if survivor.is_some() {
+            return Err(EraseError::Merged);
+        }
+        // Who stores an image holds the identifier that it came by: its study is waited for, and a later one finds
+        // nobody.
+        let lock = "UPDATE patient_identifiers SET patient_id = patient_id
+                     WHERE clinic_id = $1 AND patient_id = $2";
+        sql(lock).bind(clinic).bind(id).execute(db).await?;
+        let retention_years = setting(db, clinic, YEARS.0, YEARS.1, (1, 100)).await?;
+        // At most 100 years: the product fits.
+        let retention = Months::new(retention_years as u32 * 12);
+        let mut erased = Erased { retention_years, ..Erased::default() };
+        let until = |day: NaiveDate| day.checked_add_months(retention).unwrap_or(NaiveDate::MAX);
+
+        let find =
+            "SELECT study_id, study_date, stored_at FROM studies WHERE clinic_id = $1 AND patient_id = $2";
+        for study in sql(find).bind(clinic).bind(id).fetch_all::<Dated>(db).await? {
+            let made_on = study.study_date.as_deref().and_then(day_of);
+            let ends_on = until(made_on.unwrap_or(study.stored_at.date_naive()));
+            if ends_on > now.date_naive() {
+                erased.kept_studies += 1;
+                erased.kept_until = erased.kept_until.max(Some(ends_on));
+            } else {
+                erased.blob_keys.extend(remove_study(db, clinic, study.study_id).await?);
+                erased.studies += 1;
+            }
+        }
+        let kept = erase_statements(db, clinic, id, now, retention, &mut erased).await?;
+        erased.kept_until = erased.kept_until.max(kept.map(|newest| until(newest.date_naive())));
+        erased.identifiers = erase_person(db, clinic, id, now, erased.kept_until.is_some()).await?;
+        Ok(erased)
+    }
+}
+
+/// The blobs that its rows named.
+async fn remove_study(db: &mut Tx, clinic: ClinicId, study: StudyId) -> Result<Vec<String>> {
+    let find = "SELECT blob_key FROM instances WHERE clinic_id = $1 AND study_id = $2
+                 UNION SELECT blob_key FROM instance_versions WHERE clinic_id = $1 AND instance_id IN
+                       (SELECT instance_id FROM instances WHERE clinic_id = $1 AND study_id = $2)";
+    let blob_keys = sql(find).bind(clinic).bind(study).fetch_all(db).await?;
+    for delete in OF_STUDY {
+        sql(delete).bind(clinic).bind(study).execute(db).await?;
+    }
+    Ok(blob_keys)
+}
+
+/// When the youngest statement that stays was recorded.
+async fn erase_statements(
+    db: &mut Tx,
+    clinic: ClinicId,
+    id: PatientId,
+    now: DateTime<Utc>,
+    retention: Months,
+    erased: &mut Erased,
+) -> Result<Option<DateTime<Utc>>> {
+    let oldest = now.checked_sub_months(retention).unwrap_or(DateTime::<Utc>::MIN_UTC);
+    let delete = "DELETE FROM statements WHERE clinic_id = $1 AND patient_id = $2 AND recorded_at <= $3";
+    erased.statements = sql(delete).bind(clinic).bind(id).bind(oldest).execute(db).await?;
+    let count = "SELECT count(*) FROM statements WHERE clinic_id = $1 AND patient_id = $2";
+    let kept: i64 = sql(count).bind(clinic).bind(id).fetch_one(db).await?;
+    erased.kept_statements = kept.unsigned_abs();
+    let newest = "SELECT recorded_at FROM statements WHERE clinic_id = $1 AND patient_id = $2
+                   ORDER BY recorded_at DESC LIMIT 1";
+    let newest = sql(newest).bind(clinic).bind(id).fetch_optional::<Instant>(db).await?;
+    Ok(newest.map(|newest| newest.0))
+}
+
+/// How many identifiers there were.
+async fn erase_person(
+    db: &mut Tx,
+    clinic: ClinicId,
+    id: PatientId,
+    now: DateTime<Utc>,
+    keeps_record: bool,
+) -> Result<u64> {
+    let delete = "DELETE FROM patient_identifiers
+                   WHERE clinic_id = $1 AND patient_id = $2 AND value IS NOT NULL";
+    let identifiers = sql(delete).bind(clinic).bind(id).execute(db).await?;
+    if !keeps_record {
+        let rest = "DELETE FROM patient_identifiers WHERE clinic_id = $1 AND patient_id = $2";
+        sql(rest).bind(clinic).bind(id).execute(db).await?;
+    }
+    let update = "UPDATE patients
+                     SET mrn = '', issuer = '', name = '', name_key = '', family_key = '', given_key = '',
+                         birth_date = NULL, sex = NULL, phone = NULL, email = NULL, address = NULL,
+                         is_restricted = $4, erased_at = COALESCE(erased_at, $3), updated_at = $3
+                   WHERE clinic_id = $1 AND (patient_id = $2 OR merged_into = $2)";
+    sql(update).bind(clinic).bind(id).bind(now).bind(keeps_record).execute(db).await?;
+    Ok(identifiers)
+}
