@@ -18,7 +18,7 @@ use clinical::clock::{Clock, SystemClock};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use storage::audit::heads::KEY_FILE;
+use storage::audit::heads::{HEADS_FILE, KEY_FILE};
 use storage::backup::{RowsCopy, copy_rows};
 use storage::db::Db;
 use storage::records::instance::named_among;
@@ -203,7 +203,7 @@ impl Copy {
             self.small_files().await?;
             self.rows(db).await?;
             let blobs = self.blobs(db).await?;
-            if blobs == Blobs::Whole && !self.keys_changed()? {
+            if blobs == Blobs::Whole && !self.keys_changed()? && !self.heads_are_new() {
                 return Ok(());
             }
         }
@@ -284,6 +284,12 @@ impl Copy {
             about.missing = lost;
         }
         Ok(if erased { Blobs::Erased } else { Blobs::Whole })
+    }
+
+    /// Whether the first signed heads were written since the small files were copied: the copied rows may be sealed,
+    /// and nothing in the backup would say so.
+    fn heads_are_new(&self) -> bool {
+        !self.files.contains_key(HEADS_FILE) && self.source.data.join(HEADS_FILE).exists()
     }
 
     /// Whether the keys are others by now: rows may be sealed by one that was not copied.

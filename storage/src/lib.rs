@@ -12,6 +12,8 @@ mod data_key;
 pub mod db;
 mod migrations;
 pub mod outbox;
+#[cfg(test)]
+mod plan;
 pub mod queue;
 pub mod records;
 mod row_security;

@@ -26,6 +26,7 @@ migrations! {
     8 "0008_idempotency"
     9 "0009_row_level_security"
     10 "0010_lists_by_cursor"
+    11 "0011_lists_of_people"
 }
 
 /// The steps as sqlx runs them.

@@ -6,6 +6,8 @@
 //! rest it is immediate. Each statement is a trip to sqlx's thread and back, so
 //! the opening words travel with a transaction's first statement, and what is deferred with the next.
 
+mod log;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,6 +43,10 @@ pub(crate) struct Writer {
     released: Vec<oneshot::Sender<Result<(), String>>>,
     /// For opening the file anew when the connection is beyond repair.
     options: SqliteConnectOptions,
+    /// Shared commits so far.
+    commits: u32,
+    /// Whether a task moves the log into the file.
+    is_log_moving: bool,
 }
 
 impl SqliteDb {
@@ -57,15 +63,24 @@ impl SqliteDb {
         let lock_path = path.with_extension("lock");
         // The change to WAL waits for nobody: of two programs that open a new file at once, one would fail.
         let alone = lock(lock_path.clone()).await?;
-        let connection = SqliteConnection::connect_with(&options).await?;
+        let writing = options.clone().pragma("wal_autocheckpoint", "0");
+        let connection = SqliteConnection::connect_with(&writing).await?;
         drop(alone);
         let readers = SqlitePoolOptions::new()
             .max_connections(8)
             .acquire_timeout(Duration::from_secs(30))
             // A file does not hang up, and asking first is a trip of its own.
             .test_before_acquire(false)
-            .connect_lazy_with(options.clone().create_if_missing(false).read_only(true));
-        let writer = Writer { connection, is_open: false, is_broken: false, released: Vec::new(), options };
+            .connect_lazy_with(options.create_if_missing(false).read_only(true));
+        let writer = Writer {
+            connection,
+            is_open: false,
+            is_broken: false,
+            released: Vec::new(),
+            options: writing,
+            commits: 0,
+            is_log_moving: false,
+        };
         Ok(Self { readers, writer: Arc::new(Mutex::new(writer)), waiting: Arc::default(), lock_path })
     }
 
@@ -81,7 +96,7 @@ impl SqliteDb {
     /// The writer outside any transaction, for migrations.
     pub(crate) async fn exclusive(&self) -> OwnedMutexGuard<Writer> {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
-        writer.commit_released().await;
+        commit_released(&mut writer).await;
         writer
     }
 
@@ -124,23 +139,20 @@ impl Writer {
     }
 
     /// Runs the shared COMMIT and tells everyone who waits for it.
-    async fn commit_released(&mut self) {
-        if !self.is_open {
-            // They wrote nothing: there is nothing to wait for.
-            for waiter in self.released.drain(..) {
-                let _ = waiter.send(Ok(()));
-            }
-            return;
-        }
+    async fn commit(&mut self) {
         match run(&mut self.connection, "COMMIT").await {
             Ok(()) => {
                 self.is_open = false;
-                for waiter in self.released.drain(..) {
-                    // A caller who gave up no longer listens; the change lasts all the same.
-                    let _ = waiter.send(Ok(()));
-                }
+                self.tell_released();
             }
             Err(error) => self.lose(&error.to_string()).await,
+        }
+    }
+
+    fn tell_released(&mut self) {
+        for waiter in self.released.drain(..) {
+            // A caller who gave up no longer listens; the change lasts all the same.
+            let _ = waiter.send(Ok(()));
         }
     }
 
@@ -159,6 +171,17 @@ impl Writer {
         self.connection = SqliteConnection::connect_with(&self.options).await?;
         self.is_broken = false;
         Ok(())
+    }
+}
+
+/// Runs the shared COMMIT, and sees to the log.
+async fn commit_released(writer: &mut OwnedMutexGuard<Writer>) {
+    if writer.is_open {
+        writer.commit().await;
+        log::look(writer).await;
+    } else {
+        // They wrote nothing: there is nothing to wait for.
+        writer.tell_released();
     }
 }
 
@@ -193,7 +216,7 @@ impl Drop for Waiting {
             runtime.spawn(async move {
                 let mut writer = writer.lock_owned().await;
                 if count.load(Ordering::SeqCst) == 0 {
-                    writer.commit_released().await;
+                    commit_released(&mut writer).await;
                 }
             });
         }
@@ -309,7 +332,7 @@ async fn end(
     match ended {
         Err(error) => writer.lose(&error.to_string()).await,
         Ok(()) if waiting.load(Ordering::SeqCst) == 0 || writer.released.len() >= MOST_PER_COMMIT => {
-            writer.commit_released().await;
+            commit_released(&mut writer).await;
         }
         Ok(()) => {}
     }

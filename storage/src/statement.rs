@@ -39,7 +39,13 @@ impl Statement {
         self
     }
 
-    fn text(&self) -> sqlx::SqlStr {
+    /// The same arguments to another text.
+    #[cfg(test)]
+    pub(crate) fn with_text(&self, text: String) -> Self {
+        Self { text: AnyText::Built(text), values: self.values.clone() }
+    }
+
+    pub(crate) fn text(&self) -> sqlx::SqlStr {
         match &self.text {
             AnyText::Fixed(text) => text.into_sql_str(),
             AnyText::Built(text) => AssertSqlSafe(text.clone()).into_sql_str(),
@@ -48,7 +54,10 @@ impl Statement {
 
     /// The statement behind those that must run `before`: SQLite runs several at a time over one list of
     /// arguments, in which each later statement's stand behind the earlier ones'.
-    fn sqlite(&self, before: &[Self]) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>> {
+    pub(crate) fn sqlite(
+        &self,
+        before: &[Self],
+    ) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>> {
         let mut arguments = SqliteArguments::default();
         for value in before.iter().chain([self]).flat_map(|statement| &statement.values) {
             value.add_to_sqlite(&mut arguments)?;
@@ -65,7 +74,7 @@ impl Statement {
         Ok(sqlx::query_with(AssertSqlSafe(text).into_sql_str(), arguments))
     }
 
-    fn postgres(&self) -> Result<sqlx::query::Query<'static, Postgres, PgArguments>> {
+    pub(crate) fn postgres(&self) -> Result<sqlx::query::Query<'static, Postgres, PgArguments>> {
         let mut arguments = PgArguments::default();
         for value in &self.values {
             value.add_to_postgres(&mut arguments)?;
@@ -111,6 +120,8 @@ impl Statement {
     ///
     /// [`DbError`] when the engine fails or a row does not read.
     pub async fn fetch_all<T: FromRow>(self, db: &mut Conn) -> Result<Vec<T>> {
+        #[cfg(test)]
+        crate::plan::note(&self, db).await?;
         match db.raw() {
             Raw::Sqlite(conn, before) => {
                 let rows = self.sqlite(&before)?.fetch_all(conn).await?;

@@ -1,5 +1,7 @@
 //! What is stated about a patient: four kinds of facts with the same five routes each.
 
+use std::borrow::Cow;
+
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use clinical::event::Event;
@@ -12,7 +14,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use storage::outbox;
 use storage::records::statement::{self, Mistakes};
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::door::{hold, refused, survivor};
 use crate::patch::{self, Patch};
@@ -50,16 +53,24 @@ shown! {
 }
 
 /// A statement with what is known of its stating.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StatementView<T> {
+    /// What is stated.
+    #[serde(flatten)]
+    pub fact: T,
+    /// By whom and when.
+    #[serde(flatten)]
+    pub stating: Stating,
+}
+
+/// What is known of a statement beside what it states.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct StatementView<T> {
+pub struct Stating {
     /// Our identifier.
     pub id: StatementId,
     /// Whom it is about.
     pub patient_id: PatientId,
-    /// What is stated.
-    #[serde(flatten)]
-    pub fact: T,
     /// It was never true: somebody made a mistake.
     pub is_entered_in_error: bool,
     /// Who stated it.
@@ -70,16 +81,44 @@ pub struct StatementView<T> {
     pub updated_at: DateTime<Utc>,
 }
 
+/// One object with the members of both: joined by `allOf`, each half would refuse the other's.
+impl<T: ToSchema> PartialSchema for StatementView<T> {
+    fn schema() -> RefOr<Schema> {
+        let (RefOr::T(Schema::Object(mut whole)), RefOr::T(Schema::Object(stating))) =
+            (T::schema(), Stating::schema())
+        else {
+            unreachable!("{} is a plain object", T::name())
+        };
+        whole.properties.extend(stating.properties);
+        whole.required.extend(stating.required);
+        whole.additional_properties = None;
+        whole.into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for StatementView<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}Statement", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        T::schemas(schemas);
+        Stating::schemas(schemas);
+    }
+}
+
 /// `None` when the statement is of another kind.
 fn view<T: Shown>(statement: Statement) -> Option<StatementView<T>> {
     Some(StatementView {
-        id: statement.statement_id,
-        patient_id: statement.patient_id,
         fact: T::of(statement.fact)?,
-        is_entered_in_error: statement.is_entered_in_error,
-        recorded_by: statement.recorded_by,
-        recorded_at: statement.recorded_at,
-        updated_at: statement.updated_at,
+        stating: Stating {
+            id: statement.statement_id,
+            patient_id: statement.patient_id,
+            is_entered_in_error: statement.is_entered_in_error,
+            recorded_by: statement.recorded_by,
+            recorded_at: statement.recorded_at,
+            updated_at: statement.updated_at,
+        },
     })
 }
 
@@ -182,7 +221,7 @@ async fn list<T: Shown>(
     )
     .await?;
     let views = stated.into_iter().filter_map(view).collect();
-    Ok(page.of_rows(views, |view: &StatementView<T>| view.id.0))
+    Ok(page.of_rows(views, |view: &StatementView<T>| view.stating.id.0))
 }
 
 /// Both parameters of the path.

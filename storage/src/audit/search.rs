@@ -134,7 +134,6 @@ pub(super) mod tests {
     use super::*;
     use crate::audit::tests::{CLINIC, entry};
     use crate::audit::write;
-    use crate::db::sql;
     use crate::testing::{now, on_both};
     use chrono::TimeDelta;
 
@@ -182,64 +181,5 @@ pub(super) mod tests {
     fn an_instant_beyond_all_bounds_stays_beyond() {
         assert!(first_at(DateTime::<Utc>::MAX_UTC) > first_at(now()));
         assert!(first_at(DateTime::<Utc>::MIN_UTC) < first_at(now()));
-    }
-
-    struct Plan(String);
-
-    impl FromRow for Plan {
-        fn from_row(row: &Row) -> Result<Self> {
-            match row {
-                Row::Sqlite(_) => row.get("detail").map(Self),
-                Row::Postgres(_) => row.get(0).map(Self),
-            }
-        }
-    }
-
-    /// How the engine means to run `text`.
-    pub(crate) async fn plan_of(db: &mut Conn, text: &str, explain: &str) -> String {
-        let plan: Vec<Plan> = built_sql(format!("{explain} {text}")).fetch_all(db).await.unwrap();
-        plan.into_iter().map(|line| line.0 + "\n").collect()
-    }
-
-    /// A sort would have to see every line; the order must come from an index.
-    #[tokio::test]
-    async fn no_search_sorts() {
-        on_both(async |db| {
-            let mut tx = db.begin().await.unwrap();
-            if db.engine() == "PostgreSQL" {
-                // An empty table is scanned whatever its indexes.
-                sql("SET LOCAL enable_seqscan = off").execute(&mut tx).await.unwrap();
-                sql("SET LOCAL enable_bitmapscan = off").execute(&mut tx).await.unwrap();
-            }
-            let explain = if db.engine() == "SQLite" { "EXPLAIN QUERY PLAN" } else { "EXPLAIN" };
-            let uuid = if db.engine() == "SQLite" {
-                "X'00000000000070008000000000000001'"
-            } else {
-                "'00000000-0000-7000-8000-000000000001'"
-            };
-            for (condition, index) in [
-                (
-                    "",
-                    if db.engine() == "SQLite" {
-                        "sqlite_autoindex_audit_trail_1"
-                    } else {
-                        "audit_trail_pkey"
-                    },
-                ),
-                (" AND actor_kind = 'system' AND actor_id = ''", "audit_by_actor"),
-                (&format!(" AND patient_id = {uuid}"), "audit_by_patient"),
-                (" AND action = 'patient:read'", "audit_by_action"),
-                (" AND outcome = 'denied'", "audit_by_outcome"),
-            ] {
-                let text = format!(
-                    "SELECT action FROM audit_trail WHERE clinic_id = {uuid}{condition}
-                      AND audit_id < {uuid} ORDER BY audit_id DESC LIMIT 10"
-                );
-                let plan = plan_of(&mut tx, &text, explain).await;
-                assert!(plan.contains(index), "{condition}: {plan}");
-                assert!(!plan.contains("TEMP B-TREE") && !plan.contains("Sort"), "{condition}: {plan}");
-            }
-        })
-        .await;
     }
 }

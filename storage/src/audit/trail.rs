@@ -186,29 +186,4 @@ mod tests {
         })
         .await;
     }
-
-    /// The speed: a permission-checked read at 2,000 requests a second, each with its row.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    #[ignore = "a measurement, which other work on the machine would spoil"]
-    async fn four_thousand_rows_a_second() {
-        on_both(async |db| {
-            let trail = Trail::new(db.clone());
-            let people: Vec<_> = (0..50).map(|_| entry(0).actor).collect();
-            let started = std::time::Instant::now();
-            let mut tasks = JoinSet::new();
-            for worker in 0..64 {
-                let (trail, actor) = (trail.clone(), people[worker as usize % people.len()]);
-                tasks.spawn(async move {
-                    for number in 0..400 {
-                        trail.record(Entry { actor, ..entry(worker * 400 + number) }).await.unwrap();
-                    }
-                });
-            }
-            tasks.join_all().await;
-            let rate = 25_600.0 / started.elapsed().as_secs_f64();
-            println!("{}: {rate:.0} rows a second", db.engine());
-            assert!(rate > 4_000.0, "{} wrote {rate:.0} rows a second", db.engine());
-        })
-        .await;
-    }
 }

@@ -128,17 +128,6 @@ impl Member {
             .await
     }
 
-    /// The clinic's members, newest first, from before `after` on.
-    pub async fn list(db: &mut Conn, clinic: ClinicId, after: Option<Uuid>, limit: i64) -> Result<Vec<Self>> {
-        let from = if after.is_some() { "AND membership_id < $3" } else { "" };
-        let text = format!("{SELECT} WHERE clinic_id = $1 {from} ORDER BY membership_id DESC LIMIT $2");
-        let statement = built_sql(text).bind(clinic).bind(limit);
-        match after {
-            Some(after) => statement.bind(after).fetch_all(db).await,
-            None => statement.fetch_all(db).await,
-        }
-    }
-
     /// Makes a member something else.
     ///
     /// # Errors
@@ -188,6 +177,7 @@ async fn check_place(db: &mut Tx, clinic: ClinicId, position: &Position) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::records::roster::Rostered;
     use crate::records::user::User;
     use crate::testing::{now, on_both};
 
@@ -246,11 +236,12 @@ mod tests {
                 all.push(Member::add(&mut tx, CLINIC, user, &position, now()).await.unwrap());
             }
             all.reverse();
-            let first = Member::list(&mut tx, CLINIC, None, 3).await.unwrap();
+            let members = |page: Vec<Rostered>| page.into_iter().map(|it| it.member).collect::<Vec<_>>();
+            let first = members(Rostered::list(&mut tx, CLINIC, None, 3).await.unwrap());
             assert_eq!(first, all[..3]);
-            let rest = Member::list(&mut tx, CLINIC, Some(first[2].membership_id.0), 3).await.unwrap();
-            assert_eq!(rest, all[3..]);
-            assert_eq!(Member::list(&mut tx, ClinicId::new(), None, 3).await.unwrap(), []);
+            let rest = Rostered::list(&mut tx, CLINIC, Some(first[2].membership_id.0), 3).await.unwrap();
+            assert_eq!(members(rest), all[3..]);
+            assert_eq!(Rostered::list(&mut tx, ClinicId::new(), None, 3).await.unwrap(), []);
             let users = User::list_in(&mut tx, CLINIC, Some(all[2].user_id.0), 9).await.unwrap();
             let ids: Vec<_> = users.iter().map(|user| user.user_id).collect();
             assert_eq!(ids, [all[3].user_id, all[4].user_id]);

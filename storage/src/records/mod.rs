@@ -19,5 +19,7 @@ pub mod session;
 pub mod signing_key;
 pub mod statement;
 pub mod study;
+#[cfg(test)]
+mod tests;
 pub mod user;
 pub mod webhook;

@@ -163,8 +163,9 @@ impl User {
         limit: i64,
     ) -> Result<Vec<Self>> {
         let belongs = "JOIN memberships m ON m.user_id = u.user_id AND m.clinic_id = $1";
-        let from = if after.is_some() { "WHERE u.user_id < $3" } else { "" };
-        let text = format!("{SELECT} {belongs} {from} ORDER BY u.user_id DESC LIMIT $2");
+        let from = if after.is_some() { "WHERE m.user_id < $3" } else { "" };
+        // By the membership's column, which is the one with the index that begins with the clinic.
+        let text = format!("{SELECT} {belongs} {from} ORDER BY m.user_id DESC LIMIT $2");
         let statement = built_sql(text).bind(clinic).bind(limit);
         match after {
             Some(after) => statement.bind(after).fetch_all(db).await,

@@ -1,0 +1,213 @@
+//! What each room gets of the settings, in the room's own words.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use hub::courier::CourierSettings;
+use identity::IdentitySettings;
+use ingest::limits::IngestLimits;
+use ingest::pixels::{PixelLimits, PoolSettings};
+use ingest::receive::{OnConflict, ReceiveSettings};
+use ingest::scp::{AeTitle, CallingAe, ScpSettings};
+use storage::archive::NewBlobs;
+use storage::queue::QueueLimits;
+use storage::records::webhook::target::Targets;
+use storage::secret::Keyring;
+
+use super::Config;
+
+/// A token of fewer characters is warned of.
+const STRONG_TOKEN_CHARACTERS: usize = 16;
+
+impl Config {
+    /// Whether the settings' token is so short that it could be guessed; it is taken all the same.
+    pub fn has_weak_token(&self) -> bool {
+        !self.token.is_empty() && self.token.chars().count() < STRONG_TOKEN_CHARACTERS
+    }
+
+    /// Where the rows are.
+    pub fn database_url(&self) -> String {
+        if self.database_url.is_empty() {
+            return format!("sqlite:{}", self.data_dir.join("medilink.sqlite").display());
+        }
+        self.database_url.clone()
+    }
+
+    /// Where the bytes are.
+    pub fn archive_url(&self) -> String {
+        if self.archive_url.is_empty() {
+            return self.data_dir.join("archive").display().to_string();
+        }
+        self.archive_url.clone()
+    }
+
+    /// The file of the rows, where SQLite keeps them.
+    pub fn sqlite_path(&self) -> Option<PathBuf> {
+        let url = self.database_url();
+        let path = url.strip_prefix("sqlite:")?;
+        Some(path.strip_prefix("//").unwrap_or(path).into())
+    }
+
+    /// The folder of the bytes, where they are in one.
+    pub fn archive_folder(&self) -> Option<PathBuf> {
+        let url = self.archive_url();
+        let path = url.strip_prefix("file://").unwrap_or(&url);
+        (!path.contains("://")).then(|| path.into())
+    }
+
+    /// Where added networks are.
+    pub fn networks_dir(&self) -> PathBuf {
+        if self.networks_dir.is_empty() {
+            self.data_dir.join("networks")
+        } else {
+            (&self.networks_dir).into()
+        }
+    }
+
+    /// What becomes of new blobs.
+    pub fn new_blobs(&self) -> NewBlobs {
+        if self.seal_blobs { NewBlobs::Sealed } else { NewBlobs::Plain }
+    }
+
+    /// How people sign in.
+    pub fn identity(&self) -> IdentitySettings {
+        IdentitySettings {
+            public_url: self.public_url.clone(),
+            providers: self.oidc.clone(),
+            ..IdentitySettings::default()
+        }
+    }
+
+    /// The key-encryption keys; without any in the settings, a file with one is made in the data folder.
+    pub fn keyring(&self) -> Result<Keyring> {
+        match (self.kek.is_empty(), self.key_file.is_empty()) {
+            (false, false) => bail!("kek and key_file are both set: one of them holds the keys"),
+            (false, true) => Keyring::from_text(&self.kek).context("kek does not read"),
+            (true, false) => Keyring::from_file(Path::new(&self.key_file))
+                .with_context(|| format!("the key file {} cannot be used", self.key_file)),
+            (true, true) => {
+                let path = self.data_dir.join("kek");
+                Keyring::from_file_or_new(&path)
+                    .with_context(|| format!("the key file {} cannot be used", path.display()))
+            }
+        }
+    }
+
+    /// Where HTTP is served.
+    pub fn http_address(&self) -> Result<SocketAddr> {
+        self.http_listen
+            .parse()
+            .with_context(|| format!("http_listen {:?} is no address:port", self.http_listen))
+    }
+
+    /// Where DIMSE is served.
+    pub fn dicom_address(&self) -> Result<SocketAddr> {
+        self.dicom_listen
+            .parse()
+            .with_context(|| format!("dicom_listen {:?} is no address:port", self.dicom_listen))
+    }
+
+    pub(super) fn on_conflict(&self) -> Result<OnConflict> {
+        Ok(match self.on_conflict.as_str() {
+            "keep" => OnConflict::Keep,
+            "replace" => OnConflict::Replace,
+            "reject" => OnConflict::Reject,
+            other => bail!("on_conflict is keep, replace or reject, not {other:?}"),
+        })
+    }
+
+    /// The hall's settings.
+    pub fn receive(&self) -> Result<ReceiveSettings> {
+        Ok(ReceiveSettings {
+            limits: IngestLimits {
+                instance_bytes: self.instance_bytes,
+                memory_bytes: self.instance_memory_bytes,
+                shared_memory_bytes: self.receive_memory_bytes,
+                ..IngestLimits::default()
+            },
+            on_conflict: self.on_conflict()?,
+            quiet: chrono::TimeDelta::seconds(self.analyze_after_seconds),
+            spool_folder: self.data_dir.join("spool"),
+        })
+    }
+
+    /// The DIMSE listener's settings.
+    pub fn scp(&self) -> Result<ScpSettings> {
+        let title =
+            |text: &String| text.parse::<AeTitle>().with_context(|| format!("{text:?} is no AE title"));
+        let allowed = self.allowed_ae.iter().map(title).collect::<Result<_>>()?;
+        Ok(ScpSettings {
+            ae_title: title(&self.ae_title)?,
+            allowed_calling: if self.any_ae { CallingAe::Any } else { CallingAe::Only(allowed) },
+            associations: self.associations,
+            shutdown_wait: Duration::from_secs(self.shutdown_seconds),
+            ..ScpSettings::default()
+        })
+    }
+
+    /// The door's limits over HTTP.
+    pub fn http(&self) -> Result<gate::HttpLimits> {
+        let proxies = self.trusted_proxies.iter().map(|text| {
+            text.parse().with_context(|| format!("trusted_proxies: {text:?} is not an IP address"))
+        });
+        Ok(gate::HttpLimits {
+            upload_bytes: self.upload_bytes,
+            page_size_max: self.page_size_max,
+            analysis_wait: Duration::from_secs(self.analysis_wait_seconds),
+            connections: self.http_connections,
+            trusted_proxies: proxies.collect::<Result<_>>()?,
+            rates: gate::Rates {
+                person: gate::Rate::new(self.person_requests_per_minute, 60),
+                machine: gate::Rate::new(self.machine_requests_per_second.saturating_mul(10), 10),
+                clinic: gate::Rate::new(self.clinic_requests_per_second.saturating_mul(10), 10),
+                stranger: gate::Rate::new(self.address_requests_per_minute, 60),
+                sign_in: gate::Rate::new(self.sign_ins_per_minute.saturating_mul(2), 120),
+            },
+            shutdown: Duration::from_secs(self.shutdown_seconds),
+            ..gate::HttpLimits::default()
+        })
+    }
+
+    /// Bounds on decoding.
+    pub fn pixels(&self) -> PixelLimits {
+        PixelLimits::default()
+    }
+
+    /// The processes that decode compressed frames; `None` decodes in the service itself.
+    pub fn pool(&self) -> Result<Option<PoolSettings>> {
+        if self.decode_children == 0 {
+            return Ok(None);
+        }
+        Ok(Some(PoolSettings {
+            program: std::env::current_exe().context("the program's own path is not known")?,
+            arguments: vec!["decode-child".to_owned()],
+            children: self.decode_children,
+            memory_bytes: self.decode_memory_bytes,
+            frame_timeout: Duration::from_secs(self.decode_timeout_seconds),
+            idle: Duration::from_secs(30),
+        }))
+    }
+
+    /// Which machines webhooks may point at.
+    pub fn webhook_targets(&self) -> Targets {
+        if self.webhooks_private_addresses { Targets::PrivateToo } else { Targets::PublicOnly }
+    }
+
+    /// How patiently events are brought to webhooks.
+    pub fn courier(&self) -> CourierSettings {
+        CourierSettings {
+            targets: self.webhook_targets(),
+            tries: self.webhook_tries,
+            first_wait: chrono::TimeDelta::seconds(self.webhook_first_wait_seconds.min(86_400)),
+            disable_after: chrono::TimeDelta::days(self.webhook_disable_after_days.min(3_650)),
+            ..CourierSettings::default()
+        }
+    }
+
+    /// How patiently jobs are tried.
+    pub fn queue(&self) -> QueueLimits {
+        QueueLimits { tries: self.job_tries, ..QueueLimits::default() }
+    }
+}

@@ -1,0 +1,153 @@
+//! Every list that can grow long is read along an index, from its real statement on both engines: a page costs the
+//! same of a thousand rows and of a million.
+
+use clinical::id::{
+    AnalysisId, AuditId, ClinicId, FindingId, GrantId, PatientId, StatementId, StudyId, UserId, WebhookId,
+};
+use clinical::imaging::ReviewState;
+use clinical::role::Resource;
+use uuid::Uuid;
+
+use super::analysis::Analysis;
+use super::finding::Finding;
+use super::patient::{Grant, Patient, PatientFilter, Shown, Sight};
+use super::roster::Rostered;
+use super::statement::{self, Mistakes};
+use super::user::User;
+use super::webhook::delivery::{Delivery, DeliveryState};
+use crate::audit::{Actor, Filter, Outcome, search};
+use crate::db::Conn;
+use crate::plan::assert_reads_along;
+use crate::testing::{now, on_both};
+use crate::{outbox, queue};
+
+const CLINIC: ClinicId = ClinicId::DEFAULT;
+
+#[tokio::test]
+async fn patients_and_what_is_stated_of_them() {
+    on_both(async |db| {
+        let after = Some(PatientId(Uuid::max()));
+        for sight in [Sight::Nothing, Sight::Everything] {
+            assert_reads_along(&db, &["clinics_patients_newest"], async |conn: &mut Conn| {
+                Patient::list(conn, CLINIC, &PatientFilter::default(), sight, after, 9).await.unwrap();
+            })
+            .await;
+        }
+        assert_reads_along(&db, &["patient_identifiers_by_value"], async |conn: &mut Conn| {
+            let filter = PatientFilter { identifier: Some((None, "1".into())), ..PatientFilter::default() };
+            Patient::list(conn, CLINIC, &filter, Sight::Everything, None, 9).await.unwrap();
+        })
+        .await;
+        let patient = PatientId::new();
+        for (kind, index) in
+            [(Some(Resource::Vital), &["statements_of_kind"]), (None, &["statements_of_patient"])]
+        {
+            assert_reads_along(&db, index, async |conn: &mut Conn| {
+                let after = Some(StatementId(Uuid::max()));
+                statement::of_patient(conn, CLINIC, patient, kind, Mistakes::LeftOut, after, 9)
+                    .await
+                    .unwrap();
+            })
+            .await;
+        }
+        assert_reads_along(&db, &["break_glass_newest"], async |conn: &mut Conn| {
+            Grant::list(conn, CLINIC, Some(GrantId(Uuid::max())), 9).await.unwrap();
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn findings_and_analyses() {
+    on_both(async |db| {
+        for shown in [Shown::Everybody, Shown::Unrestricted, Shown::OpenTo(UserId::new(), now())] {
+            for (state, study, index) in [
+                (None, None, &["findings_newest"]),
+                (Some(ReviewState::Open), None, &["findings_newest_of_state"]),
+                (None, Some(StudyId::new()), &["findings_newest_of_study"]),
+            ] {
+                assert_reads_along(&db, index, async |conn: &mut Conn| {
+                    let after = Some(FindingId(Uuid::max()));
+                    Finding::list(conn, CLINIC, state, study, shown, after, 9).await.unwrap();
+                })
+                .await;
+            }
+            assert_reads_along(&db, &["analyses_newest"], async |conn: &mut Conn| {
+                let after = Some(AnalysisId(Uuid::max()));
+                Analysis::list(conn, CLINIC, shown, after, 9).await.unwrap();
+            })
+            .await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn events_deliveries_and_dead_jobs() {
+    on_both(async |db| {
+        for (names, index) in [
+            (None, ["events_by_clinic", "events_pkey"].as_slice()),
+            (Some(["finding_reviewed"].as_slice()), &["events_newest_of_name"]),
+        ] {
+            assert_reads_along(&db, index, async |conn: &mut Conn| {
+                outbox::list(conn, CLINIC, names, None, 9).await.unwrap();
+            })
+            .await;
+        }
+        let webhook = WebhookId::new();
+        for (state, index) in [
+            (None, &["webhook_deliveries_by_webhook"]),
+            (Some(DeliveryState::Dead), &["webhook_deliveries_of_state"]),
+        ] {
+            assert_reads_along(&db, index, async |conn: &mut Conn| {
+                Delivery::list(conn, CLINIC, webhook, state, None, 9).await.unwrap();
+            })
+            .await;
+        }
+        assert_reads_along(&db, &["jobs_dead"], async |conn: &mut Conn| {
+            queue::dead_of(conn, CLINIC, None, 9).await.unwrap();
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_audit_trail() {
+    on_both(async |db| {
+        let all: &[&str] = &["sqlite_autoindex_audit_trail_1", "audit_trail_pkey"];
+        let any = Filter::default();
+        for (filter, index) in [
+            (any.clone(), all),
+            (Filter { from: Some(now()), to: Some(now()), ..any.clone() }, all),
+            (Filter { actor: Some(Actor::System), ..any.clone() }, &["audit_by_actor"]),
+            (Filter { patient_id: Some(PatientId::new()), ..any.clone() }, &["audit_by_patient"]),
+            (Filter { action: Some("patient:read".into()), ..any.clone() }, &["audit_by_action"]),
+            (Filter { outcome: Some(Outcome::Denied), ..any }, &["audit_by_outcome"]),
+        ] {
+            assert_reads_along(&db, index, async |conn: &mut Conn| {
+                search(conn, CLINIC, &filter, Some(AuditId(Uuid::max())), 9).await.unwrap();
+            })
+            .await;
+        }
+    })
+    .await;
+}
+
+/// Patients who sign in are users too.
+#[tokio::test]
+async fn the_people_of_a_clinic() {
+    on_both(async |db| {
+        let members = &["sqlite_autoindex_memberships_2", "memberships_clinic_id_user_id_key"];
+        assert_reads_along(&db, members, async |conn: &mut Conn| {
+            User::list_in(conn, CLINIC, Some(Uuid::max()), 9).await.unwrap();
+        })
+        .await;
+        assert_reads_along(&db, &["memberships_newest"], async |conn: &mut Conn| {
+            Rostered::list(conn, CLINIC, Some(Uuid::max()), 9).await.unwrap();
+        })
+        .await;
+    })
+    .await;
+}
