@@ -4,6 +4,7 @@
 //! crate `figment`, which guesses the type of an environment value from its
 //! text: a token of digits would not be a text.)
 
+mod peers;
 mod queues;
 mod rooms;
 
@@ -32,6 +33,16 @@ pub struct Config {
     pub http_listen: String,
     /// Where DIMSE is served.
     pub dicom_listen: String,
+    /// Where DIMSE is served over TLS; empty: nowhere.
+    pub dicom_tls_listen: String,
+    /// Our certificate for DIMSE over TLS, with those that lead to its authority: a PEM file.
+    pub dicom_tls_cert: String,
+    /// Its private key: a PEM file.
+    pub dicom_tls_key: String,
+    /// The authorities (PEM) of the clients that may call over TLS; empty: a client needs no certificate.
+    pub dicom_tls_client_ca: String,
+    /// The authorities (PEM) of the peers that we call over TLS; empty: those of `dicom_tls_client_ca`.
+    pub dicom_tls_peer_ca: String,
     /// The token of the administrator; empty: made at the first start and kept in the data folder.
     pub token: String,
     /// Where browsers reach this service, without a slash at the end.
@@ -50,6 +61,17 @@ pub struct Config {
     pub allowed_ae: Vec<String>,
     /// Whether every AE title may send.
     pub any_ae: bool,
+    /// AE titles that may query and retrieve from any clinic without a user identity; a clinic's own titles may from
+    /// that clinic.
+    pub query_ae: Vec<String>,
+    /// Whether every AE title that may send may query and retrieve too, from any clinic.
+    pub any_query_ae: bool,
+    /// Addresses (`10.1.2.3`) and networks (`10.1.0.0/16`) from where DIMSE is taken; empty: from everywhere.
+    pub allowed_addresses: Vec<String>,
+    /// Whether every DIMSE association needs a user identity that is an API key of its clinic.
+    pub dicom_needs_identity: bool,
+    /// Application entities that C-MOVE may send to and that we call, `AE=HOST:PORT`, for every clinic.
+    pub peers: Vec<String>,
     /// `keep`, `replace` or `reject` other bytes under a stored SOP Instance UID.
     pub on_conflict: String,
     /// A study is analysed when no instance has come for so long.
@@ -64,6 +86,14 @@ pub struct Config {
     pub instance_memory_bytes: u64,
     /// What all instances coming in may hold in memory together.
     pub receive_memory_bytes: u64,
+    /// So many bytes stay free on the disks of spool, database and local archive: what would use them is refused.
+    pub disk_watermark_bytes: u64,
+    /// So many bytes a clinic may keep that has no number of its own; 0: without limit.
+    pub clinic_quota_bytes: u64,
+    /// The clamd that scans what comes in, `tcp:host:port` or `unix:/path`; empty: nothing is scanned.
+    pub clamd_address: String,
+    /// What it has not judged after so long is held back.
+    pub clamd_timeout_seconds: u64,
     /// DIMSE associations at a time.
     pub associations: usize,
     /// HTTP connections at a time.
@@ -84,7 +114,7 @@ pub struct Config {
     pub sign_ins_per_minute: u32,
     /// Processes that decode compressed frames; 0 decodes in the service itself.
     pub decode_children: usize,
-    /// Memory of all of them together.
+    /// Memory of all frames that they decode at one time, together.
     pub decode_memory_bytes: u64,
     /// The longest that one frame may take.
     pub decode_timeout_seconds: u64,
@@ -92,6 +122,10 @@ pub struct Config {
     pub frames_per_instance: u32,
     /// A job is dead after so many failed tries.
     pub job_tries: i64,
+    /// The same for jobs that call other application entities: what is forwarded, what is reported.
+    pub dicom_tries: i64,
+    /// The wait after the first of those failures; each further one doubles it, up to an hour.
+    pub dicom_first_wait_seconds: i64,
     /// How many jobs of each queue run together.
     pub queues: Queues,
     /// A NATS server with JetStream, `nats://…` or `tls://…`, to which every event is published; empty: none is.
@@ -127,6 +161,11 @@ impl Default for Config {
             networks_dir: String::new(),
             http_listen: "127.0.0.1:8080".into(),
             dicom_listen: "127.0.0.1:11112".into(),
+            dicom_tls_listen: String::new(),
+            dicom_tls_cert: String::new(),
+            dicom_tls_key: String::new(),
+            dicom_tls_client_ca: String::new(),
+            dicom_tls_peer_ca: String::new(),
             token: String::new(),
             public_url: "http://127.0.0.1:8080".into(),
             oidc: Vec::new(),
@@ -136,6 +175,11 @@ impl Default for Config {
             ae_title: "MEDILINK".into(),
             allowed_ae: Vec::new(),
             any_ae: false,
+            query_ae: Vec::new(),
+            any_query_ae: false,
+            peers: Vec::new(),
+            allowed_addresses: Vec::new(),
+            dicom_needs_identity: false,
             on_conflict: "keep".into(),
             analyze_after_seconds: 5,
             analysis_wait_seconds: 30,
@@ -143,7 +187,11 @@ impl Default for Config {
             instance_bytes: 4 << 30,
             instance_memory_bytes: 16 << 20,
             receive_memory_bytes: 128 << 20,
-            associations: 512,
+            disk_watermark_bytes: 256 << 20,
+            clinic_quota_bytes: 0,
+            clamd_address: String::new(),
+            clamd_timeout_seconds: 60,
+            associations: 1024,
             http_connections: 4096,
             page_size_max: 1000,
             trusted_proxies: Vec::new(),
@@ -153,10 +201,12 @@ impl Default for Config {
             address_requests_per_minute: 6_000,
             sign_ins_per_minute: 60,
             decode_children: 2,
-            decode_memory_bytes: 2 << 30,
-            decode_timeout_seconds: 20,
+            decode_memory_bytes: 768 << 20,
+            decode_timeout_seconds: 10,
             frames_per_instance: 64,
             job_tries: 5,
+            dicom_tries: 20,
+            dicom_first_wait_seconds: 15,
             queues: Queues::default(),
             nats_url: String::new(),
             webhooks_private_addresses: false,
@@ -229,12 +279,18 @@ impl Config {
     fn check(self) -> Result<Self> {
         self.scp()?;
         self.on_conflict()?;
+        self.clamd()?;
         self.http_address()?;
         self.dicom_address()?;
+        self.dicom_tls_address()?;
+        self.peers()?;
         self.queues.check()?;
         if !self.nats_url.is_empty() && !["nats://", "tls://"].iter().any(|it| self.nats_url.starts_with(it))
         {
             bail!("nats_url begins with nats:// or tls://");
+        }
+        if self.dicom_tries < 1 || self.dicom_first_wait_seconds < 0 {
+            bail!("dicom_tries is at least 1, dicom_first_wait_seconds at least 0");
         }
         if self.webhook_tries < 1
             || self.webhook_first_wait_seconds < 0
@@ -375,14 +431,20 @@ mod tests {
             ("MEDILINK_UPLOAD_BYTES", "ten"),
             ("MEDILINK_ON_CONFLICT", "overwrite"),
             ("MEDILINK_AE_TITLE", "SEVENTEEN_LETTERS"),
+            ("MEDILINK_QUERY_AE", "SEVENTEEN_LETTERS"),
             ("MEDILINK_HTTP_LISTEN", "here"),
+            ("MEDILINK_PEERS", "PACS=10.0.0.7"),
+            ("MEDILINK_PEERS", "PACS=a:104,PACS=b:104"),
             ("MEDILINK_CONFIGURATION", "x"),
+            ("MEDILINK_ALLOWED_ADDRESSES", "10.1.0.0/33"),
+            ("MEDILINK_DICOM_TLS_LISTEN", "127.0.0.1:2762"),
             ("MEDILINK_QUEUES_IMAGING", "many"),
             ("MEDILINK_QUEUES_IMAGING", "0"),
             ("MEDILINK_QUEUES_LUNCH", "1"),
             ("MEDILINK_QUEUES", "1"),
             ("MEDILINK_NATS_URL", "http://127.0.0.1"),
             ("MEDILINK_WEBHOOK_TRIES", "0"),
+            ("MEDILINK_CLAMD_ADDRESS", "127.0.0.1:3310"),
         ] {
             let refused = Config::load(None, &environment(&[(name, value)]), &[]);
             assert!(refused.is_err(), "{name}={value}");

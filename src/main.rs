@@ -68,6 +68,14 @@ enum Command {
     /// abstention and its code: pixels that cannot be decoded are `not-decodable`. A file that cannot be read,
     /// or is no whole DICOM file, gets a line with an error, and the command fails in the end.
     Analyze(commands::analyze::Arguments),
+    /// Write files anew without what tells who the patient is
+    ///
+    /// By the Basic Application Level Confidentiality Profile (PS3.15, annex E) with the options that are asked for.
+    /// Pixels are not looked at: an image that says of itself that it shows the patient's identity is refused, one
+    /// that may is named. A line for each file; the command fails in the end where any was refused.
+    Deidentify(commands::deidentify::Arguments),
+    /// Ask another DICOM application entity whether it is there (C-ECHO)
+    Echo(commands::echo::Arguments),
     /// The trail of who did what
     Audit {
         #[command(subcommand)]
@@ -126,6 +134,9 @@ struct Doors {
     /// Let every AE title send
     #[arg(long)]
     any_ae: bool,
+    /// Where an application entity is reached, for C-MOVE and storage commitment (may be repeated)
+    #[arg(long = "peer", value_name = "AE=HOST:PORT")]
+    peers: Vec<String>,
 }
 
 impl Line {
@@ -146,6 +157,7 @@ impl Line {
                 ("ae_title", doors.ae_title.clone()),
                 ("allowed_ae", (!doors.allowed_ae.is_empty()).then(|| doors.allowed_ae.join(","))),
                 ("any_ae", doors.any_ae.then(|| "true".to_owned())),
+                ("peers", (!doors.peers.is_empty()).then(|| doors.peers.join(","))),
             ]);
         }
         flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
@@ -190,6 +202,8 @@ fn run(line: Line) -> Result<()> {
         Command::Worker => wait(async { commands::worker::run(open().await?).await }),
         Command::Ingest(arguments) => wait(async { commands::ingest::run(open().await?, arguments).await }),
         Command::Analyze(arguments) => commands::analyze::run(&config, arguments),
+        Command::Deidentify(arguments) => commands::deidentify::run(&config, arguments),
+        Command::Echo(arguments) => wait(commands::echo::run(&config, arguments)),
         Command::Audit { action } => wait(commands::audit::run(&config, action)),
         Command::Backup(arguments) => wait(commands::backup::run(&config, arguments)),
         Command::Restore(arguments) => wait(commands::restore::run(&config, arguments)),

@@ -14,6 +14,8 @@ use dicom_house::DicomState;
 use dicomweb::DicomWebState;
 use gate::{App, Authenticator, TokenSettings};
 use identity::Identity;
+use ingest::dimse_door::Shelves;
+use ingest::peers::Peers;
 use ingest::pixels::DecodePool;
 use ingest::receive::Receiver;
 use ingest::scp::ScpEvents;
@@ -54,10 +56,26 @@ impl House {
         let keyring = config.keyring()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let data_keys = DataKeys::new(db.clone(), keyring.clone(), Arc::clone(&clock));
+        let hygiene = config.hygiene(data_keys.clone())?;
         let archive = archive(&config, environment)?.with_keys(data_keys, config.new_blobs());
-        let receiver = Receiver::new(db.clone(), archive.clone(), Arc::clone(&clock), receive);
+        let receiver =
+            Receiver::kept_clean(db.clone(), archive.clone(), Arc::clone(&clock), receive, hygiene);
         let reader = Arc::new(reader(&config)?);
         Ok(Arc::new(Self { config, db, archive, keyring, clock, receiver, reader }))
+    }
+}
+
+impl House {
+    /// Where instances are read that are to be sent.
+    pub fn shelves(&self) -> Result<Shelves> {
+        let limits = self.config.receive()?.limits.part10;
+        let pool = Arc::clone(self.reader.pool());
+        Ok(Shelves::new(self.archive.clone(), pool, self.config.pixels(), limits))
+    }
+
+    /// Where application entities are reached.
+    pub fn peers(&self) -> Result<Peers> {
+        Ok(Peers::new(self.db.clone(), self.config.peers()?, self.config.tls_client()?))
     }
 }
 

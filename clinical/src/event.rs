@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::id::{
     AnalysisId, ClinicId, FindingId, GrantId, InstanceId, MembershipId, PatientId, StatementId, StudyId,
-    UserId, WebhookId,
+    TombstoneId, UserId, WebhookId, WorkitemId,
 };
 use crate::role::Resource;
 
@@ -143,6 +143,28 @@ events! {
         study_id: StudyId,
         /// The instance.
         instance_id: InstanceId,
+    }
+    /// Instances of a study were deleted or rejected: nobody finds them any more.
+    InstancesRemoved "instances_removed" EhrRecord High Study(study_id) {
+        /// The study they belonged to.
+        study_id: StudyId,
+        /// Which, by whom and why.
+        tombstone_id: TombstoneId,
+    }
+    /// Nothing is stored into a study any more.
+    StudyLocked "study_locked" EhrRecord Normal Study(study_id) {
+        /// The study.
+        study_id: StudyId,
+    }
+    /// A study takes instances again.
+    StudyUnlocked "study_unlocked" EhrRecord Normal Study(study_id) {
+        /// The study.
+        study_id: StudyId,
+    }
+    /// A step of a worklist was made, or changed its state or its data.
+    WorkitemChanged "workitem_changed" EhrRecord Normal Workitem(workitem_id) {
+        /// The step.
+        workitem_id: WorkitemId,
     }
     /// The networks have looked at a study.
     FindingsReady "findings_ready" EhrRecord High Study(study_id) {

@@ -115,6 +115,18 @@ ids! {
     GrantId
     /// A sealed provider credential.
     CredentialId
+    /// An application entity to which a clinic sends.
+    PeerId
+    /// A rule that says what is forwarded to which peer.
+    ForwardRuleId
+    /// A peer's request for storage commitment.
+    CommitmentId
+    /// What was removed, by whom and why.
+    TombstoneId
+    /// A unified procedure step of a worklist.
+    WorkitemId
+    /// An object that is held back.
+    HeldId
 }
 
 impl ClinicId {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{StudyId, WebhookId};
+use crate::id::{CommitmentId, PeerId, StudyId, WebhookId};
 
 /// A line of work with a concurrency of its own, so that a slow one holds up no other.
 ///
@@ -22,12 +22,21 @@ pub enum Queue {
     Report,
     /// Networks over images.
     Imaging,
+    /// Calls to other application entities: one that does not answer holds up nothing but its like.
+    Dicom,
 }
 
 impl Queue {
     /// Every one.
-    pub const ALL: &[Self] =
-        &[Self::Ehr, Self::Email, Self::Notification, Self::Billing, Self::Report, Self::Imaging];
+    pub const ALL: &[Self] = &[
+        Self::Ehr,
+        Self::Email,
+        Self::Notification,
+        Self::Billing,
+        Self::Report,
+        Self::Imaging,
+        Self::Dicom,
+    ];
 
     /// Its name, as settings and numbers say it.
     pub fn as_str(self) -> &'static str {
@@ -38,6 +47,7 @@ impl Queue {
             Self::Billing => "billing",
             Self::Report => "report",
             Self::Imaging => "imaging",
+            Self::Dicom => "dicom",
         }
     }
 
@@ -63,18 +73,36 @@ pub enum Job {
         /// The record, as [`crate::event::Aggregate`] writes itself.
         aggregate: String,
     },
+    /// Send what waits of a study to a peer.
+    ForwardInstances {
+        /// The study.
+        study_id: StudyId,
+        /// Where to.
+        peer_id: PeerId,
+    },
+    /// Tell a peer what of its request for storage commitment is held.
+    ReportCommitment {
+        /// The request.
+        commitment_id: CommitmentId,
+    },
 }
 
 impl Job {
     /// The kinds that this program can do, each with its queue; a newer program beside it may enqueue others.
-    pub const KINDS: &[(&str, Queue)] =
-        &[("analyze_study", Queue::Imaging), ("deliver_event", Queue::Notification)];
+    pub const KINDS: &[(&str, Queue)] = &[
+        ("analyze_study", Queue::Imaging),
+        ("deliver_event", Queue::Notification),
+        ("forward_instances", Queue::Dicom),
+        ("report_commitment", Queue::Dicom),
+    ];
 
     /// The stable name of the kind of work.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::AnalyzeStudy { .. } => "analyze_study",
             Self::DeliverEvent { .. } => "deliver_event",
+            Self::ForwardInstances { .. } => "forward_instances",
+            Self::ReportCommitment { .. } => "report_commitment",
         }
     }
 
@@ -83,6 +111,8 @@ impl Job {
         match self {
             Self::AnalyzeStudy { study_id } => study_id.to_string(),
             Self::DeliverEvent { webhook_id, aggregate } => format!("{webhook_id}/{aggregate}"),
+            Self::ForwardInstances { study_id, peer_id } => format!("{study_id}/{peer_id}"),
+            Self::ReportCommitment { commitment_id } => commitment_id.to_string(),
         }
     }
 }
@@ -105,6 +135,8 @@ mod tests {
         let jobs = [
             Job::AnalyzeStudy { study_id: StudyId::new() },
             Job::DeliverEvent { webhook_id: WebhookId::new(), aggregate: "study:1".to_owned() },
+            Job::ForwardInstances { study_id: StudyId::new(), peer_id: PeerId::new() },
+            Job::ReportCommitment { commitment_id: CommitmentId::new() },
         ];
         assert_eq!(jobs.len(), Job::KINDS.len());
         for job in jobs {

@@ -33,6 +33,10 @@ const TABLE: &str = "
     ae_title        create               * . . . . . . . . . . .
     ae_title        delete               * c . . . . . . . . . .
     ae_title        read,list            * c c . . . . c . . . .
+    dicom_peer      create,update,delete * c . . . . . . . . . .
+    dicom_peer      read,list            * c c . . . . c . . . .
+    forward_rule    create,update,delete * c . . . . . . . . . .
+    forward_rule    read,list            * c c . . . . c . . . .
     setting         read                 * c c . . . . . . . . *
     setting         update               * c . . . . . . . . . .
     credential      update,delete        * c . . . . . . . . . .
@@ -62,7 +66,12 @@ const TABLE: &str = "
     study           create               * c c c c . . c . . . .
     study           read                 * c c c c . . c o . . .
     study           list                 * c c c c . . c . . . .
-    study           delete               * c . . . . . . . . . .
+    study           update               * c . c . . . . . . . .
+    study           delete,erase         * c . . . . . . . . . .
+    workitem        create,update        * c . c . . . c . . . .
+    workitem        read,list            * c c c c . . c . . . .
+    quarantine      read,list            * c c . . . . c . . . .
+    quarantine      update,delete        * c . . . . . . . . . .
     analysis        create               * c . c . . . c . . . .
     analysis        read,list            * c . c c . . c . . . .
     finding         read,list            * c . c c . . c . . . .
@@ -211,6 +220,10 @@ words! {
         ApiKey = "api_key",
         /// A DIMSE title that means a clinic.
         AeTitle = "ae_title",
+        /// An application entity to which a clinic sends.
+        DicomPeer = "dicom_peer",
+        /// What is forwarded to which of them.
+        ForwardRule = "forward_rule",
         /// What a clinic has set.
         Setting = "setting",
         /// What opens the door of a provider.
@@ -233,6 +246,10 @@ words! {
         LabReport = "lab_report",
         /// A DICOM study down to its frames.
         Study = "study",
+        /// An object that is held back.
+        Quarantine = "quarantine",
+        /// A step of work that is to be done with images.
+        Workitem = "workitem",
         /// A network's run.
         Analysis = "analysis",
         /// What a network saw.
@@ -328,8 +345,8 @@ pub struct Permission {
 }
 
 impl Permission {
-    /// Whether a machine may have it: machines change neither people nor keys nor what opens doors elsewhere, for
-    /// then whoever holds their key could make themselves more than the key.
+    /// Whether a machine may have it: machines change neither people nor keys nor what opens doors elsewhere, nor
+    /// where images go, for then whoever holds their key could make themselves more than the key.
     pub fn suits_machines(self) -> bool {
         let is_of_people = matches!(
             self.resource,
@@ -337,6 +354,8 @@ impl Permission {
                 | Resource::Member
                 | Resource::ApiKey
                 | Resource::AeTitle
+                | Resource::DicomPeer
+                | Resource::ForwardRule
                 | Resource::Credential
                 | Resource::BreakGlass
         );

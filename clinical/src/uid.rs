@@ -117,6 +117,8 @@ uids! {
     SopClassUid
     /// Transfer Syntax UID (0002,0010): how its bytes are written.
     TransferSyntaxUid
+    /// Transaction UID (0008,1195): one request for storage commitment, and its report.
+    TransactionUid
 }
 
 #[cfg(test)]

@@ -1,35 +1,61 @@
 //! The DIMSE listener's way into the hall.
 
+mod answer;
 mod clinics;
+pub mod commitment;
+mod data_set;
+mod find;
+#[cfg(test)]
+mod journeys;
+mod keys;
+mod matching;
+mod queries;
+mod retrieve;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use clinical::clock::Clock;
-use clinical::id::ClinicId;
+use clinical::id::{ApiKeyId, ClinicId};
 use clinical::uid::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
 use storage::audit::Trail;
-use storage::db::Db;
+use storage::db::{Db, DbError};
 
+use crate::peers::Peers;
 use crate::receive::{Disposition, Fault, Receipt, ReceiveError, Received, Receiver};
-use crate::scp::{AeTitle, AssociationInfo, InstanceSink, KnownTitles, StoreScp, StoreStatus};
+use crate::scp::{AeTitle, AssociationInfo, InstanceSink, Judged, KnownTitles, StoreScp, StoreStatus};
 use crate::spool::Spool;
 
 use clinics::{Clinics, NoClinic};
+
+pub use find::HallMatches;
+pub use retrieve::{Body, HallRetrieval, Shelves};
 
 /// Hands what C-STORE brings to the hall, for the clinic that the titles of its association mean: the called
 /// one, else the calling one, else the default clinic.
 pub struct DimseDoor {
     receiver: Receiver,
+    db: Db,
     clinics: Clinics,
     trail: Trail,
     clock: Arc<dyn Clock>,
+    shelves: Shelves,
+    peers: Peers,
 }
 
 impl DimseDoor {
-    /// A door into `receiver`; `db` says which titles mean which clinic, and keeps the trail. Where tokio runs.
-    pub fn new(receiver: Receiver, db: Db, clock: Arc<dyn Clock>) -> Self {
-        Self { receiver, clinics: Clinics::new(db.clone()), trail: Trail::new(db), clock }
+    /// A door into `receiver`; `db` says which titles mean which clinic, what is held, and keeps the trail; what is
+    /// asked for is read from `shelves` and moved to `peers`. Where tokio runs.
+    pub fn new(receiver: Receiver, db: Db, clock: Arc<dyn Clock>, shelves: Shelves, peers: Peers) -> Self {
+        Self {
+            receiver,
+            clinics: Clinics::new(db.clone()),
+            trail: Trail::new(db.clone()),
+            db,
+            clock,
+            shelves,
+            peers,
+        }
     }
 }
 
@@ -38,6 +64,14 @@ impl StoreScp for DimseDoor {
 
     async fn known_titles(&self, called: &AeTitle, calling: &AeTitle) -> KnownTitles {
         self.clinics.known(called, calling).await
+    }
+
+    async fn judge(&self, association: &AssociationInfo, text: &str) -> Judged {
+        match self.clinics.of(&association.called_ae, &association.calling_ae).await {
+            Ok(clinic) => keys::judge(&self.db, clinic, text, self.clock.now()).await,
+            Err(NoClinic::Unknown) => Judged::Unanswered,
+            Err(NoClinic::Suspended | NoClinic::Divided) => Judged::Wrong,
+        }
     }
 
     async fn begin(
@@ -54,11 +88,13 @@ impl StoreScp for DimseDoor {
         let mut spool = self.receiver.spool();
         spool.write(head.into()).await.map_err(|error| status_of(&error.into()))?;
         let receipt = Receipt {
+            calling_ae: Some(association.calling_ae.clone()),
             expected_sop: Some((sop_class.clone(), sop_instance.clone())),
             ..Receipt::from_sender(clinic)
         };
         let sender = Sender {
             calling: calling.to_owned(),
+            api_key_id: association.identified.as_ref().map(|it| it.api_key_id),
             address: association.peer.ip().to_string(),
             trail: self.trail.clone(),
             clock: Arc::clone(&self.clock),
@@ -86,6 +122,8 @@ pub struct HallSink {
 /// Who sends it, for the audit trail.
 struct Sender {
     calling: String,
+    /// Whose key the association was opened with.
+    api_key_id: Option<ApiKeyId>,
     address: String,
     trail: Trail,
     clock: Arc<dyn Clock>,
@@ -95,7 +133,10 @@ impl Sender {
     /// One row a sender, study and minute, however many instances come.
     async fn write_down(self, clinic: ClinicId, received: &Received) -> Result<(), StoreStatus> {
         let key = format!("{}|{}", self.calling, received.study_id);
-        let detail = serde_json::json!({ "callingAe": self.calling });
+        let mut detail = serde_json::json!({ "callingAe": self.calling });
+        if let Some(api_key_id) = self.api_key_id {
+            detail["apiKeyId"] = serde_json::json!(api_key_id);
+        }
         let entry = received.entry(clinic, self.clock.now(), "C-STORE", Some(self.address), detail);
         self.trail.record_once(entry, key).await.map_err(|error| {
             tracing::error!(error = chain(&error), "an instance was stored and not written down");
@@ -131,6 +172,12 @@ fn success(disposition: Disposition) -> Result<(), StoreStatus> {
     Err(StoreStatus::new(StoreStatus::SUCCESS, comment))
 }
 
+/// The status of a request whose rows could not be read.
+fn database_failed(error: &DbError) -> StoreStatus {
+    tracing::error!(error = chain(error), "what was asked was not looked up");
+    StoreStatus::new(StoreStatus::OUT_OF_RESOURCES, "database-failed: try again")
+}
+
 /// What the errors say for people, one after the other. Their `Debug` may hold rows, and so patients.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -148,7 +195,9 @@ fn status_of(error: &ReceiveError) -> StoreStatus {
         Fault::Sender => StoreStatus::CANNOT_UNDERSTAND,
         Fault::Mismatch => StoreStatus::DATA_SET_MISMATCH,
         Fault::Conflict => StoreStatus::DUPLICATE_INSTANCE,
-        Fault::TooLarge => StoreStatus::OUT_OF_RESOURCES,
+        Fault::TooLarge | Fault::Full => StoreStatus::OUT_OF_RESOURCES,
+        Fault::Held => StoreStatus::HELD_BACK,
+        Fault::Closed => StoreStatus::STUDY_CLOSED,
         Fault::House => {
             tracing::error!(code = error.code(), error = chain(error), "an instance was not stored");
             StoreStatus::OUT_OF_RESOURCES

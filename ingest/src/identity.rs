@@ -8,11 +8,16 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use part10::{PixelDataAt, Scan, text};
 use storage::records::patient::PatientFacts;
+use storage::records::rejection::{Code, Note};
 use storage::records::series::SeriesFacts;
 use storage::records::study::StudyFacts;
 
 /// The rows index at most so many characters of a text; the object itself stays whole.
 const INDEXED_CHARACTERS: usize = 256;
+/// Most requests of a series that are indexed.
+const REQUESTS: usize = 16;
+/// Most instances that one note rejects.
+const REJECTED: usize = 20_000;
 
 /// Why an object cannot be told from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +103,8 @@ pub(crate) struct Facts {
     pub(crate) bits_allocated: Option<i64>,
     pub(crate) frame_count: Option<i64>,
     pub(crate) pixels_at: Option<(i64, i64)>,
+    /// It rejects other instances.
+    pub(crate) note: Option<Note>,
 }
 
 impl Facts {
@@ -126,6 +133,7 @@ impl Facts {
                 study_number: word(tags::STUDY_ID),
                 description: word(tags::STUDY_DESCRIPTION),
                 referring_physician: word(tags::REFERRING_PHYSICIAN_NAME),
+                timezone_offset: word(tags::TIMEZONE_OFFSET_FROM_UTC),
             },
             series: SeriesFacts {
                 modality: word(tags::MODALITY),
@@ -134,6 +142,7 @@ impl Facts {
                 body_part: word(tags::BODY_PART_EXAMINED),
                 started_date: date(header, tags::PERFORMED_PROCEDURE_STEP_START_DATE),
                 started_time: time(header, tags::PERFORMED_PROCEDURE_STEP_START_TIME),
+                requests: requests(header),
             },
             instance_number: number(tags::INSTANCE_NUMBER),
             rows: number(tags::ROWS),
@@ -143,8 +152,49 @@ impl Facts {
                 .pixel_data()
                 .map(|_| number(tags::NUMBER_OF_FRAMES).filter(|count| *count > 0).unwrap_or(1)),
             pixels_at,
+            note: note(header),
         }
     }
+}
+
+/// Scheduled Procedure Step ID and Requested Procedure ID of each item of Request Attributes Sequence.
+fn requests(header: &InMemDicomObject) -> Vec<(String, String)> {
+    let value = |item, tag| indexed(item, tag).unwrap_or_default().replace('\\', "");
+    let ids =
+        |item| (value(item, tags::SCHEDULED_PROCEDURE_STEP_ID), value(item, tags::REQUESTED_PROCEDURE_ID));
+    let ids = items(header, tags::REQUEST_ATTRIBUTES_SEQUENCE).take(REQUESTS).map(ids);
+    ids.filter(|(step, procedure)| !step.is_empty() || !procedure.is_empty()).collect()
+}
+
+/// What a Key Object Selection Document rejects (IHE RAD TF-2, section 4.66; PS3.3, section C.17.6.2.1).
+fn note(header: &InMemDicomObject) -> Option<Note> {
+    if text(header, tags::SOP_CLASS_UID)? != uids::KEY_OBJECT_SELECTION_DOCUMENT_STORAGE {
+        return None;
+    }
+    let title = items(header, tags::CONCEPT_NAME_CODE_SEQUENCE).next()?;
+    if text(title, tags::CODING_SCHEME_DESIGNATOR)? != "DCM" {
+        return None;
+    }
+    let code = Code::of_note(&text(title, tags::CODE_VALUE)?)?;
+    let mut instances = Vec::new();
+    for study in items(header, tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE) {
+        let uid = text(study, tags::STUDY_INSTANCE_UID).and_then(|uid| uid.parse::<StudyInstanceUid>().ok());
+        let Some(uid) = uid else { continue };
+        for series in items(study, tags::REFERENCED_SERIES_SEQUENCE) {
+            for instance in items(series, tags::REFERENCED_SOP_SEQUENCE) {
+                let sop_uid = text(instance, tags::REFERENCED_SOP_INSTANCE_UID);
+                if let Some(Ok(sop_uid)) = sop_uid.map(|sop_uid| sop_uid.parse()) {
+                    instances.push((uid.clone(), sop_uid));
+                }
+            }
+        }
+    }
+    instances.truncate(REJECTED);
+    Some(Note { code, instances })
+}
+
+fn items(header: &InMemDicomObject, tag: Tag) -> impl Iterator<Item = &InMemDicomObject> {
+    header.element(tag).ok().and_then(|element| element.items()).into_iter().flatten()
 }
 
 /// The text as the rows hold it: no control characters (PostgreSQL refuses NUL), no more than can be indexed.

@@ -5,29 +5,33 @@
 //! acknowledged. A receipt that fails anywhere leaves at most a blob without a
 //! row, which is removed at once or swept later.
 
+mod admit;
+mod rows;
+mod way;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clinical::clock::Clock;
-use clinical::event::Event;
 use clinical::id::{InstanceId, PatientId, StudyId};
-use clinical::job::Job;
 use futures::StreamExt;
 use part10::Scan;
 use storage::archive::Archive;
-use storage::db::{Db, DbError, Tx};
-use storage::records::instance::{Inserted, Instance, InstanceFacts, Version};
-use storage::records::patient::Patient;
-use storage::records::series::Series;
-use storage::records::study::Study;
-use storage::{outbox, queue};
+use storage::db::Db;
+use storage::records::forward::{Rules, Seen};
+use storage::records::instance::{Instance, InstanceFacts, Version};
+use storage::records::instance_metadata::Packed;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 pub use crate::receipt::{Disposition, Fault, Origin, Receipt, ReceiveError, Received};
 
+use admit::Trust;
+
+use crate::dicom_json;
+use crate::hygiene::{Hygiene, HygieneSettings};
 use crate::identity::{Facts, Identity};
 use crate::limits::IngestLimits;
 use crate::spool::{Spool, SpoolError, SpoolRoom, Spooled};
@@ -74,21 +78,38 @@ struct Hall {
     clock: Arc<dyn Clock>,
     settings: ReceiveSettings,
     room: Arc<SpoolRoom>,
+    hygiene: Hygiene,
+    /// What is forwarded to whom.
+    rules: Rules,
     /// MiB that deflated data sets may grow to, all together.
     inflating: Semaphore,
 }
 
 impl Receiver {
-    /// A hall over this database and archive.
+    /// A hall over this database and archive, which takes in whatever there is room for.
     pub fn new(db: Db, archive: Archive, clock: Arc<dyn Clock>, settings: ReceiveSettings) -> Self {
+        Self::kept_clean(db, archive, clock, settings, HygieneSettings::default())
+    }
+
+    /// A hall over this database and archive, kept clean as `hygiene` says.
+    pub fn kept_clean(
+        db: Db,
+        archive: Archive,
+        clock: Arc<dyn Clock>,
+        settings: ReceiveSettings,
+        hygiene: HygieneSettings,
+    ) -> Self {
+        let hygiene = Hygiene::new(db.clone(), hygiene);
         let room = Arc::new(SpoolRoom {
             folder: settings.spool_folder.clone(),
             memory_bytes: settings.limits.memory_bytes,
             shared_memory_bytes: settings.limits.shared_memory_bytes,
             in_memory: AtomicU64::new(0),
+            space: hygiene.space.clone(),
         });
         let inflating = Semaphore::new(INFLATE_MIB as usize);
-        Self(Arc::new(Hall { db, archive, clock, settings, room, inflating }))
+        let rules = Rules::new(db.clone());
+        Self(Arc::new(Hall { db, archive, clock, settings, room, hygiene, rules, inflating }))
     }
 
     /// A place for one instance's bytes.
@@ -107,18 +128,22 @@ impl Receiver {
     ///
     /// [`ReceiveError`]: nothing of the bytes is kept.
     pub async fn receive(&self, receipt: Receipt, spool: Spool) -> Result<Received, ReceiveError> {
+        self.take_in(receipt, spool, Trust::None).await
+    }
+
+    async fn take_in(&self, receipt: Receipt, spool: Spool, trust: Trust) -> Result<Received, ReceiveError> {
         let hall = &*self.0;
         let (spooled, sha256) = spool.finish().await?;
-        let (spooled, Examined { identity, facts, data_set_at }) = hall.examine(spooled).await?;
-        if receipt.expected_study.as_ref().is_some_and(|study| *study != identity.study_uid) {
-            return Err(ReceiveError::OtherStudy(identity));
-        }
-        if let Some((class, instance)) = &receipt.expected_sop
-            && (*class != identity.sop_class_uid || *instance != identity.sop_uid)
-        {
-            return Err(ReceiveError::OtherSop(identity));
-        }
-        let arrival = Arrival { receipt, identity, facts, sha256, length: spooled.length(), data_set_at };
+        hall.room_for(receipt.clinic, spooled.length(), trust).await?;
+        let (spooled, examined) = hall.examine(spooled).await?;
+        let examined = match examined.and_then(|examined| examined.expected_by(&receipt)) {
+            Ok(examined) => examined,
+            Err(error) => return Err(hall.refused(&receipt, &spooled, &sha256, trust, error).await),
+        };
+        let (spooled, sha256, examined) = hall.admit(&receipt, spooled, sha256, examined, trust).await?;
+        let Examined { identity, facts, metadata, data_set_at } = examined;
+        let length = spooled.length();
+        let arrival = Arrival { receipt, identity, facts, metadata, sha256, length, data_set_at };
         // A short instance is written as quickly as it is looked up; a long one that is known is not written again.
         if arrival.length >= LOOK_FIRST_BYTES
             && let Some(known) = hall.known(&arrival, &spooled).await?
@@ -161,6 +186,8 @@ fn counted(received: Received) -> Received {
 struct Examined {
     identity: Box<Identity>,
     facts: Facts,
+    /// The data set as DICOM JSON.
+    metadata: Option<Packed>,
     /// Where the data set starts in the bytes.
     data_set_at: u64,
 }
@@ -169,7 +196,24 @@ impl Examined {
     fn of(spooled: &Spooled, limits: &part10::Limits) -> Result<Self, ReceiveError> {
         let scan = spooled.read(|mut reader| Scan::read(&mut reader, limits))?;
         let identity = Box::new(Identity::of(&scan)?);
-        Ok(Self { identity, facts: Facts::of(&scan), data_set_at: scan.data_set_at() })
+        let facts = Facts::of(&scan);
+        let metadata = dicom_json::data_set(scan.header(), scan.transfer_syntax(), facts.frame_count);
+        let metadata = Packed::of(&metadata);
+        Ok(Self { identity, facts, metadata, data_set_at: scan.data_set_at() })
+    }
+
+    /// Itself, where it is what the door was told.
+    fn expected_by(self, receipt: &Receipt) -> Result<Self, ReceiveError> {
+        let identity = &*self.identity;
+        if receipt.expected_study.as_ref().is_some_and(|study| *study != identity.study_uid) {
+            return Err(ReceiveError::OtherStudy(self.identity));
+        }
+        if let Some((class, instance)) = &receipt.expected_sop
+            && (*class != identity.sop_class_uid || *instance != identity.sop_uid)
+        {
+            return Err(ReceiveError::OtherSop(self.identity));
+        }
+        Ok(self)
     }
 }
 
@@ -178,6 +222,7 @@ struct Arrival {
     receipt: Receipt,
     identity: Box<Identity>,
     facts: Facts,
+    metadata: Option<Packed>,
     sha256: String,
     length: u64,
     /// Where the data set starts in the bytes.
@@ -196,6 +241,15 @@ impl Arrival {
             &sha256[..16],
             &nonce[..8]
         )
+    }
+
+    /// What decides where it is forwarded to.
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            modality: self.facts.series.modality.as_deref(),
+            calling_ae: self.receipt.calling_ae.as_ref(),
+            body_part: self.facts.series.body_part.as_deref(),
+        }
     }
 
     fn instance_facts(&self, blob_key: &str) -> InstanceFacts {
@@ -244,22 +298,28 @@ impl Hall {
     ///
     /// The walk takes microseconds where it passes Pixel Data over, so it is done in place; a file is read, and
     /// a deflated data set inflated, apart and within a budget of memory that all receipts share.
-    async fn examine(&self, spooled: Spooled) -> Result<(Spooled, Examined), ReceiveError> {
+    async fn examine(
+        &self,
+        spooled: Spooled,
+    ) -> Result<(Spooled, Result<Examined, ReceiveError>), ReceiveError> {
         let limits = self.settings.limits.part10;
-        let inflated_bytes = spooled.read(|mut reader| Scan::inflated_most(&mut reader, &limits))?;
+        let inflated_bytes = match spooled.read(|mut reader| Scan::inflated_most(&mut reader, &limits)) {
+            Ok(inflated_bytes) => inflated_bytes,
+            Err(error) => return Ok((spooled, Err(error.into()))),
+        };
         if inflated_bytes.is_none() && spooled.is_in_memory() {
-            let examined = Examined::of(&spooled, &limits)?;
+            let examined = Examined::of(&spooled, &limits);
             return Ok((spooled, examined));
         }
         let permits =
             u32::try_from(inflated_bytes.unwrap_or(0) >> 20).unwrap_or(u32::MAX).clamp(1, INFLATE_MIB);
         let _held = self.inflating.acquire_many(permits).await;
         tokio::task::spawn_blocking(move || {
-            let examined = Examined::of(&spooled, &limits)?;
-            Ok((spooled, examined))
+            let examined = Examined::of(&spooled, &limits);
+            (spooled, examined)
         })
         .await
-        .map_err(ReceiveError::Examine)?
+        .map_err(ReceiveError::Examine)
     }
 
     /// The stored instance, when this very one is stored already: the same bytes, or the same data set in
@@ -332,110 +392,6 @@ impl Hall {
             self.archive.put_file(key, file).await?;
         }
         Ok(())
-    }
-
-    async fn write_rows(
-        &self,
-        arrival: &Arrival,
-        blob_key: &str,
-        spooled: &Spooled,
-    ) -> Result<Outcome, ReceiveError> {
-        let now = self.clock.now();
-        let (clinic, identity) = (arrival.receipt.clinic, &arrival.identity);
-        let facts = arrival.instance_facts(blob_key);
-        let mut tx = self.db.begin().await?;
-        let Identity { study_uid, series_uid, .. } = &**identity;
-        let mut inserted = Instance::insert(&mut tx, clinic, study_uid, series_uid, &facts, now).await?;
-        if inserted.is_none() {
-            self.make_place(&mut tx, arrival, now).await?;
-            inserted = Instance::insert(&mut tx, clinic, study_uid, series_uid, &facts, now).await?;
-        }
-        let Some(Inserted { instance_id, study_id, patient_id }) = inserted else {
-            // The study and series that were made for it go with this transaction.
-            drop(tx);
-            if let Some(received) = self.known(arrival, spooled).await? {
-                return Ok(Outcome { received, is_named: false });
-            }
-            let received = self.settle_conflict(arrival, &facts, now).await?;
-            return Ok(Outcome { is_named: received.disposition != Disposition::AlreadyStored, received });
-        };
-        let stored = Event::InstanceStored { study_id, instance_id };
-        outbox::tell(&mut tx, clinic, &stored, now).await?;
-        self.ask_for_analysis(&mut tx, arrival, study_id, now).await?;
-        tx.commit().await?;
-        tracing::debug!(instance.id = %instance_id, sop_class = %identity.sop_class_uid, "instance stored");
-        let received = arrival.received(instance_id, study_id, patient_id, Disposition::Stored, now);
-        Ok(Outcome { received, is_named: true })
-    }
-
-    /// Makes what is missing of patient, study and series.
-    async fn make_place(&self, tx: &mut Tx, arrival: &Arrival, now: DateTime<Utc>) -> Result<(), DbError> {
-        let Identity { study_uid, series_uid, .. } = &*arrival.identity;
-        let clinic = arrival.receipt.clinic;
-        let patient = Patient::ensure(tx, clinic, &arrival.facts.patient, study_uid, now).await?;
-        let study = Study::ensure(tx, clinic, patient, study_uid, &arrival.facts.study, now).await?;
-        Series::ensure(tx, clinic, study, series_uid, &arrival.facts.series, now).await
-    }
-
-    /// Objects with pixels from a sender are analysed once their study is quiet.
-    async fn ask_for_analysis(
-        &self,
-        tx: &mut Tx,
-        arrival: &Arrival,
-        study_id: StudyId,
-        now: DateTime<Utc>,
-    ) -> Result<(), DbError> {
-        if arrival.receipt.origin == Origin::OwnResult || arrival.facts.frame_count.is_none() {
-            return Ok(());
-        }
-        let job = Job::AnalyzeStudy { study_id };
-        queue::put_off(tx, arrival.receipt.clinic, &job, now, self.settings.quiet).await
-    }
-
-    /// The UID was taken between the first look and the insert, or holds other bytes.
-    ///
-    /// What is read here may be another's that shares the commit and is not on disk yet: nothing is answered
-    /// before that commit.
-    async fn settle_conflict(
-        &self,
-        arrival: &Arrival,
-        facts: &InstanceFacts,
-        now: DateTime<Utc>,
-    ) -> Result<Received, ReceiveError> {
-        let (clinic, identity) = (arrival.receipt.clinic, &arrival.identity);
-        let mut tx = self.db.begin().await?;
-        let known = Instance::by_uid(&mut tx, clinic, &identity.sop_uid).await?.ok_or(DbError::NotFound)?;
-        let received = |disposition| {
-            arrival.received(known.instance_id, known.study_id, known.patient_id, disposition, now)
-        };
-        if known.sha256 == facts.sha256 {
-            tx.commit().await?;
-            return Ok(received(Disposition::AlreadyStored));
-        }
-        // Under another study or series the newcomer is not the same instance grown newer: it is kept aside.
-        let is_in_place = known.study_uid == identity.study_uid && known.series_uid == identity.series_uid;
-        let disposition = match self.settings.on_conflict {
-            OnConflict::Reject => {
-                tx.commit().await?;
-                return Err(ReceiveError::Conflict(identity.clone()));
-            }
-            OnConflict::Replace if is_in_place => {
-                Version::replace(&mut tx, clinic, known.instance_id, facts, now).await?;
-                self.ask_for_analysis(&mut tx, arrival, known.study_id, now).await?;
-                Disposition::Replaced
-            }
-            OnConflict::Replace | OnConflict::Keep => {
-                if !Version::keep_aside(&mut tx, clinic, known.instance_id, facts, now).await? {
-                    tx.commit().await?;
-                    return Ok(received(Disposition::AlreadyStored));
-                }
-                Disposition::KeptAside
-            }
-        };
-        let event = Event::InstanceVersioned { study_id: known.study_id, instance_id: known.instance_id };
-        outbox::tell(&mut tx, clinic, &event, now).await?;
-        tx.commit().await?;
-        Ok(received(disposition))
     }
 }
 

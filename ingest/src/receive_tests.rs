@@ -5,13 +5,15 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use clinical::clock::SystemClock;
 use clinical::id::ClinicId;
-use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_core::value::DataSetSequence;
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use storage::archive::{Archive, DataKeys, NewBlobs};
 use storage::db::Db;
 use storage::outbox;
 use storage::records::instance::{Instance, Version};
+use storage::records::rejection;
 use storage::testing::{count, keyring, on_both};
 
 use super::*;
@@ -223,7 +225,7 @@ async fn what_is_no_instance_leaves_nothing_behind() {
             (b"", "empty"),
             (b"<html><body>Sign in</body></html>", "not-dicom"),
             (&whole[..whole.len() - 1], "truncated"),
-            (&whole[132..], "not-dicom"),
+            (&whole[133..], "not-dicom"),
             (&no_uid, "invalid-uid"),
             (&too_large, "too-large"),
         ];
@@ -231,6 +233,17 @@ async fn what_is_no_instance_leaves_nothing_behind() {
             assert_eq!(hall.take(bytes).await.unwrap_err().code(), code);
         }
         assert_eq!((hall.blobs(), count(&hall.db, "patients").await), (0, 0));
+    })
+    .await;
+}
+
+/// As dcmtk and pydicom take it: the File Meta Information says what it is all the same.
+#[tokio::test]
+async fn a_file_that_lacks_its_preamble_is_taken() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Keep);
+        hall.take(&image("1.2.3.1.1", 100, 7, "A")[132..]).await.unwrap();
+        assert_eq!(hall.blobs(), 1);
     })
     .await;
 }
@@ -276,6 +289,105 @@ async fn a_hall_that_seals_knows_its_instances_again_and_reads_them() {
             assert_eq!(hallway.archive.get(&known.blob_key).await.unwrap(), bytes);
             let file = std::fs::read(hallway.folder.path().join("archive").join(&known.blob_key)).unwrap();
             assert!(!file.windows(8).any(|window| window == b"Test^Ada"));
+        }
+    })
+    .await;
+}
+
+/// A Key Object Selection Document (PS3.3, section A.35.4) of that title that names 1.2.3.1.1 of study 1.2.3.
+fn note(sop_uid: &str, code: &str) -> Vec<u8> {
+    let text = |tag: Tag, vr, text: &str| DataElement::new(tag, vr, PrimitiveValue::from(text));
+    let within =
+        |tag: Tag, item| DataElement::new(tag, VR::SQ, DataSetSequence::<InMemDicomObject>::from(vec![item]));
+    let title = InMemDicomObject::from_element_iter([
+        text(tags::CODE_VALUE, VR::SH, code),
+        text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, "DCM"),
+    ]);
+    let named =
+        InMemDicomObject::from_element_iter([text(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, "1.2.3.1.1")]);
+    let series = InMemDicomObject::from_element_iter([within(tags::REFERENCED_SOP_SEQUENCE, named)]);
+    let evidence = InMemDicomObject::from_element_iter([
+        text(tags::STUDY_INSTANCE_UID, VR::UI, "1.2.3"),
+        within(tags::REFERENCED_SERIES_SEQUENCE, series),
+    ]);
+    let object = InMemDicomObject::from_element_iter([
+        text(tags::SOP_CLASS_UID, VR::UI, uids::KEY_OBJECT_SELECTION_DOCUMENT_STORAGE),
+        text(tags::SOP_INSTANCE_UID, VR::UI, sop_uid),
+        text(tags::STUDY_INSTANCE_UID, VR::UI, "1.2.3"),
+        text(tags::SERIES_INSTANCE_UID, VR::UI, "1.2.3.9"),
+        within(tags::CONCEPT_NAME_CODE_SEQUENCE, title),
+        within(tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE, evidence),
+    ]);
+    let mut bytes = Vec::new();
+    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    object.with_meta(meta).unwrap().write_all(&mut bytes).unwrap();
+    bytes
+}
+
+async fn is_visible(hall: &Hallway) -> bool {
+    let uid = "1.2.3.1.1".parse().unwrap();
+    Instance::by_uid(&mut hall.db.read().await.unwrap(), CLINIC, &uid).await.unwrap().is_some()
+}
+
+/// 113001: what comes again is taken and stays hidden (RAD TF-2, section 4.66.4.1.3).
+#[tokio::test]
+async fn of_a_rejected_instance_only_the_stored_bytes_are_acknowledged() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Keep);
+        let bytes = image("1.2.3.1.1", 100, 7, "A");
+        hall.take(&bytes).await.unwrap();
+        hall.take(&note("1.2.3.9.1", "113001")).await.unwrap();
+        assert_eq!(hall.take(&bytes).await.unwrap().disposition, Disposition::AlreadyStored);
+        for mut other in [image("1.2.3.1.1", 100, 8, "A"), image("1.2.3.1.1", 2 << 20, 8, "A")] {
+            assert_eq!(hall.take(&other).await.unwrap_err().code(), "instance-conflict");
+            // nor under another study, of which no note has spoken
+            let uid = [0x20, 0, 0x0D, 0, b'U', b'I', 6, 0];
+            let place = other.windows(8).position(|it| it == uid).unwrap();
+            other[place + 8..place + 13].copy_from_slice(b"9.9.9");
+            assert_eq!(hall.take(&other).await.unwrap_err().code(), "instance-conflict");
+        }
+        assert!(!is_visible(&hall).await);
+        assert_eq!((hall.blobs(), count(&hall.db, "studies").await), (2, 1), "the image and the note");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_bytes_under_a_deleted_uid_are_refused_and_bring_nothing_back() {
+    for on_conflict in [OnConflict::Keep, OnConflict::Replace] {
+        on_both(async |db| {
+            let hall = Hallway::new(db, on_conflict);
+            let bytes = image("1.2.3.1.1", 100, 7, "A");
+            hall.take(&bytes).await.unwrap();
+            let mut tx = hall.db.begin().await.unwrap();
+            let study = "1.2.3".parse().unwrap();
+            let target = rejection::Target { study: &study, series: None, instance: None };
+            let standed = target.look(&mut tx, CLINIC).await.unwrap().unwrap();
+            let ground = rejection::Ground { code: rejection::Code::Deleted, reason: "wrong", by: "someone" };
+            rejection::remove(&mut tx, CLINIC, &target, &standed, &ground, SystemClock.now()).await.unwrap();
+            tx.commit().await.unwrap();
+            let refused = hall.take(&image("1.2.3.1.1", 100, 8, "A")).await.unwrap_err();
+            assert_eq!(refused.code(), "instance-conflict");
+            assert!(!is_visible(&hall).await);
+            assert_eq!((hall.blobs(), count(&hall.db, "instance_versions").await), (1, 0));
+            assert_eq!(hall.take(&bytes).await.unwrap().disposition, Disposition::AlreadyStored);
+            assert!(is_visible(&hall).await, "the very same is there again");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_note_from_a_sender_who_may_not_reject_is_stored_without_effect() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Keep);
+        hall.take(&image("1.2.3.1.1", 100, 7, "A")).await.unwrap();
+        for (uid, may_reject, seen) in [("1.2.3.9.1", false, true), ("1.2.3.9.2", true, false)] {
+            let mut spool = hall.receiver.spool();
+            spool.write(note(uid, "113037").into()).await.unwrap();
+            let receipt = Receipt { may_reject, ..Receipt::from_sender(CLINIC) };
+            let received = hall.receiver.receive(receipt, spool).await.unwrap();
+            assert_eq!((received.disposition, is_visible(&hall).await), (Disposition::Stored, seen));
         }
     })
     .await;

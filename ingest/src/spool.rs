@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
+use crate::hygiene::Space;
+
 /// Pieces shorter than this are joined …
 const SMALL_BYTES: usize = 4 << 10;
 /// … up to about this.
@@ -27,6 +29,9 @@ pub enum SpoolError {
         /// The bound.
         limit: u64,
     },
+    /// The disk is nearly full.
+    #[error("there is no room left on the disk")]
+    Full,
     /// The spool file failed.
     #[error("the spool file failed")]
     File(#[from] io::Error),
@@ -39,6 +44,8 @@ pub(crate) struct SpoolRoom {
     pub(crate) memory_bytes: u64,
     pub(crate) shared_memory_bytes: u64,
     pub(crate) in_memory: AtomicU64,
+    /// Room on the disk of `folder`.
+    pub(crate) space: Space,
 }
 
 /// Takes the bytes of one instance in order; dropping it discards them.
@@ -126,6 +133,9 @@ impl Spool {
 
     /// Moves what is held in memory to the file.
     async fn flush(&mut self) -> Result<(), SpoolError> {
+        if !self.room.space.has_room(self.held) {
+            return Err(SpoolError::Full);
+        }
         let chunks = self.release();
         let (file, folder) = (self.file.take(), self.room.folder.clone());
         let written = tokio::task::spawn_blocking(move || {
@@ -207,6 +217,14 @@ impl Spooled {
                 Ok(Some(file))
             }
         }
+    }
+
+    /// The bytes from their start, to be read and sought in.
+    pub(crate) fn reader(&self) -> io::Result<Box<dyn ReadSeek + Send + '_>> {
+        Ok(match self.file()? {
+            Some(file) => Box::new(file),
+            None => Box::new(ChunkReader::new(self.chunks().unwrap_or_default(), self.length)),
+        })
     }
 
     /// The bytes from `start` on.
@@ -308,6 +326,7 @@ mod tests {
             memory_bytes,
             shared_memory_bytes,
             in_memory: AtomicU64::new(0),
+            space: Space::new(0, Vec::new()),
         };
         (folder, Arc::new(room))
     }
@@ -363,6 +382,24 @@ mod tests {
         spool.write(Bytes::from_static(b"12345")).await.unwrap();
         let refused = spool.write(Bytes::from_static(b"6")).await;
         assert!(matches!(refused, Err(SpoolError::TooLarge { limit: 5 })));
+        drop(spool);
+        assert_eq!(room.in_memory.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_nearly_full_is_not_spooled_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = Arc::new(SpoolRoom {
+            folder: folder.path().to_owned(),
+            memory_bytes: 10,
+            shared_memory_bytes: 1_000,
+            in_memory: AtomicU64::new(0),
+            space: Space::new(u64::MAX, vec![folder.path().to_owned()]),
+        });
+        let mut spool = Spool::new(Arc::clone(&room), 1_000_000);
+        spool.write(Bytes::from_static(b"small")).await.unwrap();
+        let refused = spool.write(vec![0; 100_000].into()).await;
+        assert!(matches!(refused, Err(SpoolError::Full)));
         drop(spool);
         assert_eq!(room.in_memory.load(Ordering::Relaxed), 0);
     }

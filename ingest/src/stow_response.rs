@@ -20,6 +20,10 @@ pub enum FailureReason {
     NotAuthorized,
     /// A700: too large, or no room left.
     OutOfResources,
+    /// A770: the study is locked, or the instance was rejected before.
+    StudyClosed,
+    /// A771: the object is held back until a person has judged it.
+    HeldBack,
     /// A900: the content is not what SOP Class, or the study of the request, says.
     DoesNotMatch,
     /// C000: the bytes are no readable DICOM file.
@@ -38,6 +42,8 @@ impl FailureReason {
             Self::SopClassNotSupported => 0x0122,
             Self::NotAuthorized => 0x0124,
             Self::OutOfResources => 0xA700,
+            Self::StudyClosed => 0xA770,
+            Self::HeldBack => 0xA771,
             Self::DoesNotMatch => 0xA900,
             Self::CannotUnderstand => 0xC000,
             Self::TransferSyntaxNotSupported => 0xC122,

@@ -3,9 +3,11 @@
 pub mod analyze;
 pub mod audit;
 pub mod backup;
+pub mod deidentify;
 pub mod demo;
 pub mod demo_users;
 pub mod doctor;
+pub mod echo;
 pub mod ingest;
 pub mod migrate;
 pub mod models;

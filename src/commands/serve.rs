@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use api::Doors;
 use ingest::dimse_door::DimseDoor;
-use ingest::scp::{self, ScpEvents};
+use ingest::scp::{self, Listeners, ScpEvents};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,7 @@ pub async fn start(house: Arc<House>, with_worker: bool) -> Result<Running> {
     let address = http.local_addr()?;
     let scp_settings = house.config.scp()?;
     info!(http = %address, dicom = %dicom.local_addr()?, ae_title = scp_settings.ae_title.as_str(), "doors open");
+    let listeners = listeners(&house, dicom).await?;
     if is_new {
         let kept = house.config.data_dir.join("token");
         println!("The administrator's token, shown once and kept in {}:\n  {token}", kept.display());
@@ -70,11 +71,13 @@ pub async fn start(house: Arc<House>, with_worker: bool) -> Result<Running> {
     let street = wiring::street(&house, &token, doors_open.clone(), Arc::clone(&events))?;
     invite_first_administrator(&street, &format!("http://{address}")).await?;
     let router = api::router(street);
-    let door = Arc::new(DimseDoor::new(house.receiver.clone(), house.db.clone(), Arc::clone(&house.clock)));
+    let (receiver, clock) = (house.receiver.clone(), Arc::clone(&house.clock));
+    let door = DimseDoor::new(receiver, house.db.clone(), clock, house.shelves()?, house.peers()?);
+    let door = Arc::new(door);
     let mut doors = Tasks::default();
     let stopped = || stop.clone().cancelled_owned();
     doors.spawn("the HTTP door", gate::serve(http, router, house.config.http()?, stopped()));
-    doors.spawn("the DIMSE door", scp::serve(dicom, scp_settings, door, events, stopped()));
+    doors.spawn("the DIMSE door", scp::serve(listeners, scp_settings, door, events, stopped()));
     doors_open.open();
     let (mut last, stop_last) = (Tasks::default(), CancellationToken::new());
     last.spawn("the sealer of the audit trail", jobs::seal(Arc::clone(&house), stop_last.clone()));
@@ -127,6 +130,17 @@ impl Running {
         info!("stopped");
         cause.and(doors).and(workers).and(last)
     }
+}
+
+/// Where DIMSE is served: beside `plain` over TLS, where the settings say so.
+async fn listeners(house: &House, plain: TcpListener) -> Result<Listeners> {
+    let listeners = Listeners::from(plain);
+    let Some(address) = house.config.dicom_tls_address()? else { return Ok(listeners) };
+    let tls = house.config.tls_server()?;
+    let secure = TcpListener::bind(address).await;
+    let secure = secure.with_context(|| format!("DIMSE cannot be served over TLS on {address}"))?;
+    info!(dicom_tls = %secure.local_addr()?, "door open");
+    Ok(listeners.and_tls(secure, tls))
 }
 
 /// While nobody is there, prints how the first administrator signs up: once a start, with a token of its own.

@@ -23,11 +23,13 @@ pub struct Queues {
     pub report: usize,
     /// Networks over images: each study spreads over the processors by itself.
     pub imaging: usize,
+    /// Calls to other application entities.
+    pub dicom: usize,
 }
 
 impl Default for Queues {
     fn default() -> Self {
-        Self { ehr: 2, email: 4, notification: 8, billing: 2, report: 1, imaging: 1 }
+        Self { ehr: 2, email: 4, notification: 8, billing: 2, report: 1, imaging: 1, dicom: 4 }
     }
 }
 
@@ -41,6 +43,7 @@ impl Queues {
             Queue::Billing => self.billing,
             Queue::Report => self.report,
             Queue::Imaging => self.imaging,
+            Queue::Dicom => self.dicom,
         }
     }
 

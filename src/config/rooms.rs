@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clinical::job::Queue;
 use hub::courier::CourierSettings;
 use identity::IdentitySettings;
+use ingest::hygiene::HygieneSettings;
+use ingest::hygiene::clamd::ClamdSettings;
 use ingest::limits::IngestLimits;
 use ingest::pixels::{PixelLimits, PoolSettings};
 use ingest::receive::{OnConflict, ReceiveSettings};
-use ingest::scp::{AeTitle, CallingAe, ScpSettings};
-use storage::archive::NewBlobs;
+use ingest::scp::{AeTitle, AllowedAddresses, CallingAe, ScpSettings};
+use ingest::tls::{OwnCertificate, TlsClient, TlsServer};
+use storage::archive::{DataKeys, NewBlobs};
 use storage::queue::QueueLimits;
 use storage::records::webhook::target::Targets;
 use storage::secret::Keyring;
@@ -109,6 +113,40 @@ impl Config {
             .with_context(|| format!("dicom_listen {:?} is no address:port", self.dicom_listen))
     }
 
+    /// Where DIMSE is served over TLS; `None`: nowhere.
+    pub fn dicom_tls_address(&self) -> Result<Option<SocketAddr>> {
+        if self.dicom_tls_listen.is_empty() {
+            return Ok(None);
+        }
+        if self.dicom_tls_cert.is_empty() || self.dicom_tls_key.is_empty() {
+            bail!("dicom_tls_listen needs dicom_tls_cert and dicom_tls_key");
+        }
+        let address = self.dicom_tls_listen.parse();
+        address
+            .map(Some)
+            .with_context(|| format!("dicom_tls_listen {:?} is no address:port", self.dicom_tls_listen))
+    }
+
+    /// The side of DIMSE over TLS that is called.
+    pub fn tls_server(&self) -> Result<TlsServer> {
+        let own =
+            OwnCertificate { chain: Path::new(&self.dicom_tls_cert), key: Path::new(&self.dicom_tls_key) };
+        let clients = (!self.dicom_tls_client_ca.is_empty()).then(|| Path::new(&self.dicom_tls_client_ca));
+        TlsServer::new(own, clients).context("DIMSE cannot be served over TLS")
+    }
+
+    /// The side of DIMSE over TLS that calls; `None` where no authority of peers is named.
+    pub fn tls_client(&self) -> Result<Option<TlsClient>> {
+        let authorities = [&self.dicom_tls_peer_ca, &self.dicom_tls_client_ca];
+        let Some(authorities) = authorities.into_iter().find(|path| !path.is_empty()) else {
+            return Ok(None);
+        };
+        let (chain, key) = (Path::new(&self.dicom_tls_cert), Path::new(&self.dicom_tls_key));
+        let own = (!self.dicom_tls_cert.is_empty()).then_some(OwnCertificate { chain, key });
+        let client = TlsClient::new(Path::new(authorities), own);
+        client.map(Some).context("no peer can be called over TLS")
+    }
+
     pub(super) fn on_conflict(&self) -> Result<OnConflict> {
         Ok(match self.on_conflict.as_str() {
             "keep" => OnConflict::Keep,
@@ -133,14 +171,45 @@ impl Config {
         })
     }
 
+    /// Who scans what comes in.
+    pub(super) fn clamd(&self) -> Result<Option<ClamdSettings>> {
+        if self.clamd_address.is_empty() {
+            return Ok(None);
+        }
+        let address = self.clamd_address.parse().context("clamd_address")?;
+        let patience = Duration::from_secs(self.clamd_timeout_seconds.clamp(1, 3_600));
+        Ok(Some(ClamdSettings { address, patience }))
+    }
+
+    /// How clean the hall is kept.
+    pub fn hygiene(&self, data_keys: DataKeys) -> Result<HygieneSettings> {
+        let mut folders = vec![self.data_dir.clone()];
+        folders.extend(self.archive_folder());
+        folders.extend(self.sqlite_path().and_then(|path| path.parent().map(Path::to_owned)));
+        Ok(HygieneSettings {
+            disk_watermark_bytes: self.disk_watermark_bytes,
+            folders,
+            clinic_quota_bytes: self.clinic_quota_bytes,
+            clamd: self.clamd()?,
+            data_keys: Some(data_keys),
+        })
+    }
+
     /// The DIMSE listener's settings.
     pub fn scp(&self) -> Result<ScpSettings> {
         let title =
             |text: &String| text.parse::<AeTitle>().with_context(|| format!("{text:?} is no AE title"));
-        let allowed = self.allowed_ae.iter().map(title).collect::<Result<_>>()?;
+        let named = |is_any: bool, titles: &[String]| -> Result<CallingAe> {
+            let titles = titles.iter().map(title).collect::<Result<_>>()?;
+            Ok(if is_any { CallingAe::Any } else { CallingAe::Only(titles) })
+        };
         Ok(ScpSettings {
             ae_title: title(&self.ae_title)?,
-            allowed_calling: if self.any_ae { CallingAe::Any } else { CallingAe::Only(allowed) },
+            allowed_calling: named(self.any_ae, &self.allowed_ae)?,
+            query_calling: named(self.any_query_ae, &self.query_ae)?,
+            allowed_addresses: AllowedAddresses::named(&self.allowed_addresses)
+                .context("allowed_addresses")?,
+            needs_identity: self.dicom_needs_identity,
             associations: self.associations,
             shutdown_wait: Duration::from_secs(self.shutdown_seconds),
             ..ScpSettings::default()
@@ -206,8 +275,15 @@ impl Config {
         }
     }
 
-    /// How patiently jobs are tried.
-    pub fn queue(&self) -> QueueLimits {
-        QueueLimits { tries: self.job_tries, ..QueueLimits::default() }
+    /// How patiently the jobs of a queue are tried: those that call other application entities outlast their night.
+    pub fn queue(&self, queue: Queue) -> QueueLimits {
+        match queue {
+            Queue::Dicom => QueueLimits {
+                tries: self.dicom_tries,
+                first_wait: chrono::TimeDelta::seconds(self.dicom_first_wait_seconds.min(3_600)),
+                ..QueueLimits::default()
+            },
+            _ => QueueLimits { tries: self.job_tries, ..QueueLimits::default() },
+        }
     }
 }

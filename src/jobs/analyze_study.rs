@@ -8,10 +8,12 @@ use anyhow::{Context, Result};
 use clinical::event::Event;
 use clinical::id::{InstanceId, StudyId};
 use clinical::imaging::AbstentionCode;
+use clinical::job::Queue;
 use futures::{StreamExt, TryStreamExt};
 use storage::archive::ArchiveError;
 use storage::records::analysis::{Analysis, NewAnalysis};
 use storage::records::instance::Instance;
+use storage::records::workitem;
 use storage::{outbox, queue};
 use tokio::sync::Semaphore;
 
@@ -31,12 +33,16 @@ const NO_NETWORK: &str = "";
 /// Reads what is not read yet and writes what was found; run twice, it leaves the same rows.
 pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId) -> Result<()> {
     let clinic = claimed.clinic_id;
+    let mut tx = house.db.begin().await?;
+    workitem::started(&mut tx, clinic, study_id, house.clock.now()).await?;
+    tx.commit().await?;
     let mut rows = house.db.read().await?;
     let instances = Instance::to_analyze(&mut rows, clinic, study_id).await?;
     let done = Analysis::done_of_study(&mut rows, clinic, study_id).await?;
     drop(rows);
     let unread: Vec<_> = instances.into_iter().filter(|instance| is_unread(house, instance, &done)).collect();
     let held = Arc::new(Semaphore::new(HELD_MIB as usize));
+    let mut all_ids = Vec::new();
     let transactions = unread.len().div_ceil(PER_TRANSACTION).max(1);
     for number in 1..=transactions {
         let reads: Vec<_> = unread
@@ -52,15 +58,27 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
         for new in found.iter().flatten() {
             analysis_ids.push(Analysis::record(&mut tx, clinic, new, house.clock.now()).await?);
         }
+        all_ids.extend_from_slice(&analysis_ids);
         // With what it tells of: a job that dies between two of them has told of each that is written.
         outbox::tell(&mut tx, clinic, &Event::FindingsReady { study_id, analysis_ids }, house.clock.now())
             .await?;
         if number == transactions {
+            workitem::completed(&mut tx, clinic, study_id, &all_ids, house.clock.now()).await?;
             queue::finish(&mut tx, claimed).await?;
         }
         tx.commit().await?;
     }
     Ok(())
+}
+
+/// Gives up the worklist's steps that wait for an analysis which will not be tried again.
+pub async fn give_up(house: &House, claimed: &queue::Claimed, study_id: StudyId) -> Result<()> {
+    if claimed.tries < house.config.queue(Queue::Imaging).tries {
+        return Ok(());
+    }
+    let mut tx = house.db.begin().await?;
+    workitem::failed(&mut tx, claimed.clinic_id, study_id, house.clock.now()).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Whether any network that is meant for the image has still to read it.

@@ -11,10 +11,13 @@ use clinical::job::{Job, Queue};
 use futures::future::{join, join_all};
 use hub::courier::Courier;
 use hub::worker::{self, Run, Worker};
+use ingest::forward::Forwarder;
 use metrics::{Unit, describe_counter, describe_histogram};
 use storage::db::DbError;
 use storage::queue::Claimed;
+use storage::records::commitment::Commitment;
 use storage::records::idempotency;
+use storage::records::rejection;
 use storage::records::session::Session;
 use storage::records::webhook::delivery::Delivery;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +38,9 @@ const SESSIONS_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
 const DELIVERIES_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
 /// So many of them are removed in one transaction.
 const DELIVERIES_AT_A_TIME: i64 = 500;
+/// For so long a request for storage commitment is remembered.
+const COMMITMENTS_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
+const NO_FORWARDER: &str = "this worker cannot call other application entities";
 
 /// Tells the recorder of the process what this room and the hall count.
 pub fn describe_numbers() {
@@ -68,26 +74,53 @@ pub async fn work(house: Arc<House>, stop: CancellationToken) {
     let worker = Worker {
         db: house.db.clone(),
         clock: Arc::clone(&house.clock),
-        limits: house.config.queue(),
+        limits: house.config.queue(Queue::Imaging),
         look: worker::LOOK,
-        run: runner(Arc::clone(&house), courier),
+        run: runner(Arc::clone(&house), courier, forwarder(&house)),
     };
     let queues = Queue::ALL.iter().map(|queue| {
         let at_a_time = house.config.queues.of(*queue);
-        worker.clone().work(*queue, at_a_time, stop.clone())
+        let limits = house.config.queue(*queue);
+        Worker { limits, ..worker.clone() }.work(*queue, at_a_time, stop.clone())
     });
     join_all(queues).await;
 }
 
-fn runner(house: Arc<House>, courier: Option<Courier>) -> Run {
+/// What calls other application entities; `None` where the settings do not let it.
+fn forwarder(house: &House) -> Option<Forwarder> {
+    let made = || {
+        let ae_title = house.config.scp()?.ae_title;
+        let clock = Arc::clone(&house.clock);
+        anyhow::Ok(Forwarder::new(house.db.clone(), clock, house.peers()?, house.shelves()?, ae_title))
+    };
+    made()
+        .inspect_err(|error| error!(error = format!("{error:#}"), "no application entity can be called"))
+        .ok()
+}
+
+fn runner(house: Arc<House>, courier: Option<Courier>, forwarder: Option<Forwarder>) -> Run {
     Arc::new(move |claimed: Claimed| {
-        let (house, courier) = (Arc::clone(&house), courier.clone());
+        let (house, courier, forwarder) = (Arc::clone(&house), courier.clone(), forwarder.clone());
         Box::pin(async move {
             match &claimed.job {
-                Job::AnalyzeStudy { study_id } => Ok(analyze_study::run(&house, &claimed, *study_id).await?),
+                Job::AnalyzeStudy { study_id } => {
+                    let done = analyze_study::run(&house, &claimed, *study_id).await;
+                    if done.is_err() {
+                        analyze_study::give_up(&house, &claimed, *study_id).await?;
+                    }
+                    Ok(done?)
+                }
                 Job::DeliverEvent { webhook_id, aggregate } => {
                     let courier = courier.ok_or("this worker cannot call webhooks")?;
                     Ok(courier.run(&claimed, *webhook_id, aggregate).await?)
+                }
+                Job::ForwardInstances { study_id, peer_id } => {
+                    let forwarder = forwarder.ok_or(NO_FORWARDER)?;
+                    Ok(forwarder.forward(&claimed, *study_id, *peer_id).await?)
+                }
+                Job::ReportCommitment { commitment_id } => {
+                    let forwarder = forwarder.ok_or(NO_FORWARDER)?;
+                    Ok(forwarder.report(&claimed, *commitment_id).await?)
                 }
             }
         })
@@ -122,8 +155,14 @@ async fn clear_away(house: &House, stop: &CancellationToken) {
             Ok(_) => {}
             Err(error) => warn!(error = %error, "the sweep failed and is tried again later"),
         }
+        if let Err(error) = purge(house).await {
+            warn!(error = %error, "what was removed and need not be kept goes later");
+        }
         if let Err(error) = forget_deliveries(house).await {
             warn!(error = %error, "old deliveries are removed later");
+        }
+        if let Err(error) = forget_commitments(house).await {
+            warn!(error = %error, "old storage commitments are removed later");
         }
         if let Err(error) = forget_sessions(house).await {
             warn!(error = %error, "old sessions are removed later");
@@ -135,10 +174,31 @@ async fn clear_away(house: &House, stop: &CancellationToken) {
     }
 }
 
+/// Removes for good what was deleted or rejected, once the law no longer keeps it.
+async fn purge(house: &House) -> Result<(), DbError> {
+    let done = rejection::purge_due(&house.db, &house.archive, house.clock.now()).await?;
+    if done.removals > 0 {
+        info!(
+            removals = done.removals,
+            blobs = done.blobs,
+            left = done.left,
+            "what was removed is gone for good"
+        );
+    }
+    Ok(())
+}
+
 /// Removes sign-ins that ended long ago.
 async fn forget_sessions(house: &House) -> Result<(), DbError> {
     let mut tx = house.db.begin().await?;
     Session::sweep(&mut tx, house.clock.now() - SESSIONS_KEPT).await?;
+    tx.commit().await
+}
+
+/// Removes requests for storage commitment that were made long ago.
+async fn forget_commitments(house: &House) -> Result<(), DbError> {
+    let mut tx = house.db.begin().await?;
+    Commitment::forget(&mut tx, house.clock.now() - COMMITMENTS_KEPT, DELIVERIES_AT_A_TIME).await?;
     tx.commit().await
 }
 

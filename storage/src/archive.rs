@@ -6,6 +6,7 @@
 //! A blob's name is never given twice, so no blob is ever overwritten. What no
 //! row names, and is older than an hour, is left from an interrupted receipt and is swept.
 
+mod file;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -236,7 +237,45 @@ impl Archive {
         if seal::is_sealed(key) {
             return self.opened(key).await;
         }
+        if let Some(path) = self.local_file(key) {
+            return file::pieces(path, None).await;
+        }
         Ok(self.store.get(&self.path(key)).await?.into_stream().map_err(ArchiveError::from).boxed())
+    }
+
+    /// A part of the blob piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError::NotFound`] when there is none; each piece may fail.
+    pub async fn stream_range(
+        &self,
+        key: &str,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes>>> {
+        if let Some(path) = self.local_file(key) {
+            return file::pieces(path, Some(range)).await;
+        }
+        let (archive, key) = (self.clone(), key.to_owned());
+        let parts = futures::stream::unfold(range, move |Range { start, end }| {
+            let (archive, key) = (archive.clone(), key.clone());
+            async move {
+                let next = end.min(start.saturating_add(PART_BYTES as u64));
+                if start >= end {
+                    return None;
+                }
+                let part = archive.get_range(&key, start..next).await;
+                let left = if part.is_ok() { next..end } else { end..end };
+                Some((part, left))
+            }
+        });
+        Ok(parts.boxed())
+    }
+
+    /// The file of a blob, for who reads it by seeking; `None` where the store is no local folder, or the blob is sealed.
+    pub fn local_file(&self, key: &str) -> Option<PathBuf> {
+        let folder = self.folder.as_ref().filter(|_| !seal::is_sealed(key));
+        folder.map(|folder| folder.join(self.path(key).as_ref()))
     }
 
     /// Removes a blob that no row names.

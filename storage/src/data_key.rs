@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_lc_rs::hmac;
 use clinical::clock::Clock;
 use clinical::id::ClinicId;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::db::{Db, DbError, FromRow, Result, Row, sql};
 use crate::secret::{KEY_BYTES, Keyring, Plain, Sealed, SecretError};
@@ -97,6 +99,27 @@ impl DataKeys {
         };
         self.known(|known| known.latest.insert(clinic, key.id));
         Ok(key)
+    }
+
+    /// A key of the clinic for another purpose, the same for as long as the clinic has its first data key: 32 bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`DataKeyError`] when there is no data key to derive it from.
+    pub async fn derived(
+        &self,
+        clinic: ClinicId,
+        purpose: &str,
+    ) -> Result<Zeroizing<[u8; 32]>, DataKeyError> {
+        self.latest(clinic).await?;
+        let first =
+            "SELECT data_key_id, sealed FROM data_keys WHERE clinic_id = $1 ORDER BY data_key_id LIMIT 1";
+        let kept: Kept = sql(first).bind(clinic).fetch_one(&mut self.0.db.read().await?).await?;
+        let key = self.open(clinic, &kept)?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key.key);
+        let mut derived = Zeroizing::new([0; 32]);
+        derived.copy_from_slice(hmac::sign(&key, purpose.as_bytes()).as_ref());
+        Ok(derived)
     }
 
     /// The clinic's key of this identifier.

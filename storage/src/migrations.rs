@@ -27,6 +27,10 @@ migrations! {
     9 "0009_row_level_security"
     10 "0010_lists_by_cursor"
     11 "0011_lists_of_people"
+    12 "0012_metadata"
+    13 "0013_peers"
+    14 "0014_query"
+    16 "0016_quarantine"
 }
 
 /// The steps as sqlx runs them.

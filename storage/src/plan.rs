@@ -69,3 +69,21 @@ pub(crate) async fn assert_reads_along(db: &Db, indexes: &[&str], work: impl Asy
         assert!(!below_limit.lines().any(sorts), "{indexes:?}: {plan}");
     }
 }
+
+/// Asserts that what `work` fetches is looked up by `index`, and no table is looked through; few rows may be sorted.
+pub(crate) async fn assert_looks_up(db: &Db, index: &str, work: impl AsyncFnOnce(&mut Conn)) {
+    let plan = plans_of(db, work).await.join("\n");
+    assert!(plan.contains(index), "{index} is not used: {plan}");
+    assert!(!plan.contains("Seq Scan"), "{index}: {plan}");
+    let through = plan.lines().find(|line| line.starts_with("SCAN") && !line.contains("CONSTANT"));
+    assert!(through.is_none(), "{through:?} in {plan}");
+}
+
+/// Asserts that the first statement, which chooses a page, is read along `index`, and that no more is sorted for it
+/// than what stands at one place of the index.
+pub(crate) async fn assert_pages_along(db: &Db, index: &str, work: impl AsyncFnOnce(&mut Conn)) {
+    let plan = plans_of(db, work).await.swap_remove(0);
+    assert!(plan.contains(index), "{index} is not used: {plan}");
+    let sorts = plan.replace("Incremental Sort", "");
+    assert!(!sorts.contains("USE TEMP B-TREE FOR ORDER BY") && !sorts.contains("Sort  ("), "{index}: {plan}");
+}

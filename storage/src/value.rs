@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use clinical::id::{
-    AnalysisId, ApiKeyId, AuditId, ClinicId, CredentialId, DeliveryId, EventId, FindingId, GrantId,
-    InstanceId, JobId, LocationId, MembershipId, PatientId, SeriesId, SessionId, StatementId, StudyId,
-    UserId, VersionId, WebhookId,
+    AnalysisId, ApiKeyId, AuditId, ClinicId, CommitmentId, CredentialId, DeliveryId, EventId, FindingId,
+    ForwardRuleId, GrantId, HeldId, InstanceId, JobId, LocationId, MembershipId, PatientId, PeerId, SeriesId,
+    SessionId, StatementId, StudyId, TombstoneId, UserId, VersionId, WebhookId, WorkitemId,
 };
-use clinical::uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
+use clinical::uid::{
+    SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransactionUid, TransferSyntaxUid,
+};
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, Encode, Postgres, Sqlite, Type};
@@ -29,6 +31,8 @@ pub enum Value {
     Instant(Option<DateTime<Utc>>),
     /// JSONB; text on SQLite.
     Json(Option<serde_json::Value>),
+    /// BYTEA; BLOB on SQLite.
+    Bytes(Option<Vec<u8>>),
 }
 
 impl Value {
@@ -51,6 +55,7 @@ impl Value {
         for<'q> Option<bool>: Encode<'q, DB> + Type<DB>,
         for<'q> Option<DateTime<Utc>>: Encode<'q, DB> + Type<DB>,
         for<'q> Option<serde_json::Value>: Encode<'q, DB> + Type<DB>,
+        for<'q> Option<Vec<u8>>: Encode<'q, DB> + Type<DB>,
     {
         match self {
             Self::Uuid(value) => arguments.add(*value),
@@ -61,6 +66,7 @@ impl Value {
             Self::Boolean(value) => arguments.add(*value),
             Self::Instant(value) => arguments.add(*value),
             Self::Json(value) => arguments.add(value.clone()),
+            Self::Bytes(value) => arguments.add(value.clone()),
         }
         .map_err(sqlx::Error::Encode)
     }
@@ -105,6 +111,12 @@ binds! {
     StatementId => Uuid(value) value.0;
     GrantId => Uuid(value) value.0;
     CredentialId => Uuid(value) value.0;
+    PeerId => Uuid(value) value.0;
+    ForwardRuleId => Uuid(value) value.0;
+    CommitmentId => Uuid(value) value.0;
+    TombstoneId => Uuid(value) value.0;
+    HeldId => Uuid(value) value.0;
+    WorkitemId => Uuid(value) value.0;
     String => Text(value) value;
     &str => Text(value) value.to_owned();
     &String => Text(value) value.clone();
@@ -113,6 +125,7 @@ binds! {
     &SopInstanceUid => Text(value) value.to_string();
     &SopClassUid => Text(value) value.to_string();
     &TransferSyntaxUid => Text(value) value.to_string();
+    &TransactionUid => Text(value) value.to_string();
     i64 => Integer(value) value;
     i32 => Integer(value) value.into();
     u32 => Integer(value) value.into();
@@ -121,4 +134,6 @@ binds! {
     bool => Boolean(value) value;
     DateTime<Utc> => Instant(value) value;
     serde_json::Value => Json(value) value;
+    Vec<u8> => Bytes(value) value;
+    &[u8] => Bytes(value) value.to_vec();
 }

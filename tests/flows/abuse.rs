@@ -38,7 +38,7 @@ fn an_upload_that_is_no_instance_gets_a_problem_with_its_code() {
         (Vec::new(), 400, "empty"),
         (b"<html><body>Sign in</body></html>".to_vec(), 400, "not-dicom"),
         (whole[..whole.len() - 3].to_vec(), 400, "truncated"),
-        (whole[132..].to_vec(), 400, "not-dicom"),
+        (whole[133..].to_vec(), 400, "not-dicom"),
         (vec![0; 10_485_761], 413, "too-large"),
     ];
     for (bytes, status, code) in cases {

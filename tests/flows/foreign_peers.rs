@@ -30,6 +30,20 @@ fn pynetdicom_sends_what_it_likes_and_is_answered_by_the_book() {
 }
 
 #[test]
+fn pynetdicom_finds_gets_and_moves() {
+    for engine in BOTH {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let peers = format!("MOVER=127.0.0.1:{port}");
+        let server = Server::start_with(engine, &[("MEDILINK_PEERS", &peers)]);
+        let mut command = Command::new(storage::testing::told_by_test("MEDILINK_TEST_PYTHON"));
+        command.arg(format!("{}/tests/peers/pynetdicom_query.py", env!("CARGO_MANIFEST_DIR")));
+        command.args(["--dicom-port", &server.dicom.port().to_string(), "--calling-ae", "MOVER"]);
+        let (is_well, text) = output(command.env("MOVE_PORT", port.to_string()));
+        assert!(is_well, "{text}\n{}", server.log());
+    }
+}
+
+#[test]
 fn dicomweb_client_stores_searches_and_reads_back() {
     for engine in BOTH {
         let server = Server::start(engine);
@@ -95,4 +109,13 @@ fn only_configured_titles_may_send() {
     assert!(is_sent, "{log}");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn pynetdicom_asks_for_commitment_is_forwarded_to_and_shows_its_key() {
+    for engine in BOTH {
+        let server = Server::start(engine);
+        let (is_well, text) = python("commitment_peer.py", &server, &[]);
+        assert!(is_well, "{text}\n{}", server.log());
+    }
 }

@@ -9,6 +9,7 @@ It ends with 0, or says what failed.
 from __future__ import annotations
 
 import io
+import json
 import sys
 
 sys.dont_write_bytecode = True
@@ -25,16 +26,18 @@ from instances import (
     CR,
     CT,
     LOSSLESS,
+    LOSSY,
     SYNTAXES,
     Instance,
     check,
     colour_loop,
+    encapsulated_pdf,
     image,
     new_uid,
     same,
     text_report,
 )
-from reading import Reader, arguments
+from reading import Reader, arguments, part10_of
 
 options = arguments(__doc__)
 reader = Reader(options.base_url, options.token)
@@ -361,6 +364,89 @@ def retrieve_rendered() -> None:
     check(np.array_equal(picture, loop.pixels[1]), "the colours of frame 2 changed")
 
 
+def retrieve_transcoded() -> None:
+    """In Explicit VR Little Endian, which pydicom reads without a codec, the pixels are those that were drawn."""
+    plain = (("application/dicom", ExplicitVRLittleEndian),)
+    for instance in [item for item in ct if item.syntax not in LOSSY]:
+        got = client.retrieve_instance(instance.study, instance.series, instance.uid, media_types=plain)
+        same(got.file_meta.TransferSyntaxUID, ExplicitVRLittleEndian, "the transfer syntax that was asked for")
+        check(np.array_equal(got.pixel_array, instance.pixels), f"pixels out of {instance.syntax.name} changed")
+
+
+def retrieve_bulkdata() -> None:
+    """What the metadata tell by URL is found there, whole and in part."""
+    document = encapsulated_pdf(**study("Eve", "D", "20240301"))
+    value = b"%PDF-1.4\n" + bytes(range(256)) * 20
+    document.dataset.EncapsulatedDocument = value + b"\x00" * (len(value) % 2)
+    buffer = io.BytesIO()
+    document.dataset.save_as(buffer, enforce_file_format=True)
+    accepted(client.store_instances([dcmread(io.BytesIO(buffer.getvalue()))]), [document])
+    metadata = client.retrieve_instance_metadata(document.study, document.series, document.uid)
+    # this client names its host without the port, and so do the URLs that it is answered
+    here = lambda url: reader.base_url + url.partition("/dicom-web")[2]  # noqa: E731
+    uri = here(metadata["00420011"]["BulkDataURI"])
+    same(client.retrieve_bulkdata(uri)[0].rstrip(b"\x00"), value, "the document behind its BulkDataURI")
+    same(client.retrieve_bulkdata(uri, byte_range=(9, 264)), [bytes(range(256))], "a range of the document")
+    pixels = client.retrieve_instance_metadata(ct[0].study, ct[0].series, ct[0].uid)["7FE00010"]["BulkDataURI"]
+    same(client.retrieve_bulkdata(here(pixels)), [ct[0].pixels.tobytes()], "the pixels behind their BulkDataURI")
+
+
+def retrieve_more_pictures() -> None:
+    """A loop moves in one GIF; a series comes picture by picture; WADO-URI names the same by its query."""
+    moving = client.retrieve_instance_rendered(loop.study, loop.series, loop.uid, media_types=("image/gif",))
+    same(Image.open(io.BytesIO(moving)).n_frames, 3, "the frames of the GIF")
+    path = f"{reader.base_url}/studies/{ADA['StudyInstanceUID']}/series/{CT_SERIES}/rendered"
+    answer = reader.session.get(path, headers={"Accept": 'multipart/related; type="image/png"'}, timeout=60)
+    same(answer.content.count(b"\x89PNG\r\n"), len(ct), "the pictures of a series")
+    first = ct[0]
+    wado = reader.session.get(
+        reader.base_url.removesuffix("/dicom-web") + "/wado",
+        params={
+            "requestType": "WADO",
+            "studyUID": first.study,
+            "seriesUID": first.series,
+            "objectUID": first.uid,
+            "contentType": "application/dicom",
+        },
+        timeout=60,
+    )
+    same(wado.content, part10_of(reader.instance(first)), "the instance by WADO-URI and by WADO-RS")
+
+
+def store_as_json() -> None:
+    """What pydicom writes as DICOM JSON, with the pixels as a part of their own, becomes an instance again."""
+    original = image(CT)
+    bulk: list[bytes] = []
+
+    def put_aside(element) -> str:
+        bulk.append(element.value)
+        return "pixels-of-the-peer"
+
+    metadata = original.dataset.to_json_dict(bulk_data_threshold=1024, bulk_data_element_handler=put_aside)
+    boundary = b"peer-boundary"
+    octets = f"application/octet-stream; transfer-syntax={ExplicitVRLittleEndian}".encode()
+    body = b"".join(
+        [
+            b"--" + boundary + b"\r\nContent-Type: application/dicom+json\r\n\r\n",
+            json.dumps([metadata]).encode(),
+            b"\r\n--" + boundary + b"\r\nContent-Type: " + octets,
+            b"\r\nContent-Location: pixels-of-the-peer\r\n\r\n" + bulk[0],
+            b"\r\n--" + boundary + b"--\r\n",
+        ]
+    )
+    kind = 'multipart/related; type="application/dicom+json"; boundary=peer-boundary'
+    answer = reader.session.post(
+        reader.base_url + "/studies", data=body, headers={"Content-Type": kind, **DICOM_JSON}, timeout=60
+    )
+    same(answer.status_code, 200, "metadata and bulk data")
+    got = client.retrieve_instance(
+        original.study, original.series, original.uid, media_types=(("application/dicom", "*"),)
+    )
+    check(np.array_equal(got.pixel_array, original.pixels), "pixels that came as bulk data changed")
+    for element in original.dataset:
+        same(got[element.tag].value, element.value, f"{element.name} that came as JSON")
+
+
 def strangers_and_the_unknown() -> None:
     check(
         reader.session.get(
@@ -391,6 +477,10 @@ CHECKS = [
     retrieve_metadata,
     retrieve_frames,
     retrieve_rendered,
+    retrieve_transcoded,
+    retrieve_bulkdata,
+    retrieve_more_pictures,
+    store_as_json,
     strangers_and_the_unknown,
 ]
 

@@ -42,7 +42,8 @@ UNCOMPRESSED = [
     DeflatedExplicitVRLittleEndian,
 ]
 LOSSLESS = [RLELossless, JPEGLSLossless, JPEG2000Lossless]
-SYNTAXES = [*UNCOMPRESSED, *LOSSLESS, JPEGBaseline8Bit]
+LOSSY = [JPEGBaseline8Bit]
+SYNTAXES = [*UNCOMPRESSED, *LOSSLESS, *LOSSY]
 
 
 @dataclass

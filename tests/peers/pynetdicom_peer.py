@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import sys
 import threading
-import time
 
 sys.dont_write_bytecode = True
 
@@ -24,6 +23,7 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.presentation import build_context
 
 from instances import CT, MR, Instance, check, every_kind, finish, image, new_uid, same, values
+from reactor import still
 from reading import Reader, arguments
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -72,22 +72,6 @@ def request_for(instance: Instance, message_id: int = 1) -> C_STORE:
     request.AffectedSOPInstanceUID = instance.uid
     request.DataSet = io.BytesIO(instance.data_set)
     return request
-
-
-def still(association: Association) -> None:
-    """Stops the association's reactor for good: on its way to the checkpoint it would take our answer.
-
-    pynetdicom waits for `_is_paused` alone, which the reactor has set before it waits and still has set when it
-    wakes; only one that stays paused has really stopped.
-    """
-    if not association._reactor_checkpoint.is_set():
-        return
-    association._reactor_checkpoint.clear()
-    seen = time.monotonic()
-    while time.monotonic() - seen < 0.05:
-        time.sleep(0.001)
-        if not association._is_paused:
-            seen = time.monotonic()
 
 
 def send(association: Association, request: C_STORE, context: int) -> int:

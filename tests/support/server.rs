@@ -99,6 +99,7 @@ impl Server {
         let mut command = self.command();
         command.args(["serve", "--http-listen", &self.http.to_string()]);
         command.args(["--dicom-listen", &self.dicom.to_string(), "--ae-title", "MEDILINK", "--any-ae"]);
+        command.env("MEDILINK_ANY_QUERY_AE", "true");
         self.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let started = Instant::now();
         while !self.is_ready() {

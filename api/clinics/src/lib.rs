@@ -1,5 +1,5 @@
-//! Clinics: their places, their people, the titles that mean them, what they have set, and the providers that
-//! carry their messages.
+//! Clinics: their places, their people, the titles that mean them, the peers to which they forward, what they have
+//! set, and the providers that carry their messages.
 //!
 //! Tells `clinic_created`, `clinic_changed`, `member_joined`, `member_changed` and `member_left`; hears nothing.
 //! The records themselves are `storage`'s, because the gate and the doors ask for them too.
@@ -7,9 +7,13 @@
 mod ae_title;
 mod clinic;
 mod communication;
+mod deidentify;
+mod dicom_peer;
+mod forward_rule;
 mod location;
 mod member;
 mod provider;
+mod sending;
 mod settings;
 mod text;
 
@@ -19,6 +23,8 @@ use gate::{App, Routes, Rule, delete, get, patch, post, put};
 pub use ae_title::AeTitleView;
 pub use clinic::ClinicView;
 pub use communication::CommunicationView;
+pub use dicom_peer::DicomPeerView;
+pub use forward_rule::ForwardRuleView;
 pub use location::LocationView;
 pub use member::MemberView;
 
@@ -27,6 +33,7 @@ pub fn routes(app: App) -> Routes {
     let routes = Routes::new("clinics");
     let routes = of_clinics(routes);
     let routes = of_places_and_titles(routes);
+    let routes = sending::of_peers(routes);
     let routes = of_members(routes);
     of_settings(routes).with_state(app)
 }

@@ -11,6 +11,7 @@ use storage::outbox;
 use storage::records::clinic::{Clinic, Settings, global_settings, set_globally};
 use utoipa::ToSchema;
 
+use crate::deidentify::Deidentify;
 use crate::text;
 
 const CONTACT_CHARACTERS: usize = 254;
@@ -55,6 +56,16 @@ pub(crate) struct SettingsRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 24)]
     break_glass_hours: Option<u32>,
+    /// Whether what senders send is de-identified before it is stored, and how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deidentify_on_receipt: Option<Deidentify>,
+    /// So many bytes of images and other objects are kept at most; 0: as many as there is room for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_u64)]
+    storage_quota_bytes: Option<u64>,
+    /// Whether objects that do not match, or that nobody can tell from others, are held back to be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_refused: Option<bool>,
 }
 
 /// What holds where nobody has set anything.
@@ -67,6 +78,9 @@ fn built_in() -> Settings {
         ("appointmentMinutes", json!(15)),
         ("recordRetentionYears", json!(10)),
         ("breakGlassHours", json!(4)),
+        ("deidentifyOnReceipt", json!("off")),
+        ("storageQuotaBytes", Value::Null),
+        ("holdRefused", json!(false)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
@@ -90,6 +104,13 @@ impl SettingsRequest {
         }
         if self.break_glass_hours.is_some_and(|hours| !(1..=24).contains(&hours)) {
             return Err(invalid("breakGlassHours is a whole number from 1 to 24"));
+        }
+        // beyond it a number of JSON is no whole number any more (RFC 8259, section 6)
+        if self.storage_quota_bytes.is_some_and(|bytes| bytes > 9_007_199_254_740_991) {
+            return Err(invalid("storageQuotaBytes is a whole number from 0 to 9007199254740991"));
+        }
+        if self.deidentify_on_receipt.as_ref().is_some_and(Deidentify::has_too_many) {
+            return Err(invalid("each option of deidentifyOnReceipt is named once"));
         }
         let contact = |field, text| {
             text::optional(field, text, CONTACT_CHARACTERS)
@@ -212,7 +233,9 @@ mod tests {
     fn every_setting_that_can_be_set_is_shown() {
         let all = json!({
             "locale": "sw-KE", "currency": "KES", "contactEmail": "a@b.org", "contactPhone": "+254 1",
-            "appointmentMinutes": 30, "recordRetentionYears": 7, "breakGlassHours": 8
+            "appointmentMinutes": 30, "recordRetentionYears": 7, "breakGlassHours": 8,
+            "deidentifyOnReceipt": { "options": ["uids"], "dates": "modified", "burnedIn": "refused" },
+            "storageQuotaBytes": 1_000_000, "holdRefused": true
         });
         let request: SettingsRequest = serde_json::from_value(all.clone()).unwrap();
         let settings = request.check().unwrap();

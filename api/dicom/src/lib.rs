@@ -1,4 +1,4 @@
-//! DICOM files for the clinic's own application: up, down, and analysed.
+//! DICOM files for the clinic's own application: up, down, analysed, and held back.
 //!
 //! Paths and field names are those of the application that was there first.
 //! Tells nothing itself: `ingest` tells `instance_stored`, the worker
@@ -9,13 +9,14 @@ mod analyze;
 mod download;
 mod file_name;
 mod files;
+mod quarantine;
 mod refusal;
 mod state;
 mod upload;
 mod view;
 
 use clinical::role::{Action, Resource};
-use gate::{Routes, Rule, get, post};
+use gate::{Routes, Rule, delete, get, post};
 use serde_json::json;
 
 pub use state::DicomState;
@@ -41,6 +42,8 @@ pub fn routes(state: DicomState) -> Routes {
                 .answers::<upload::Uploaded>(200, "The stored file.")
                 .refuses(400, "invalid-multipart, file-missing, not-dicom and others: it is no such file")
                 .refuses(413, "too-large: the file has too many bytes")
+                .refuses(422, "held-back: a person has to judge it first")
+                .refuses(507, "insufficient-storage: there is no room left")
                 .body_limit(file_bytes.saturating_add(FORM_BYTES))
                 .streamed(),
             upload::upload,
@@ -87,6 +90,28 @@ pub fn routes(state: DicomState) -> Routes {
                 .says("A file's current bytes, then those kept beside them, oldest first.")
                 .answers::<Vec<files::VersionView>>(200, "The versions."),
             files::versions,
+        )
+        .add(
+            get("/api/v1/quarantine", may(Action::List, Resource::Quarantine))
+                .says("Objects that are held back, newest first.")
+                .paged::<quarantine::HeldView>("The objects."),
+            quarantine::list,
+        )
+        .add(
+            post("/api/v1/quarantine/{heldId}/release", may(Action::Update, Resource::Quarantine))
+                .says("Stores an object that is held back after all; it is not scanned again.")
+                .answers::<quarantine::Released>(200, "What it has become.")
+                .refuses(400, "missing-uid and others: it is no such file")
+                .refuses(409, "instance-conflict and others: it cannot be stored")
+                .refuses(413, "too-large and others: it has too many bytes")
+                .refuses(507, "insufficient-storage: there is no room left"),
+            quarantine::release,
+        )
+        .add(
+            delete("/api/v1/quarantine/{heldId}", may(Action::Delete, Resource::Quarantine))
+                .says("Throws away an object that is held back.")
+                .answers_nothing(204, "It is gone."),
+            quarantine::discard,
         )
         .with_state(state)
 }

@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::header;
 use chrono::{DateTime, Utc};
 use clinical::id::{InstanceId, PatientId, StudyId};
+use clinical::role::{Action, Permission, Resource};
 use clinical::uid::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
 use gate::{Caller, Json, Problem, body_problem};
 use ingest::receive::{Receipt, ReceiveError, Received};
@@ -51,6 +52,7 @@ pub(crate) async fn upload(
 
     let mut receipt = Receipt::from_sender(caller.clinic);
     receipt.file_name = name.clone();
+    receipt.may_reject = caller.may(Permission { resource: Resource::Study, action: Action::Delete });
     let most_bytes = state.app.limits.upload_bytes;
     // In a task of its own: who hangs up now has stored it all the same, and it is written down.
     let storing = tokio::spawn(async move {

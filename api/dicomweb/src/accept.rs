@@ -100,6 +100,11 @@ impl MediaRange {
         matches!(self.kind.as_str(), "multipart/related" | "multipart/*" | "*/*")
     }
 
+    /// The range asks for an answer of several parts outright.
+    pub(crate) fn names_multipart(&self) -> bool {
+        self.kind.starts_with("multipart/")
+    }
+
     /// Whether a part, or the whole answer where the range is no multipart one, may be of `media`.
     pub(crate) fn takes(&self, media: &str) -> bool {
         let wanted = match self.kind.as_str() {

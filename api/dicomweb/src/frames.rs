@@ -1,31 +1,34 @@
 //! `GET …/frames/{list}`: single frames, as they are stored or as plain pixels (PS3.18, section 10.4.1.1.6).
 
+mod given;
+mod plain;
+
 use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use bytes::Bytes;
-use clinical::imaging::{Frame, Samples};
-use dicom_dictionary_std::tags;
-use dicom_object::InMemDicomObject;
-use futures::FutureExt;
-use futures::stream::{self, StreamExt};
+use bytes::{Bytes, BytesMut};
+use clinical::imaging::Frame;
+use clinical::uid::TransferSyntaxUid;
 use gate::{Caller, Problem};
-use ingest::part10::text;
+use storage::archive::ArchiveError;
 use storage::records::instance::Instance;
 
-use crate::accept::{Accept, AskedSyntax, MediaRange, not_acceptable};
+use self::given::{Given, given};
+use self::plain::{plain, refuse_other_colours};
+use crate::accept::{Accept, MediaRange};
 use crate::base_url::BaseUrl;
-use crate::multipart::{self, Part};
-use crate::native::{LITTLE_ENDIAN_FRAME, NativeFrames, number};
+use crate::bulkdata;
+use crate::conditional::ETag;
+use crate::multipart::{self, Part, Refusal};
+use crate::native::{self, LITTLE_ENDIAN_FRAME, NativeFrames};
 use crate::pixels::{self, Held, no_such_frame};
 use crate::resource::{Resource, url_of};
 use crate::state::DicomWebState;
-
-const OCTETS: &str = "application/octet-stream";
-const EXPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
 
 /// Frames counted from 0, out of a path that counts them from 1: `1,3,5`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,15 +64,6 @@ impl FrameList {
     }
 }
 
-/// How frames are given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Given {
-    /// Uncompressed, little-endian.
-    Plain,
-    /// The stored codestream, under this media type.
-    Stored(&'static str),
-}
-
 /// `GET /dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{list}`
 pub(crate) async fn frames(
     State(state): State<DicomWebState>,
@@ -78,206 +72,202 @@ pub(crate) async fn frames(
     list: FrameList,
     base: BaseUrl,
     accept: Accept,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let instance = resource.one(&state.app, &caller).await?;
     let frames = list.within(&instance)?;
-    answer(&state, &instance, frames, &base, &accept).await
+    Answer { state: &state, instance: &instance, base: &base, headers: &headers }
+        .frames(frames, &accept)
+        .await
 }
 
 /// `GET …/bulkdata/7FE00010`: every frame, as Pixel Data's BulkDataURI promises.
+///
+/// Uncompressed pixels that are asked for as one part are the value itself, and come in ranges.
 pub(crate) async fn all_frames(
     State(state): State<DicomWebState>,
     caller: Caller,
     resource: Resource,
     base: BaseUrl,
     accept: Accept,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let instance = resource.one(&state.app, &caller).await?;
     let count = instance.frame_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
-    if count == 0 || count > state.pixel_limits.frames {
+    if count == 0 {
         return Err(no_such_frame());
     }
-    answer(&state, &instance, (0..count).collect(), &base, &accept).await
-}
-
-async fn answer(
-    state: &DicomWebState,
-    instance: &Instance,
-    frames: Vec<u32>,
-    base: &BaseUrl,
-    accept: &Accept,
-) -> Result<Response, Problem> {
-    if frames.len() > state.pixel_limits.frames as usize {
-        let detail = format!("a request names at most {} frames", state.pixel_limits.frames);
-        return Err(Problem::bad_request("invalid-frame-list", detail));
-    }
-    let (given, range) = given(accept, instance, frames.len())?;
-    let url = url_of(instance, base);
-    let location = |frame: u32| format!("{url}/frames/{}", u64::from(frame) + 1);
-    let mut parts: Vec<Part> = match given {
-        Given::Stored(media) => {
-            let held = pixels::hold(state, instance).await?;
-            let content_type = format!("{media}; transfer-syntax={}", instance.transfer_syntax_uid);
-            let part = |frame| {
-                let bytes = pixels::stored(&held, frame)?;
-                Ok(held_part(&held, content_type.clone(), location(frame), bytes))
-            };
-            frames.into_iter().map(part).collect::<Result<_, Problem>>()?
-        }
-        Given::Plain => match place_of(instance) {
-            Some(place) => {
-                let header = crate::header::read(state, instance).await?;
-                let layout = NativeFrames::of(&state.app.archive, instance, place, &header).await?;
-                let part = |frame| layout.part(&state.app.archive, instance, frame, location(frame));
-                frames.into_iter().map(part).collect()
-            }
-            None => {
-                let held = pixels::hold(state, instance).await?;
-                refuse_other_colours(held.object.header())?;
-                let decoded = pixels::decoded(state, &held, frames).await?;
-                let part = |frame: Frame| {
-                    let bytes = plain(&frame, held.object.header())?;
-                    Ok(held_part(&held, LITTLE_ENDIAN_FRAME.to_owned(), location(frame.index), bytes))
-                };
-                decoded.into_iter().map(part).collect::<Result<_, Problem>>()?
-            }
-        },
-    };
-    if !range.is_multipart()
-        && parts.len() == 1
-        && let Some(part) = parts.pop()
+    if let Some((offset, length)) = native::place_of(&instance)
+        && instance.transfer_syntax_uid.as_str() != native::EXPLICIT_VR_BIG_ENDIAN
+        && bulkdata::is_one_part(&accept, &headers)
     {
-        return Ok(part.alone());
+        let uri = format!("{}/bulkdata/7FE00010", url_of(&instance, &base));
+        let place = (&state.app.archive, instance.blob_key.as_str(), offset..offset + length);
+        let part = Part::of_range(LITTLE_ENDIAN_FRAME.to_owned(), uri, place);
+        return part.alone(&headers, &ETag::of([instance.sha256.as_str(), "bulkdata", "7FE00010"])).await;
     }
-    let root = match given {
-        Given::Plain => OCTETS,
-        Given::Stored(media) => media,
-    };
-    Ok(multipart::related(StatusCode::OK, root, parts))
+    let answer = Answer { state: &state, instance: &instance, base: &base, headers: &headers };
+    answer.refuse_too_many(count as usize)?;
+    answer.frames((0..count).collect(), &accept).await
 }
 
-/// Where uncompressed pixels lie in the blob.
-fn place_of(instance: &Instance) -> Option<(u64, u64)> {
-    let (offset, length) = instance.pixels_at?;
-    Some((u64::try_from(offset).ok()?, u64::try_from(length).ok()?))
+/// What every frame of one answer is made with.
+struct Answer<'a> {
+    state: &'a DicomWebState,
+    instance: &'a Instance,
+    base: &'a BaseUrl,
+    headers: &'a HeaderMap,
 }
 
-/// What the client takes of what there is, the dearest first.
-fn given<'a>(
-    accept: &'a Accept,
-    instance: &Instance,
-    count: usize,
-) -> Result<(Given, &'a MediaRange), Problem> {
-    let syntax = instance.transfer_syntax_uid.as_str();
-    let media = stored_media(syntax);
-    for range in accept.ranges() {
-        if count > 1 && !range.is_multipart() {
-            continue;
+impl Answer<'_> {
+    /// Before so many are listed, for a file claims what it likes.
+    fn refuse_too_many(&self, frames: usize) -> Result<(), Problem> {
+        if frames > self.state.pixel_limits.frames as usize {
+            let detail = format!("a request names at most {} frames", self.state.pixel_limits.frames);
+            return Err(Problem::bad_request("invalid-frame-list", detail));
         }
-        let asked = range.transfer_syntax();
-        let takes_stored = asked == AskedSyntax::Any || asked == AskedSyntax::This(syntax);
-        let given = match media {
-            Some(media) if takes_stored && !range.names(OCTETS) && range.takes(media) => Given::Stored(media),
-            Some(media) if range.names(media) && asked == AskedSyntax::Unsaid => Given::Stored(media),
-            Some(_) if takes_stored && range.takes(OCTETS) => Given::Stored(OCTETS),
-            None if asked == AskedSyntax::Any && range.takes(OCTETS) => Given::Plain,
-            _ if range.takes(OCTETS)
-                && matches!(asked, AskedSyntax::Unsaid | AskedSyntax::This(EXPLICIT_VR_LITTLE_ENDIAN)) =>
-            {
-                Given::Plain
-            }
-            _ => continue,
-        };
-        return Ok((given, range));
+        Ok(())
     }
-    let stored = media.map(|media| format!(", {media} in transfer syntax {syntax}")).unwrap_or_default();
-    Err(not_acceptable(&format!("{OCTETS} in Explicit VR Little Endian{stored}")))
-}
 
-/// The media type of a compressed frame (PS3.18, table 8.7.3-5); `None` where frames are not compressed.
-fn stored_media(transfer_syntax: &str) -> Option<&'static str> {
-    let tail = match transfer_syntax.strip_prefix("1.2.840.10008.1.2") {
-        Some("" | ".1" | ".1.98" | ".1.99" | ".2") => return None,
-        Some(".5") => return Some("image/dicom-rle"),
-        Some(tail) => tail.strip_prefix(".4.").unwrap_or_default(),
-        None => "",
-    };
-    Some(match tail {
-        "50" | "51" | "57" | "70" => "image/jpeg",
-        "80" | "81" => "image/jls",
-        "90" | "91" => "image/jp2",
-        "92" | "93" => "image/jpx",
-        "201" | "202" | "203" => "image/jphc",
-        "110" | "111" | "112" => "image/jxl",
-        _ => OCTETS,
-    })
+    async fn frames(&self, frames: Vec<u32>, accept: &Accept) -> Result<Response, Problem> {
+        self.refuse_too_many(frames.len())?;
+        let (given, range) = given(accept, self.instance, frames.len())?;
+        let etag = self.etag(&frames, &given, range);
+        if let Some(known) = etag.not_modified(self.headers) {
+            return Ok(known);
+        }
+        let mut parts = match &given {
+            Given::Stored(media) => self.stored(media, frames).await?,
+            Given::Encoded(media, syntax) => self.encoded(media, syntax, frames).await?,
+            Given::Plain => self.plain(frames).await?,
+        };
+        if !range.is_multipart()
+            && parts.len() == 1
+            && let Some(part) = parts.pop()
+        {
+            return part.alone(self.headers, &etag).await;
+        }
+        Ok(etag.on(multipart::related(StatusCode::OK, given.media(), parts)))
+    }
+
+    fn etag(&self, frames: &[u32], given: &Given, range: &MediaRange) -> ETag {
+        let list: Vec<String> = frames.iter().map(u32::to_string).collect();
+        let syntax = match given {
+            Given::Plain => "plain",
+            Given::Stored(_) => "stored",
+            Given::Encoded(_, syntax) => syntax.as_str(),
+        };
+        let form = if range.is_multipart() { "multipart" } else { "alone" };
+        ETag::of([
+            &self.instance.sha256,
+            "frames",
+            &list.join(","),
+            given.media(),
+            syntax,
+            form,
+            &self.base.0,
+        ])
+    }
+
+    fn location(&self, frame: u32) -> String {
+        format!("{}/frames/{}", url_of(self.instance, self.base), u64::from(frame) + 1)
+    }
+
+    async fn stored(&self, media: &str, frames: Vec<u32>) -> Result<Vec<Part>, Problem> {
+        let content_type = format!("{media}; transfer-syntax={}", self.instance.transfer_syntax_uid);
+        if let Some(places) = pixels::places(self.state, self.instance, frames.clone()).await? {
+            let part = |(frame, ranges): (u32, Vec<Range<u64>>)| {
+                self.fragments(content_type.clone(), self.location(frame), ranges)
+            };
+            return Ok(places.into_iter().map(part).collect());
+        }
+        let held = pixels::hold(self.state, self.instance, 0).await?;
+        let part = |frame| {
+            let bytes = pixels::stored(&held, frame)?;
+            Ok(held_part(&held, content_type.clone(), self.location(frame), bytes))
+        };
+        frames.into_iter().map(part).collect()
+    }
+
+    /// A frame that is joined of its fragments when its turn comes.
+    fn fragments(&self, content_type: String, location: String, ranges: Vec<Range<u64>>) -> Part {
+        let length = ranges.iter().map(|range| range.end - range.start).sum();
+        let (archive, key) = (self.state.app.archive.clone(), self.instance.blob_key.clone());
+        if let [range] = ranges.as_slice()
+            && length >= native::LONG_FRAME_BYTES
+        {
+            return Part::of_range(content_type, location, (&archive, &key, range.clone()));
+        }
+        let read = async move {
+            let mut joined = BytesMut::with_capacity(length as usize);
+            for range in ranges {
+                joined.extend_from_slice(&archive.get_range(&key, range).await?);
+            }
+            Ok::<_, ArchiveError>(joined.freeze())
+        };
+        Part::made(content_type, location, Some(length), read)
+    }
+
+    /// The first frame is encoded now, so that what cannot be had is refused; the others when their turn comes.
+    async fn encoded(
+        &self,
+        media: &str,
+        syntax: &TransferSyntaxUid,
+        frames: Vec<u32>,
+    ) -> Result<Vec<Part>, Problem> {
+        let held = Arc::new(pixels::hold(self.state, self.instance, pixels::ONE_BY_ONE).await?);
+        let content_type = format!("{media}; transfer-syntax={syntax}");
+        let mut parts = Vec::with_capacity(frames.len());
+        for frame in frames {
+            let (content_type, location) = (content_type.clone(), self.location(frame));
+            if parts.is_empty() {
+                let bytes = pixels::encoded(self.state, &held, frame, syntax.clone()).await?;
+                parts.push(Part::of_bytes(content_type, location, bytes));
+                continue;
+            }
+            let (state, held, syntax) = (self.state.clone(), Arc::clone(&held), syntax.clone());
+            let make = async move { pixels::encoded(&state, &held, frame, syntax).await.map_err(Refusal) };
+            parts.push(Part::made(content_type, location, None, make));
+        }
+        Ok(parts)
+    }
+
+    async fn plain(&self, frames: Vec<u32>) -> Result<Vec<Part>, Problem> {
+        let archive = &self.state.app.archive;
+        if let Some(layout) = NativeFrames::of_row(self.instance) {
+            let part = |frame| layout.part(archive, self.instance, frame, self.location(frame));
+            return Ok(frames.into_iter().map(part).collect());
+        }
+        if let Some(place) = native::place_of(self.instance) {
+            let header = crate::header::read(self.state, self.instance).await?;
+            let layout = NativeFrames::of(archive, self.instance, place, &header).await?;
+            let part = |frame| layout.part(archive, self.instance, frame, self.location(frame));
+            return Ok(frames.into_iter().map(part).collect());
+        }
+        let held = pixels::hold(self.state, self.instance, frames.len() as u64).await?;
+        refuse_other_colours(held.object.header())?;
+        let decoded = pixels::decoded(self.state, &held, frames).await?;
+        let part = |frame: Frame| {
+            let bytes = plain(&frame, held.object.header())?;
+            Ok(held_part(&held, LITTLE_ENDIAN_FRAME.to_owned(), self.location(frame.index), bytes))
+        };
+        decoded.into_iter().map(part).collect()
+    }
 }
 
 /// A part whose bytes count against the house's bound until their turn has come.
 fn held_part(held: &Held, content_type: String, location: String, bytes: Bytes) -> Part {
-    let permit = std::sync::Arc::clone(&held.permit);
-    let length = bytes.len() as u64;
-    let open = move || {
-        let pieces = stream::once(async move {
-            drop(permit);
-            Ok(bytes)
-        });
-        async move { Ok(pieces.boxed()) }.boxed()
+    let (permit, length) = (Arc::clone(&held.permit), bytes.len() as u64);
+    let make = async move {
+        drop(permit);
+        Ok::<_, Refusal>(bytes)
     };
-    Part { content_type, location, length, open: Box::new(open) }
-}
-
-/// Decoding turns YBR and palette colours to RGB, which metadata does not say of the
-/// instance: a client that trusted them would show wrong colours. The colour
-/// transforms of JPEG 2000 belong to its codestream, and all take the result for RGB.
-fn refuse_other_colours(header: &InMemDicomObject) -> Result<(), Problem> {
-    match text(header, tags::PHOTOMETRIC_INTERPRETATION).as_deref() {
-        Some("MONOCHROME1" | "MONOCHROME2" | "RGB" | "YBR_RCT" | "YBR_ICT") => Ok(()),
-        _ => Err(not_acceptable(
-            "the frame as it is stored, for transfer-syntax=*, and /rendered: these colours are not given decoded",
-        )),
-    }
-}
-
-/// Decoded samples in the form that the header describes: Bits Allocated, little-endian.
-fn plain(frame: &Frame, header: &InMemDicomObject) -> Result<Bytes, Problem> {
-    let number = |tag| number(header, tag);
-    let bits = number(tags::BITS_ALLOCATED).unwrap_or_default();
-    let stored = number(tags::BITS_STORED).unwrap_or(bits);
-    let shift = number(tags::HIGH_BIT).map_or(0, |high| (high + 1).saturating_sub(stored));
-    let width = match bits {
-        8 | 16 | 32 if shift < bits => bits as usize / 8,
-        _ => return Err(not_acceptable("the frame as it is stored, for transfer-syntax=*")),
-    };
-    let samples = &frame.samples;
-    if let (Samples::U8(values), 1, 0) = (samples, width, shift)
-        && !is_planar(frame, header)
-    {
-        return Ok(values.clone().into());
-    }
-    let mut bytes = Vec::with_capacity(samples.len() * width);
-    let mut push = |index: usize| {
-        let sample = samples.at(index) << shift;
-        bytes.extend_from_slice(&sample.to_le_bytes()[..width]);
-    };
-    if is_planar(frame, header) {
-        (0..3).for_each(|plane| (plane..samples.len()).step_by(3).for_each(&mut push));
-    } else {
-        (0..samples.len()).for_each(push);
-    }
-    Ok(bytes.into())
-}
-
-/// Planar Configuration (0028,0006) of 1: colours stand apart.
-fn is_planar(frame: &Frame, header: &InMemDicomObject) -> bool {
-    frame.samples_per_pixel == 3 && number(header, tags::PLANAR_CONFIGURATION) == Some(1)
+    Part::made(content_type, location, Some(length), make)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clinical::imaging::Photometric;
-    use dicom_core::{DataElement, PrimitiveValue, VR};
 
     #[test]
     fn a_list_counts_from_one() {
@@ -285,49 +275,5 @@ mod tests {
         for bad in ["", "0", "1,,2", "a", "-1", "99999999999"] {
             assert_eq!(FrameList::read(bad).unwrap_err().code(), "invalid-frame-list", "{bad}");
         }
-    }
-
-    /// PS3.18, table 8.7.3-5.
-    #[test]
-    fn each_compression_has_its_media_type() {
-        assert_eq!(stored_media("1.2.840.10008.1.2.4.50"), Some("image/jpeg"));
-        assert_eq!(stored_media("1.2.840.10008.1.2.4.80"), Some("image/jls"));
-        assert_eq!(stored_media("1.2.840.10008.1.2.5"), Some("image/dicom-rle"));
-        assert_eq!(stored_media("1.2.840.10008.1.2.4.102"), Some(OCTETS));
-        assert_eq!(stored_media("1.2.840.10008.1.2.1"), None);
-    }
-
-    fn frame(samples: Samples, samples_per_pixel: u8) -> Frame {
-        Frame {
-            index: 0,
-            rows: 1,
-            columns: 2,
-            samples_per_pixel,
-            bits_stored: 8,
-            samples,
-            photometric: Photometric::Rgb,
-            modality_lut: None,
-            voi_lut: None,
-            padding: None,
-        }
-    }
-
-    fn header(numbers: &[(dicom_core::Tag, u16)]) -> InMemDicomObject {
-        let element =
-            |(tag, number): &(_, u16)| DataElement::new(*tag, VR::US, PrimitiveValue::from(*number));
-        InMemDicomObject::from_element_iter(numbers.iter().map(element))
-    }
-
-    #[test]
-    fn samples_fill_the_bits_that_the_header_allocates() {
-        let header = header(&[(tags::BITS_ALLOCATED, 16), (tags::BITS_STORED, 8), (tags::HIGH_BIT, 7)]);
-        assert_eq!(*plain(&frame(Samples::I8(vec![-1, 2]), 1), &header).unwrap(), [255, 255, 2, 0]);
-    }
-
-    #[test]
-    fn planes_stay_apart_where_the_header_says_so() {
-        let header = header(&[(tags::BITS_ALLOCATED, 8), (tags::PLANAR_CONFIGURATION, 1)]);
-        let colours = frame(Samples::U8(vec![1, 2, 3, 4, 5, 6]), 3);
-        assert_eq!(*plain(&colours, &header).unwrap(), [1, 4, 2, 5, 3, 6]);
     }
 }

@@ -1,16 +1,16 @@
 //! The data set of a stored instance without its pixels, read without reading the pixels.
 
 use std::io::Cursor;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use dicom_object::InMemDicomObject;
 use gate::Problem;
 use ingest::part10::{Limits, Part10Error, Scan};
 use storage::archive::ArchiveError;
+use storage::db::DbError;
 use storage::records::instance::Instance;
-use tokio::sync::AcquireError;
 
+use crate::multipart::Refusal;
 use crate::state::{DicomWebState, HELD_MIB};
 
 /// The first look at an instance with pixels whose place is not known, and at one without pixels.
@@ -32,8 +32,10 @@ pub(crate) enum HeaderError {
     Part10(#[from] Part10Error),
     #[error("the reading was cut short")]
     Cut(#[from] tokio::task::JoinError),
-    #[error("the house is closing")]
-    Closing(#[from] AcquireError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Database(#[from] DbError),
 }
 
 /// What was stored was read before, so a failure is ours.
@@ -41,6 +43,8 @@ impl From<HeaderError> for Problem {
     fn from(error: HeaderError) -> Self {
         match error {
             HeaderError::Archive(error) => error.into(),
+            HeaderError::Database(error) => error.into(),
+            HeaderError::Refused(Refusal(problem)) => problem,
             error => Self::internal("instance-unreadable", &error),
         }
     }
@@ -68,7 +72,7 @@ pub(crate) async fn read(
         let mib = mib.ok_or(Part10Error::TooLarge { what: "bytes before Pixel Data" })? + 1;
         let _room = match length {
             ..=SMALL_LOOK_BYTES => None,
-            _ => Some(Arc::clone(&state.held_mib).acquire_many_owned(mib).await?),
+            _ => Some(state.decoding_room(mib).await.map_err(Refusal)?),
         };
         let bytes = state.app.archive.get_range(&instance.blob_key, 0..length).await?;
         let header = tokio::task::spawn_blocking(move || {

@@ -4,24 +4,35 @@
 
 mod accept;
 mod base_url;
+mod bulkdata;
+mod capabilities;
+mod conditional;
 mod dicom_json;
 mod frames;
+mod gzip;
 mod header;
 mod metadata;
 mod multipart;
 mod native;
 mod pixels;
+mod removal;
 mod rendered;
 mod resource;
 mod retrieve;
 mod search;
 mod state;
 mod stow;
+mod studio;
+mod ups;
+mod wado_uri;
+mod wish;
 
 use clinical::role::{Action, Resource};
-use gate::{Operation, Routes, Rule, get, post};
+use gate::{Operation, Routes, Rule, delete, get, options, post, put};
 use serde_json::json;
 
+use base_url::BaseUrl;
+use capabilities::Capabilities;
 pub use state::DicomWebState;
 
 const STUDIES: &str = "/dicom-web/studies";
@@ -33,9 +44,12 @@ const INCLUDED: &str = "^(all|[0-9A-Za-z.]+)(,(all|[0-9A-Za-z.]+))*$";
 /// Centre, width and function.
 const WINDOW: &str =
     r"^[+-]?[0-9]{1,9}(\.[0-9]+)?,[1-9][0-9]{0,8}(\.[0-9]+)?(,(linear|linear-exact|sigmoid))?$";
-/// Columns and rows, each from 1 to 16,384.
+/// Columns and rows, each from 1 to 16,384; then left, top, columns and rows of the source.
 const VIEWPORT: &str = "^([1-9][0-9]{0,3}|1[0-5][0-9]{3}|16[0-2][0-9]{2}|163[0-7][0-9]|1638[0-4])\
-    (,([1-9][0-9]{0,3}|1[0-5][0-9]{3}|16[0-2][0-9]{2}|163[0-7][0-9]|1638[0-4]))$";
+    (,([1-9][0-9]{0,3}|1[0-5][0-9]{3}|16[0-2][0-9]{2}|163[0-7][0-9]|1638[0-4]))\
+    (,[0-9]{0,8},[0-9]{0,8},(-?[1-9][0-9]{0,7})?,(-?[1-9][0-9]{0,7})?)?$";
+/// A tag; of a value in a sequence, before it tag and item number of each sequence.
+const ATTRIBUTE: &str = r"^([0-9A-F]{8}\.[0-9]{1,6}\.)*[0-9A-F]{8}$";
 /// Numbers from 1, parted by commas.
 const FRAMES: &str = "^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$";
 
@@ -47,6 +61,7 @@ fn described(operation: Operation) -> Operation {
         .path_value("series", uid())
         .path_value("instance", uid())
         .path_value("frames", json!({"type": "string", "pattern": FRAMES}))
+        .path_value("attribute", json!({"type": "string", "pattern": ATTRIBUTE}))
 }
 
 /// The routes of this house.
@@ -54,7 +69,7 @@ pub fn routes(state: DicomWebState) -> Routes {
     let of = |tail: &str| format!("{STUDIES}/{{study}}{tail}");
     let in_series = |tail: &str| format!("{SERIES}{tail}");
     let at = |tail: &str| format!("{INSTANCE}{tail}");
-    Routes::new("dicomweb")
+    let routes = ups::routes(Routes::new("dicomweb"))
         .add(query(STUDIES, "Searches for studies (QIDO-RS)."), search::studies)
         .add(store(STUDIES, "Stores instances (STOW-RS)."), stow::store)
         .add(query("/dicom-web/series", "Searches for series."), search::series)
@@ -73,7 +88,60 @@ pub fn routes(state: DicomWebState) -> Routes {
         .add(frames(at("/frames/{frames}"), "Frames by their numbers, counted from 1."), frames::frames)
         .add(pictures(at("/frames/{frames}/rendered"), "Frames as pictures."), rendered::frames)
         .add(pictures(at("/rendered"), "An instance as a picture."), rendered::instance)
-        .with_state(state)
+        .add(frames(at("/bulkdata/{attribute}"), "A binary value."), bulkdata::value)
+        .add(pictures(of("/rendered"), "All images of a study as pictures."), rendered::all)
+        .add(pictures(in_series("/rendered"), "All images of a series as pictures."), rendered::all)
+        .add(pictures(of("/thumbnail"), "A small picture that stands for a study."), rendered::thumbnail)
+        .add(pictures(in_series("/thumbnail"), "One that stands for a series."), rendered::thumbnail)
+        .add(pictures(at("/thumbnail"), "One that stands for an instance."), rendered::thumbnail)
+        .add(
+            pictures(at("/frames/{frames}/thumbnail"), "A small picture of a frame."),
+            rendered::frame_thumbnail,
+        )
+        .add(wado(), wado_uri::wado)
+        .add(remove(of(""), "Removes a study."), removal::remove)
+        .add(remove(in_series(""), "Removes a series."), removal::remove)
+        .add(remove(at(""), "Removes an instance."), removal::remove)
+        .add(
+            described(put(of("/lock"), Rule::may(Action::Update, Resource::Study)))
+                .says("Locks a study: nothing is stored into it or removed from it.")
+                .answers_nothing(204, "It is locked."),
+            removal::lock,
+        )
+        .add(
+            described(delete(of("/lock"), Rule::may(Action::Update, Resource::Study)))
+                .says("Opens a locked study again.")
+                .answers_nothing(204, "It is open."),
+            removal::unlock,
+        )
+        .with_state(state);
+    let told = Capabilities::of(&routes.document(""));
+    routes.merge(capabilities(told))
+}
+
+/// What the routes can do, told to whoever asks (PS3.18, section 8.9).
+fn capabilities(told: Capabilities) -> Routes {
+    let described = |operation: Operation| {
+        operation
+            .says("What this service can do, as WADL's words in JSON (Retrieve Capabilities).")
+            .answers_bytes(200, "application/json", "Resources with their methods and media types.")
+    };
+    let answer = move |base: BaseUrl| {
+        let told = told.clone();
+        async move { told.answer(&base) }
+    };
+    Routes::new("dicomweb")
+        .add(described(options("/dicom-web/", Rule::PUBLIC)), answer.clone())
+        .add(described(get("/dicom-web/capabilities", Rule::PUBLIC)), answer)
+}
+
+fn remove(path: impl Into<String>, about: &'static str) -> Operation {
+    described(delete(path, Rule::may(Action::Delete, Resource::Study)))
+        .says(about)
+        .query::<removal::RemovalQuery>()
+        .answers::<removal::RemovalView>(200, "What is found no more.")
+        .refuses(400, "invalid-query, reason-missing: why it is done is not said")
+        .refuses(409, "retention: the law still keeps it; study-locked: nothing is removed from it")
 }
 
 fn query(path: impl Into<String>, about: &'static str) -> Operation {
@@ -105,7 +173,10 @@ fn retrieve(path: impl Into<String>, about: &'static str) -> Operation {
     described(get(path, may_read()))
         .says(about)
         .answers_bytes(200, "multipart/related", "The stored bytes.")
+        .answers_bytes(200, "application/dicom", "The stored bytes of one instance.")
         .answers_bytes(206, "multipart/related", "Those that the client takes.")
+        .answers_bytes(206, "application/dicom", "The bytes that were asked for.")
+        .refuses(416, "range-not-satisfiable: there are fewer bytes")
         .answers_nothing(304, "The client has them already.")
         .refuses(406, "not-acceptable: nothing is stored in that form")
         .told_once_a_minute()
@@ -116,6 +187,7 @@ fn describe(path: impl Into<String>, about: &'static str) -> Operation {
     described(get(path, may_read()))
         .says(about)
         .answers_bytes(200, "application/dicom+json", "One object an instance.")
+        .answers_nothing(304, "The client has them already.")
         .refuses(406, "not-acceptable: the answer is application/dicom+json")
         .told_once_a_minute()
         .streamed()
@@ -125,7 +197,11 @@ fn frames(path: impl Into<String>, about: &'static str) -> Operation {
     described(get(path, may_read()))
         .says(about)
         .answers_bytes(200, "multipart/related", "One part a frame.")
-        .refuses(400, "invalid-frames: a list of numbers from 1")
+        .answers_bytes(200, "application/octet-stream", "The one that was asked for.")
+        .answers_bytes(206, "application/octet-stream", "The bytes that were asked for.")
+        .answers_nothing(304, "The client has them already.")
+        .refuses(400, "invalid-frame-list: a list of numbers from 1")
+        .refuses(416, "range-not-satisfiable: there are fewer bytes")
         .refuses(406, "not-acceptable: the frames are in another transfer syntax")
         .refuses(422, "no-pixels, not-decodable: there is nothing to show")
         .told_once_a_minute()
@@ -138,15 +214,64 @@ fn pictures(path: impl Into<String>, about: &'static str) -> Operation {
         .query_value("window", json!({"type": "string", "pattern": WINDOW}))
         .query_value("viewport", json!({"type": "string", "pattern": VIEWPORT}))
         .query_value("quality", json!({"type": "integer", "minimum": 1, "maximum": 100}))
+        .query_value(
+            "annotation",
+            json!({"type": "string", "pattern": "^(patient|technique)(,(patient|technique))?$"}),
+        )
+        .query_value(
+            "iccprofile",
+            json!({"type": "string", "enum": ["no", "yes", "srgb", "adobergb", "rommrgb"]}),
+        )
         .answers_bytes(200, "image/jpeg", "The picture.")
         .answers_bytes(200, "image/png", "The picture.")
-        .refuses(400, "invalid-query: a parameter that does not read")
-        .refuses(406, "not-acceptable: JPEG and PNG are there")
+        .answers_bytes(200, "image/gif", "The picture, or all frames of an instance.")
+        .answers_bytes(200, "multipart/related", "Several pictures.")
+        .answers_nothing(304, "The client has it already.")
+        .refuses(400, "invalid-value, unknown-key: a parameter that does not read")
+        .refuses(406, "not-acceptable: JPEG, PNG and GIF are there")
         .refuses(422, "no-pixels, not-decodable: there is nothing to show")
         .told_once_a_minute()
         .streamed()
 }
 
+fn wado() -> Operation {
+    let uid = || json!({"type": "string", "maxLength": 64, "pattern": "^[0-9]+(\\.[0-9]+)*$"});
+    let edge = || json!({"type": "integer", "minimum": 1, "maximum": 16_384});
+    let part = "(0(\\.[0-9]+)?|1(\\.0+)?)";
+    get("/wado", may_read())
+        .says("One instance, or a picture of it (WADO-URI).")
+        .query_value("requestType", json!({"type": "string", "enum": ["WADO"]}))
+        .query_value("studyUID", uid())
+        .query_value("seriesUID", uid())
+        .query_value("objectUID", uid())
+        .query_value("contentType", json!({"type": "string"}))
+        .query_value("transferSyntax", uid())
+        .query_value("frameNumber", json!({"type": "integer", "minimum": 1, "maximum": u32::MAX}))
+        .query_value("rows", edge())
+        .query_value("columns", edge())
+        .query_value("region", json!({"type": "string", "pattern": format!("^{part}(,{part}){{3}}$")}))
+        .query_value("windowCenter", json!({"type": "number"}))
+        .query_value("windowWidth", json!({"type": "number", "minimum": 1}))
+        .query_value("imageQuality", json!({"type": "integer", "minimum": 1, "maximum": 100}))
+        .query_value(
+            "annotation",
+            json!({"type": "string", "pattern": "^(patient|technique)(,(patient|technique))?$"}),
+        )
+        .query_value("anonymize", json!({"type": "string", "enum": ["yes"]}))
+        .answers_bytes(200, "application/dicom", "The instance.")
+        .answers_bytes(200, "image/jpeg", "The picture.")
+        .answers_bytes(200, "image/png", "The picture.")
+        .answers_bytes(200, "image/gif", "The picture, or all frames.")
+        .answers_bytes(206, "application/dicom", "The bytes that were asked for.")
+        .answers_nothing(304, "The client has it already.")
+        .refuses(400, "invalid-value, invalid-uid, unknown-key: a parameter that does not read")
+        .refuses(406, "not-acceptable and others: it cannot be had in that form")
+        .refuses(416, "range-not-satisfiable: there are fewer bytes")
+        .told_once_a_minute()
+        .streamed()
+}
+
+/// Patients read what is of themselves; [`resource::Resource`] holds that.
 fn may_read() -> Rule {
-    Rule::may(Action::Read, Resource::Study)
+    Rule::may(Action::Read, Resource::Study).own_by_record()
 }

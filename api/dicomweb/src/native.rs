@@ -7,8 +7,6 @@ use bytes::Bytes;
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
-use futures::FutureExt;
-use futures::stream::{self, StreamExt};
 use gate::Problem;
 use ingest::part10::text;
 use storage::archive::{Archive, ArchiveError};
@@ -19,7 +17,7 @@ use crate::multipart::Part;
 /// The media type of plain pixels.
 pub(crate) const LITTLE_ENDIAN_FRAME: &str = "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1";
 
-const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+pub(crate) const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// Where the frames of an instance lie in its blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +28,37 @@ pub(crate) struct NativeFrames {
     word_bytes: usize,
 }
 
+/// From this length on a frame is read piece by piece.
+pub(crate) const LONG_FRAME_BYTES: u64 = 4 << 20;
+/// Samples of a pixel: one of grey, two where chrominance is halved, three colours, four of a retired form.
+const SAMPLES: std::ops::RangeInclusive<u64> = 1..=4;
+
+/// Where uncompressed pixels lie in the blob: offset and length.
+pub(crate) fn place_of(instance: &Instance) -> Option<(u64, u64)> {
+    let (offset, length) = instance.pixels_at?;
+    Some((u64::try_from(offset).ok()?, u64::try_from(length).ok()?))
+}
+
 impl NativeFrames {
+    /// The frames of `instance`, where its row alone tells where they lie: the value is as long as that many samples a
+    /// pixel make it, to the byte. `None` where the header has to be asked.
+    pub(crate) fn of_row(instance: &Instance) -> Option<Self> {
+        let (offset, length) = place_of(instance)?;
+        let number = |number: Option<i64>| number.and_then(|it| u64::try_from(it).ok()).filter(|it| *it > 0);
+        let bits = number(instance.bits_allocated).filter(|bits| bits.is_multiple_of(8))?;
+        let pixels = number(instance.rows)?.checked_mul(number(instance.columns)?)?;
+        let count = number(instance.frame_count)?;
+        if instance.transfer_syntax_uid.as_str() == EXPLICIT_VR_BIG_ENDIAN {
+            return None;
+        }
+        SAMPLES.into_iter().find_map(|samples| {
+            let frame_bits = pixels.checked_mul(samples)?.checked_mul(bits)?;
+            let needed = frame_bits.checked_mul(count)? / 8;
+            let is_filled = needed.next_multiple_of(2) == length || needed == length;
+            is_filled.then_some(Self { offset, frame_bits, word_bytes: 1 })
+        })
+    }
+
     /// The frames of `instance`, whose pixels are at a known place.
     ///
     /// # Errors
@@ -77,19 +105,18 @@ impl NativeFrames {
 
     /// The frame, counted from 0, as a part in little-endian order.
     pub(crate) fn part(&self, archive: &Archive, instance: &Instance, frame: u32, location: String) -> Part {
+        let content_type = LITTLE_ENDIAN_FRAME.to_owned();
+        let (range, first_bit) = self.place(frame);
+        let is_as_stored = self.word_bytes == 1 && self.frame_bits.is_multiple_of(8) && first_bit == 0;
+        if is_as_stored && self.length() >= LONG_FRAME_BYTES {
+            return Part::of_range(content_type, location, (archive, &instance.blob_key, range));
+        }
         let (archive, key, frames) = (archive.clone(), instance.blob_key.clone(), self.clone());
         let read = async move {
-            let (range, first_bit) = frames.place(frame);
             let bytes = archive.get_range(&key, range).await?;
-            let bytes = frames.in_order(bytes, first_bit);
-            Ok::<_, ArchiveError>(stream::once(async { Ok(bytes) }).boxed())
+            Ok::<_, ArchiveError>(frames.in_order(bytes, first_bit))
         };
-        Part {
-            content_type: LITTLE_ENDIAN_FRAME.to_owned(),
-            location,
-            length: self.length(),
-            open: Box::new(move || read.boxed()),
-        }
+        Part::made(content_type, location, Some(self.length()), read)
     }
 
     fn in_order(&self, bytes: Bytes, first_bit: u32) -> Bytes {

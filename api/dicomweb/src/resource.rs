@@ -33,7 +33,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Resource {
     }
 }
 
-fn uid<T: FromStr<Err = UidError>>(
+/// The UID under the name `level`, checked; 400 `invalid-uid`.
+pub(crate) fn uid<T: FromStr<Err = UidError>>(
     named: &HashMap<String, String>,
     level: &str,
 ) -> Result<Option<T>, Problem> {

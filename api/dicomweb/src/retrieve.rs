@@ -1,53 +1,71 @@
-//! `GET` of a study, a series or an instance: the stored bytes themselves (PS3.18, section 10.4).
+//! `GET` of a study, a series or an instance: the stored bytes, or the same in another transfer syntax
+//! (PS3.18, section 10.4).
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use futures::FutureExt;
-use gate::{App, Caller, Problem};
-use storage::archive::Archive;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use clinical::uid::TransferSyntaxUid;
+use gate::{Caller, Problem};
+use ingest::pixels::can_encode;
 use storage::records::instance::Instance;
 
 use crate::accept::{Accept, AskedSyntax, MediaRange, not_acceptable};
 use crate::base_url::BaseUrl;
-use crate::multipart::{self, Part};
+use crate::conditional::ETag;
+use crate::multipart::{self, Part, Refusal};
+use crate::pixels;
 use crate::resource::{Resource, url_of};
+use crate::state::DicomWebState;
 
-const DICOM: &str = "application/dicom";
+pub(crate) const DICOM: &str = "application/dicom";
+
+/// The transfer syntaxes that hold any object: Implicit and Explicit VR Little Endian, Deflated.
+const WITHOUT_PIXELS: [&str; 3] = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"];
 
 /// `GET /dicom-web/studies/{study}`, `…/series/{series}` and `…/instances/{instance}`
 ///
-/// Instances in a transfer syntax that the client does not take are left out
-/// (206); when none is left, 406 `not-acceptable`. Nothing is transcoded.
+/// Instances that cannot be given as the client takes them are left out (206); when none is left, 406
+/// `not-acceptable`.
 pub(crate) async fn instances(
-    State(app): State<App>,
+    State(state): State<DicomWebState>,
     caller: Caller,
     resource: Resource,
     base: BaseUrl,
     accept: Accept,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let found = resource.instances(&app, &caller).await?;
+    let found = resource.instances(&state.app, &caller).await?;
     let count = found.len();
     let is_one = resource.instance.is_some();
-    let etag = is_one.then(|| format!("\"{}\"", found[0].sha256));
     let (form, taken) = taken(&accept, found, is_one)?;
-    if let Some(etag) = &etag
-        && is_known(&headers, etag)
-    {
-        return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), Some(etag)));
-    }
-    let status = if taken.len() == count { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
-    let mut parts: Vec<Part> =
-        taken.into_iter().map(|instance| part(&app.archive, &instance, &base)).collect();
-    let response = match (form, parts.pop()) {
-        (Form::Plain, Some(part)) => part.alone(),
-        (_, last) => {
-            parts.extend(last);
-            multipart::related(status, DICOM, parts)
+    let etag = match taken.as_slice() {
+        [(instance, Given::Stored)] if form == Form::Plain => ETag::of_bytes(&instance.sha256),
+        taken => {
+            let shapes = taken.iter().flat_map(|(instance, given)| [instance.sha256.as_str(), given.name()]);
+            ETag::of(shapes.chain([form.name(), base.0.as_str()]))
         }
     };
-    Ok(tagged(response, etag.as_deref()))
+    if let Some(known) = etag.not_modified(&headers) {
+        return Ok(known);
+    }
+    let status = if taken.len() == count { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
+    let first_made = taken.iter().position(|(_, given)| matches!(given, Given::Transcoded(_)));
+    let mut parts: Vec<Part> =
+        taken.into_iter().map(|(instance, given)| part(&state, instance, given, &base)).collect();
+    // what cannot be had at all is refused before the status is told
+    if let Some(place) = first_made {
+        let first = parts.swap_remove(place).sized().await?;
+        parts.push(first);
+        let last = parts.len() - 1;
+        parts.swap(place, last);
+    }
+    match (form, parts.pop()) {
+        (Form::Plain, Some(part)) => part.alone(&headers, &etag).await,
+        (_, last) => {
+            parts.extend(last);
+            Ok(etag.on(multipart::related(status, DICOM, parts)))
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,30 +74,75 @@ enum Form {
     Plain,
 }
 
+impl Form {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Multipart => "multipart",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+/// How one instance is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// The stored bytes.
+    Stored,
+    /// Written anew in this transfer syntax.
+    Transcoded(TransferSyntaxUid),
+}
+
+impl Given {
+    /// What a media range that names `application/dicom` asks of `instance`; `None` where that cannot be had.
+    pub(crate) fn asked(asked: AskedSyntax<'_>, instance: &Instance) -> Option<Self> {
+        match asked {
+            // The standard's default is Explicit VR Little Endian; the stored syntax, which each part names, serves
+            // more clients, and loses nothing.
+            AskedSyntax::Any | AskedSyntax::Unsaid => Some(Self::Stored),
+            AskedSyntax::This(uid) if uid == instance.transfer_syntax_uid.as_str() => Some(Self::Stored),
+            // A transfer syntax of compressed pixels says nothing of an object that has none.
+            AskedSyntax::This(uid) if instance.frame_count.is_none() => {
+                let to: TransferSyntaxUid = uid.parse().ok()?;
+                let is_plain = WITHOUT_PIXELS.contains(&uid) && can_encode(&to);
+                Some(if is_plain { Self::Transcoded(to) } else { Self::Stored })
+            }
+            AskedSyntax::This(uid) => uid.parse().ok().filter(can_encode).map(Self::Transcoded),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Stored => "stored",
+            Self::Transcoded(syntax) => syntax.as_str(),
+        }
+    }
+}
+
 /// The form of the answer and the instances that the client takes in it.
-fn taken(accept: &Accept, found: Vec<Instance>, is_one: bool) -> Result<(Form, Vec<Instance>), Problem> {
+fn taken(
+    accept: &Accept,
+    found: Vec<Instance>,
+    is_one: bool,
+) -> Result<(Form, Vec<(Instance, Given)>), Problem> {
     let form_of = |range: &MediaRange| match range.is_multipart() {
         true => Some(Form::Multipart),
         false if is_one => Some(Form::Plain),
         false => None,
     };
     let takes = |range: &MediaRange, instance: &Instance| {
-        range.takes(DICOM)
-            && match range.transfer_syntax() {
-                // The standard's default is Explicit VR Little Endian; without transcoding the stored
-                // syntax, which each part names, serves more clients than a refusal.
-                AskedSyntax::Any | AskedSyntax::Unsaid => true,
-                AskedSyntax::This(uid) => uid == instance.transfer_syntax_uid.as_str(),
-            }
+        range.takes(DICOM).then(|| Given::asked(range.transfer_syntax(), instance)).flatten()
     };
     for range in accept.ranges() {
         let Some(form) = form_of(range) else { continue };
-        if !found.iter().any(|instance| takes(range, instance)) {
+        if !found.iter().any(|instance| takes(range, instance).is_some()) {
             continue;
         }
         let alike: Vec<&MediaRange> = accept.ranges().iter().filter(|it| form_of(it) == Some(form)).collect();
-        let is_taken = |instance: &Instance| alike.iter().any(|range| takes(range, instance));
-        return Ok((form, found.into_iter().filter(is_taken).collect()));
+        let given = |instance: Instance| {
+            let given = alike.iter().find_map(|range| takes(range, &instance))?;
+            Some((instance, given))
+        };
+        return Ok((form, found.into_iter().filter_map(given).collect()));
     }
     let syntaxes: std::collections::BTreeSet<&str> =
         found.iter().map(|instance| instance.transfer_syntax_uid.as_str()).collect();
@@ -87,31 +150,23 @@ fn taken(accept: &Accept, found: Vec<Instance>, is_one: bool) -> Result<(Form, V
     Err(not_acceptable(&format!("application/dicom in transfer syntax {}", syntaxes.join(", "))))
 }
 
-fn part(archive: &Archive, instance: &Instance, base: &BaseUrl) -> Part {
-    let (archive, key) = (archive.clone(), instance.blob_key.clone());
-    Part {
-        content_type: format!("{DICOM}; transfer-syntax={}", instance.transfer_syntax_uid),
-        location: url_of(instance, base),
-        length: u64::try_from(instance.size_bytes).unwrap_or_default(),
-        open: Box::new(move || async move { archive.stream(&key).await }.boxed()),
+/// The instance as a part of an answer.
+pub(crate) fn part(state: &DicomWebState, instance: Instance, given: Given, base: &BaseUrl) -> Part {
+    let location = url_of(&instance, base);
+    match given {
+        Given::Stored => {
+            let length = u64::try_from(instance.size_bytes).unwrap_or_default();
+            let content_type = format!("{DICOM}; transfer-syntax={}", instance.transfer_syntax_uid);
+            Part::of_blob(content_type, location, (&state.app.archive, &instance.blob_key, length))
+        }
+        Given::Transcoded(syntax) => {
+            let (state, content_type) = (state.clone(), format!("{DICOM}; transfer-syntax={syntax}"));
+            let make = async move {
+                let frames = u64::try_from(instance.frame_count.unwrap_or(0)).unwrap_or(0);
+                let held = pixels::hold(&state, &instance, frames).await?;
+                pixels::transcoded(&state, &held, syntax).await.map_err(Refusal)
+            };
+            Part::made(content_type, location, None, make)
+        }
     }
-}
-
-/// Whether the client holds these bytes already (RFC 9110, section 13.1.2).
-fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let values = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag)
-}
-
-fn tagged(mut response: Response, etag: Option<&str>) -> Response {
-    if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
-        response.headers_mut().insert(header::ETAG, etag);
-        // kept by the client, asked about each time, never by a cache between
-        let private = HeaderValue::from_static("private, no-cache");
-        response.headers_mut().insert(header::CACHE_CONTROL, private);
-    }
-    response
 }

@@ -5,11 +5,15 @@
 //! body whose parts cannot be told apart never becomes a shorter instance.
 
 mod answer;
+mod json;
+
+use std::sync::Arc;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
+use clinical::role::{Action, Permission, Resource as Kind};
 use clinical::uid::StudyInstanceUid;
 use futures::StreamExt;
 use gate::{Caller, Problem, body_problem};
@@ -17,16 +21,19 @@ use ingest::receive::{Receipt, ReceiveError, Received, Receiver};
 use ingest::spool::{Spool, SpoolError};
 use ingest::stow::{Boundary, PartReader, StowError};
 use storage::audit::Trail;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::answer::Outcome;
 use crate::accept::{self, Accept};
 use crate::base_url::BaseUrl;
+use crate::dicom_json::DICOM_JSON;
 use crate::resource::Resource;
 use crate::state::DicomWebState;
 
 const DICOM: &str = "application/dicom";
-const TAKEN: &str = "multipart/related; type=\"application/dicom\", or application/dicom with one instance";
+const TAKEN: &str = "multipart/related; type=\"application/dicom\", application/dicom with one instance, or \
+                     multipart/related; type=\"application/dicom+json\" with metadata and bulk data; not XML";
 /// Instances of one request that are received at a time.
 const AT_ONCE: usize = 4;
 /// Most parts of one request.
@@ -68,13 +75,25 @@ struct Desk {
     received: JoinSet<(usize, Outcome)>,
     outcomes: Vec<(usize, Outcome)>,
     count: usize,
+    held_mib: Arc<Semaphore>,
 }
 
 impl Desk {
     fn new(state: &DicomWebState, caller: &Caller, study: Option<StudyInstanceUid>) -> Self {
-        let receipt = Receipt { expected_study: study, ..Receipt::from_sender(caller.clinic) };
+        let may_reject = caller.may(Permission { resource: Kind::Study, action: Action::Delete });
+        let receipt = Receipt { expected_study: study, may_reject, ..Receipt::from_sender(caller.clinic) };
         let (receiver, trail, caller) = (state.receiver.clone(), state.app.trail.clone(), caller.clone());
-        Self { receiver, trail, caller, receipt, received: JoinSet::new(), outcomes: Vec::new(), count: 0 }
+        let held_mib = Arc::clone(&state.held_mib);
+        Self {
+            receiver,
+            trail,
+            caller,
+            receipt,
+            received: JoinSet::new(),
+            outcomes: Vec::new(),
+            count: 0,
+            held_mib,
+        }
     }
 
     async fn serve(
@@ -92,11 +111,15 @@ impl Desk {
             self.take_whole(stream).await
         } else {
             let (boundary, kind) = Boundary::from_content_type(content_type).map_err(|it| problem(it, 0))?;
-            if kind.as_deref().is_some_and(|kind| kind != DICOM) {
-                return Err(Problem::unsupported_media_type(TAKEN));
-            }
             let reader = PartReader::new(stream, &boundary, kind.as_deref());
-            self.take_parts(reader).await
+            match kind.as_deref() {
+                None | Some(DICOM) => self.take_parts(reader).await,
+                Some(DICOM_JSON) => {
+                    self.take_json(reader).await?;
+                    Ok(())
+                }
+                Some(_) => return Err(Problem::unsupported_media_type(TAKEN)),
+            }
         };
         while self.settle().await {}
         self.outcomes.sort_by_key(|(index, _)| *index);
@@ -158,6 +181,12 @@ impl Desk {
         self.received.spawn(async move {
             (index, Outcome::Done(receive(&receiver, receipt, spool, &trail, &caller).await))
         });
+    }
+
+    /// Notes what became of a part of which there is nothing to receive.
+    fn set_aside(&mut self, outcome: Outcome) {
+        self.outcomes.push((self.count, outcome));
+        self.count += 1;
     }
 
     /// Waits for one receipt; `false` when none is under way.

@@ -23,6 +23,7 @@ use http::{HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
 use storage::db::{Db, DbError, Tx};
 use storage::records::api_key::ApiKey;
+pub use storage::records::api_key::PREFIX as API_KEY_PREFIX;
 use storage::records::session::{Session, Standing};
 use storage::secret::Keyring;
 use subtle::ConstantTimeEq;
@@ -32,8 +33,6 @@ use cache::{Cache, Seen, Subject};
 pub use jwt::{AccessToken, TokenSettings};
 use keys::Keys;
 
-/// With what a machine's key begins.
-pub const API_KEY_PREFIX: &str = "mlk_";
 /// What a session or key lets in is looked up again when the last look is older.
 pub const RECHECK: Duration = Duration::from_secs(5);
 /// That a key was seen is written down when the last note is older.

@@ -29,6 +29,8 @@ pub struct Caller {
     pub reach: Reach,
     /// Whose records are the caller's own.
     pub patient: Option<PatientId>,
+    /// What a machine may do; `None` for people.
+    pub(crate) scopes: Option<Vec<Permission>>,
     pub(crate) request: Arc<Asked>,
     pub(crate) note: Arc<Mutex<Note>>,
 }
@@ -53,6 +55,14 @@ pub(crate) struct Note {
 }
 
 impl Caller {
+    /// Whether the caller may do this, too, with the records of the whole clinic.
+    pub fn may(&self, permission: Permission) -> bool {
+        match &self.scopes {
+            Some(scopes) => scopes.contains(&permission) && permission.suits_machines(),
+            None => self.role.and_then(|role| role.reach(permission)) > Some(Reach::Own),
+        }
+    }
+
     /// Passes where the right reaches all of the clinic, or the record is of the caller's own patient.
     ///
     /// # Errors

@@ -91,6 +91,7 @@ async fn guarded(
         role: place.role,
         reach: place.reach,
         patient: place.patient,
+        scopes: principal.scopes.clone(),
         request: Arc::new(asked),
         note: Arc::new(Mutex::new(note)),
     };

@@ -42,7 +42,7 @@ pub use idempotency::{ShownOnce, idempotent};
 pub use in_flight::{InFlight, Place, within};
 pub use layers::layers;
 pub use limits::{HttpLimits, Rate, Rates};
-pub use operation::{Operation, delete, get, patch, post, put};
+pub use operation::{Operation, delete, get, options, patch, post, put};
 pub use problem::Problem;
 pub use rate_limit::{AddressClass, Quota, RateLimits};
 pub use request_id::RequestId;

@@ -39,7 +39,7 @@ macro_rules! methods {
     )*};
 }
 
-methods! { get GET post POST put PUT patch PATCH delete DELETE }
+methods! { get GET post POST put PUT patch PATCH delete DELETE options OPTIONS }
 
 impl Operation {
     fn new(method: Method, path: String, rule: Rule) -> Self {

@@ -39,7 +39,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     {
         let operation = Arc::new(operation);
         let filter = MethodFilter::try_from(operation.method.clone())
-            .expect("the five functions that make an operation name methods that axum knows");
+            .expect("the functions that make an operation name methods that axum knows");
         let mut route = on(filter, handler);
         if let Some(bytes) = operation.body_limit {
             route = route.layer(DefaultBodyLimit::max(bytes));

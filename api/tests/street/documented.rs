@@ -12,7 +12,7 @@ use storage::db::Db;
 use crate::support::street;
 
 /// What everyone may see: whether the service lives, what it speaks, and the doors by which one signs in.
-const PUBLIC: [&str; 16] = [
+const PUBLIC: [&str; 18] = [
     "/health",
     "/ready",
     "/api/status",
@@ -21,6 +21,8 @@ const PUBLIC: [&str; 16] = [
     "/docs",
     "/docs/{file}",
     "/fhir/R4/metadata",
+    "/dicom-web/",
+    "/dicom-web/capabilities",
     "/.well-known/jwks.json",
     "/api/v1/auth/setup",
     "/api/v1/auth/login",
@@ -30,7 +32,8 @@ const PUBLIC: [&str; 16] = [
     "/api/v1/auth/oidc/{provider}/start",
     "/api/v1/auth/oidc/{provider}/callback",
 ];
-const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+const METHODS: [Method; 6] =
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 type Routes = BTreeSet<(String, String)>;
 

@@ -6,6 +6,7 @@ mod frame;
 mod image_context;
 mod lut;
 mod region;
+mod sop_reference;
 
 pub use decode_request::{DecodeRequest, FrameSelection};
 pub use finding::{Abstention, AbstentionCode, LabelScore, Outcome, ReviewState};
@@ -13,3 +14,4 @@ pub use frame::{Frame, Photometric, Samples};
 pub use image_context::{ImageContext, PatientSex, age_in_years};
 pub use lut::{LutTable, ModalityLut, Rescale, VoiFunction, VoiLut, Window};
 pub use region::Region;
+pub use sop_reference::SopReference;

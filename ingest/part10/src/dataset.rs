@@ -10,26 +10,31 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_object::mem::InMemElement;
 
-use crate::Part10Error;
 use crate::charset::Charset;
 use crate::element::{
     Content, Element, ITEM, ITEM_DELIMITATION, SEQUENCE_DELIMITATION, UNDEFINED,
     follows_pixel_representation, implied_vr, unit,
 };
 use crate::syntax::Encoding;
-use crate::value;
+use crate::{Limits, Part10Error, value, walk};
 
 /// Builds the data set of `bytes`, which the walk has passed over without an error.
 ///
-/// `split_values` is how many texts may be split at their backslashes; beyond it a text stays whole.
+/// As many texts are split at their backslashes as there may be elements; beyond it a text stays whole. The same
+/// number again bounds what stands in sequences whose VR is UN.
 pub(crate) fn build(
     bytes: &[u8],
     encoding: Encoding,
-    split_values: u32,
+    limits: &Limits,
 ) -> Result<InMemDicomObject, Part10Error> {
-    let mut builder = Builder { bytes, at: 0, split_values };
+    let unknown = Limits { depth: UNKNOWN_DEPTH, ..*limits };
+    let mut builder = Builder { bytes, at: 0, split_values: limits.elements, unknown, unknown_within: 0 };
     builder.data_set(encoding, Some(bytes.len()), &mut Context::default())
 }
+
+/// Sequences within a sequence whose VR is UN, and such ones within one another.
+const UNKNOWN_DEPTH: u32 = 16;
+const UNKNOWN_WITHIN: u32 = 2;
 
 /// What outer data sets say about inner ones.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +48,9 @@ struct Builder<'b> {
     bytes: &'b [u8],
     at: usize,
     split_values: u32,
+    /// What may yet stand in sequences whose VR is UN.
+    unknown: Limits,
+    unknown_within: u32,
 }
 
 impl<'b> Builder<'b> {
@@ -87,6 +95,14 @@ impl<'b> Builder<'b> {
                 self.pass_fragments(element.inside)?;
                 Ok(DataElement::empty(element.tag, element.vr))
             }
+            Some(Content::Value) if element.vr == VR::UN && implied_vr(element.tag) == VR::SQ => {
+                let value = self.take(element.length as usize)?;
+                let items = self.unknown_items(value, context);
+                Ok(match items {
+                    Some(items) => DataElement::new(element.tag, VR::SQ, DataSetSequence::from(items)),
+                    None => DataElement::new(element.tag, VR::UN, PrimitiveValue::U8(value.into())),
+                })
+            }
             Some(Content::Value) => {
                 let vr = read_as(element, context);
                 let value = self.value(element, vr, &context.charset)?;
@@ -94,6 +110,32 @@ impl<'b> Builder<'b> {
             }
             None => self.disagrees(),
         }
+    }
+
+    /// The items of a sequence whose VR is UN and whose length is known: in implicit VR (PS3.5, section 6.2.2, note 4),
+    /// from some writers in explicit VR. `None` where they cannot be read, or are too many.
+    fn unknown_items(&mut self, value: &[u8], context: &Context) -> Option<Vec<InMemDicomObject>> {
+        if self.unknown_within == UNKNOWN_WITHIN {
+            return None;
+        }
+        [Encoding::ImplicitLe, Encoding::ExplicitLe].into_iter().find_map(|encoding| {
+            let sequence = Element {
+                tag: tags::REFERENCED_IMAGE_SEQUENCE,
+                vr: VR::SQ,
+                length: value.len() as u32,
+                header_bytes: 12,
+                is_implicit: false,
+                inside: encoding,
+            };
+            let counted = walk::items(value, &sequence, &self.unknown).ok()?;
+            let (split_values, unknown_within) = (self.split_values, self.unknown_within + 1);
+            let mut inner =
+                Builder { bytes: value, at: 0, split_values, unknown: self.unknown, unknown_within };
+            let items = inner.items(&sequence, context).ok()?;
+            self.split_values = inner.split_values;
+            self.unknown.elements = inner.unknown.elements.saturating_sub(counted);
+            Some(items)
+        })
     }
 
     fn items(&mut self, sequence: &Element, context: &Context) -> Result<Vec<InMemDicomObject>, Part10Error> {

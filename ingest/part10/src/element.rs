@@ -8,33 +8,38 @@ use dicom_dictionary_std::{StandardDataDictionary, tags};
 use crate::syntax::Encoding;
 
 /// Length of unknown size, closed by a delimiter (PS3.5, section 7.1.1).
-pub(crate) const UNDEFINED: u32 = u32::MAX;
+pub const UNDEFINED: u32 = u32::MAX;
 
 /// The longest element header in bytes.
-pub(crate) const LONGEST: usize = 12;
+pub const LONGEST: usize = 12;
 
-pub(crate) const ITEM: Tag = Tag(0xFFFE, 0xE000);
-pub(crate) const ITEM_DELIMITATION: Tag = Tag(0xFFFE, 0xE00D);
-pub(crate) const SEQUENCE_DELIMITATION: Tag = Tag(0xFFFE, 0xE0DD);
+/// Opens an item (PS3.5, section 7.5).
+pub const ITEM: Tag = Tag(0xFFFE, 0xE000);
+/// Closes an item of undefined length.
+pub const ITEM_DELIMITATION: Tag = Tag(0xFFFE, 0xE00D);
+/// Closes a sequence of undefined length, and fragments.
+pub const SEQUENCE_DELIMITATION: Tag = Tag(0xFFFE, 0xE0DD);
 
 /// Tag, value representation and length of an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Element {
-    pub(crate) tag: Tag,
-    pub(crate) vr: VR,
+pub struct Element {
+    /// Which element.
+    pub tag: Tag,
+    /// Its VR: as written, else as the dictionary says.
+    pub vr: VR,
     /// `UNDEFINED` or bytes.
-    pub(crate) length: u32,
+    pub length: u32,
     /// 8 or 12.
-    pub(crate) header_bytes: u64,
+    pub header_bytes: u64,
     /// The header names no VR.
-    pub(crate) is_implicit: bool,
+    pub is_implicit: bool,
     /// How the value is written: the data set's way, or implicit inside UN (PS3.5, section 6.2.2, note 4).
-    pub(crate) inside: Encoding,
+    pub inside: Encoding,
 }
 
 /// What follows a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Content {
+pub enum Content {
     /// `length` bytes of a plain value.
     Value,
     /// Items of data sets.
@@ -44,8 +49,12 @@ pub(crate) enum Content {
 }
 
 impl Element {
-    /// Reads a header from `bytes`, or says how many bytes it would need.
-    pub(crate) fn read(bytes: &[u8], encoding: Encoding) -> Result<Self, usize> {
+    /// Reads a header from `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// How many bytes it would need, where there are fewer.
+    pub fn read(bytes: &[u8], encoding: Encoding) -> Result<Self, usize> {
         let head: [u8; 8] = *bytes.first_chunk().ok_or(8_usize)?;
         let [t0, t1, t2, t3, v0, v1, l0, l1] = head;
         let tag = encoding.tag([t0, t1, t2, t3]);
@@ -84,7 +93,7 @@ impl Element {
     }
 
     /// What follows this header; `None` where the length is undefined and may not be.
-    pub(crate) fn content(&self) -> Option<Content> {
+    pub fn content(&self) -> Option<Content> {
         match (self.vr, self.length) {
             (VR::SQ, _) => Some(Content::Sequence),
             (VR::OB | VR::OW, UNDEFINED) => Some(Content::Fragments),
@@ -113,7 +122,7 @@ fn is_letter(byte: u8) -> bool {
 }
 
 /// VRs whose header has 12 bytes (PS3.5, table 7.1-1).
-fn has_long_header(vr: VR) -> bool {
+pub(crate) fn has_long_header(vr: VR) -> bool {
     matches!(
         vr,
         VR::OB
@@ -133,11 +142,16 @@ fn has_long_header(vr: VR) -> bool {
 }
 
 /// The VR that the dictionary (PS3.6) gives a tag; UN where it has none.
-pub(crate) fn implied_vr(tag: Tag) -> VR {
+pub fn implied_vr(tag: Tag) -> VR {
     if tag.element() == 0 {
         return VR::UL;
     }
     StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| entry.vr().relaxed())
+}
+
+/// True for the elements that name the owner of a block of private ones, always LO (PS3.5, section 7.8.1).
+pub(crate) fn is_private_creator(tag: Tag) -> bool {
+    !tag.group().is_multiple_of(2) && (0x10..=0xFF).contains(&tag.element())
 }
 
 /// True where the VR is US or SS by Pixel Representation (0028,0103).

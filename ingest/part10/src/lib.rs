@@ -15,6 +15,8 @@ mod frames;
 mod limits;
 mod meta;
 mod part10;
+mod preamble;
+mod rewrite;
 mod scan;
 mod syntax;
 mod text;
@@ -22,10 +24,16 @@ mod value;
 mod walk;
 mod window;
 
+pub use element::{
+    Content, Element, ITEM, ITEM_DELIMITATION, LONGEST, SEQUENCE_DELIMITATION, UNDEFINED, implied_vr,
+};
 pub use error::Part10Error;
 pub use limits::Limits;
 pub use meta::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, file_with_meta};
 pub use part10::Part10;
+pub use preamble::clean_preamble;
+pub use rewrite::{NewElement, NewValue, VrForm};
 pub use scan::Scan;
+pub use syntax::Encoding;
 pub use text::text;
 pub use walk::PixelDataAt;

@@ -7,7 +7,7 @@ use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use dicom_object::FileMetaTable;
 
-use crate::element::{Element, LONGEST, UNDEFINED};
+use crate::element::{Element, LONGEST, UNDEFINED, implied_vr};
 use crate::syntax::Encoding;
 use crate::window::Window;
 use crate::{Limits, Part10Error};
@@ -18,12 +18,17 @@ pub const IMPLEMENTATION_CLASS_UID: &str = "2.25.9365042382686791449822103393369
 /// The Implementation Version Name (0002,0013) of Medilink.
 pub const IMPLEMENTATION_VERSION_NAME: &str = concat!("MEDILINK_", env!("CARGO_PKG_VERSION"));
 
+/// No first element of a data set is longer.
+const FIRST_BYTES: u32 = 1_024;
+
 /// Bytes of the preamble before `DICM`.
 const PREAMBLE: usize = 128;
 
 /// Reads preamble and group 2; gives them with the place where the data set starts.
 ///
-/// (0002,0000) is not believed and may be missing: the group ends where another begins, as dcmtk reads it.
+/// (0002,0000) is not believed and may be missing: the group ends where another begins, as dcmtk reads it. A data set
+/// without preamble and group 2, or without its Transfer Syntax UID, is read as what its first header shows, as
+/// pydicom and dcmtk can be told to.
 pub(crate) fn read<R: Read + Seek>(
     window: &mut Window<'_, R>,
     limits: &Limits,
@@ -31,13 +36,14 @@ pub(crate) fn read<R: Read + Seek>(
     if window.length() == 0 {
         return Err(Part10Error::Empty);
     }
-    let start = PREAMBLE + 4;
-    let is_dicom = window.peek(0, start)?.is_some_and(|bytes| &bytes[PREAMBLE..start] == b"DICM");
-    if !is_dicom {
+    let is_dicom =
+        window.peek(0, PREAMBLE + 4)?.is_some_and(|bytes| &bytes[PREAMBLE..PREAMBLE + 4] == b"DICM");
+    if !is_dicom && !window.peek(0, 8)?.is_some_and(begins_data_set) {
         return Err(Part10Error::NotDicom);
     }
+    let start = if is_dicom { PREAMBLE as u64 + 4 } else { 0 };
     let mut table = empty_table();
-    let mut at = start as u64;
+    let mut at = start;
     loop {
         let left = (window.length() - at).min(LONGEST as u64) as usize;
         let bytes = window.peek(at, left)?.ok_or(Part10Error::Truncated { at })?;
@@ -54,17 +60,32 @@ pub(crate) fn read<R: Read + Seek>(
         if end > window.length() {
             return Err(Part10Error::Truncated { at });
         }
-        if end - start as u64 > limits.group2_bytes {
+        if end - start > limits.group2_bytes {
             return Err(Part10Error::TooLarge { what: "bytes of group 2" });
         }
         put(&mut table, &element, window.copy(value_at, u64::from(element.length))?);
         at = end;
+    }
+    if table.transfer_syntax.is_empty() {
+        let first = window.peek(at, 8)?.ok_or(Part10Error::Truncated { at })?;
+        table.transfer_syntax = Encoding::guessed(first).transfer_syntax().into();
     }
     table.update_information_group_length();
     match table.transfer_syntax.parse() {
         Ok(transfer_syntax) => Ok((table, transfer_syntax, at)),
         Err(_) => Err(Part10Error::Malformed { at, what: "group 2 has no valid Transfer Syntax UID" }),
     }
+}
+
+/// Whether bytes without preamble look like the first element of group 2 or 8, with a VR or with a known tag.
+fn begins_data_set(first: &[u8]) -> bool {
+    let encoding = Encoding::guessed(first);
+    let known = |bytes: &[u8]| {
+        let element = Element::read(bytes, encoding).ok()?;
+        let is_first = matches!(element.tag.group(), 2 | 8);
+        Some(is_first && implied_vr(element.tag) != VR::UN && element.length < FIRST_BYTES)
+    };
+    known(first).unwrap_or(false)
 }
 
 fn empty_table() -> FileMetaTable {

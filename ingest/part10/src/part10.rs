@@ -5,12 +5,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use clinical::uid::TransferSyntaxUid;
-use dicom_core::header::Tag;
-use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
-use crate::frames::{self, Extended};
-use crate::{Limits, Part10Error, PixelDataAt, Scan, text};
+use crate::{Limits, Part10Error, PixelDataAt, Scan};
 
 /// A checked file with its bytes, from which pixel data is sliced without a copy.
 #[derive(Debug)]
@@ -33,6 +30,11 @@ impl Part10 {
     /// Layout and header.
     pub fn scan(&self) -> &Scan {
         &self.scan
+    }
+
+    /// The bytes of the whole file, as they came.
+    pub fn file(&self) -> &Bytes {
+        &self.bytes
     }
 
     /// The data set without Pixel Data.
@@ -58,34 +60,18 @@ impl Part10 {
         all.slice(start..end)
     }
 
-    /// Number of Frames (0028,0008); 1 where it is absent or no positive number.
+    /// As [`Scan::frame_count`].
     pub fn frame_count(&self) -> u32 {
-        let count = text(self.header(), tags::NUMBER_OF_FRAMES).and_then(|text| text.parse().ok());
-        count.unwrap_or(1).max(1)
+        self.scan.frame_count()
     }
 
-    /// The fragments of frame `index`, counted from 0: one by one where there are as many fragments as frames, all
-    /// where there is one frame, else by the Extended or the Basic Offset Table.
-    ///
-    /// Source: DICOM PS3.5, section A.4.
+    /// The fragments of frame `index`, counted from 0, as [`Scan::encapsulated_frame`] places them.
     ///
     /// # Errors
     ///
-    /// [`Part10Error::NoSuchFrame`] beyond the last frame and where Pixel Data is not encapsulated;
-    /// [`Part10Error::FramesUnclear`] where the file does not say which fragments the frame owns.
+    /// As [`Scan::encapsulated_frame`].
     pub fn encapsulated_frame(&self, index: u32) -> Result<Vec<Bytes>, Part10Error> {
-        let Some(PixelDataAt::Encapsulated { offset_table, fragments }) = self.pixel_data() else {
-            return Err(Part10Error::NoSuchFrame);
-        };
-        let extended = Extended {
-            offsets: self.very_longs(tags::EXTENDED_OFFSET_TABLE),
-            lengths: self.very_longs(tags::EXTENDED_OFFSET_TABLE_LENGTHS),
-        };
-        let ranges = frames::of_frame(index, self.frame_count(), fragments, offset_table, &extended)?;
+        let ranges = self.scan.encapsulated_frame(index)?;
         Ok(ranges.into_iter().map(|range| self.bytes(range)).collect())
-    }
-
-    fn very_longs(&self, tag: Tag) -> Vec<u64> {
-        self.header().get(tag).and_then(|it| it.to_multi_int().ok()).unwrap_or_default()
     }
 }

@@ -1,16 +1,20 @@
 //! Layout and header of a file, read without copying its pixel data.
 
 use std::io::{Cursor, Read, Seek};
+use std::ops::Range;
 use std::panic::catch_unwind;
 
 use bytes::Bytes;
 use clinical::uid::TransferSyntaxUid;
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
 use dicom_object::{FileMetaTable, InMemDicomObject};
 
+use crate::frames::{self, Extended};
 use crate::syntax::{Encoding, is_deflated};
 use crate::walk::{Layout, walk};
 use crate::window::Window;
-use crate::{Limits, Part10Error, PixelDataAt, dataset, deflate, meta};
+use crate::{Limits, Part10Error, PixelDataAt, dataset, deflate, meta, text};
 
 /// A file whose every length has been checked: its header in memory, its pixel data by place.
 #[derive(Debug)]
@@ -21,6 +25,10 @@ pub struct Scan {
     header: InMemDicomObject,
     pixel_data: Option<PixelDataAt>,
     inflated: Option<Bytes>,
+    /// How the data set is really written.
+    pub(crate) encoding: Encoding,
+    /// Where the last element ends, counted as pixel data is.
+    pub(crate) data_set_end: u64,
 }
 
 impl Scan {
@@ -75,10 +83,19 @@ impl Scan {
         limits: &Limits,
     ) -> Result<Self, Part10Error> {
         // the builder decodes text by foreign code, which has to be right for any bytes
-        let build = || dataset::build(bytes, layout.encoding, limits.elements);
+        let build = || dataset::build(bytes, layout.encoding, limits);
         let panicked = |_| Err(Part10Error::Malformed { at: 0, what: "a text cannot be decoded" });
         let header = catch_unwind(build).unwrap_or_else(panicked)?;
-        Ok(Self { meta, transfer_syntax, data_set_at, header, pixel_data: layout.pixel_data, inflated })
+        Ok(Self {
+            meta,
+            transfer_syntax,
+            data_set_at,
+            header,
+            pixel_data: layout.pixel_data,
+            inflated,
+            encoding: layout.encoding,
+            data_set_end: layout.end,
+        })
     }
 
     /// The data set without Pixel Data (7FE0,0010), Float and Double Float Pixel Data and what stands behind them.
@@ -106,13 +123,58 @@ impl Scan {
         self.pixel_data.as_ref()
     }
 
+    /// Number of Frames (0028,0008); 1 where it is absent or no positive number.
+    pub fn frame_count(&self) -> u32 {
+        let count = text(&self.header, tags::NUMBER_OF_FRAMES).and_then(|text| text.parse().ok());
+        count.unwrap_or(1).max(1)
+    }
+
+    /// Where the fragments of frame `index` lie, counted from 0: one by one where there are as many fragments as
+    /// frames, all where there is one frame, else by the Extended or the Basic Offset Table.
+    ///
+    /// Source: DICOM PS3.5, section A.4.
+    ///
+    /// # Errors
+    ///
+    /// [`Part10Error::NoSuchFrame`] beyond the last frame and where Pixel Data is not encapsulated;
+    /// [`Part10Error::FramesUnclear`] where the file does not say which fragments the frame owns.
+    pub fn encapsulated_frame(&self, index: u32) -> Result<Vec<Range<u64>>, Part10Error> {
+        let Some(PixelDataAt::Encapsulated { offset_table, fragments }) = &self.pixel_data else {
+            return Err(Part10Error::NoSuchFrame);
+        };
+        let extended = Extended {
+            offsets: self.very_longs(tags::EXTENDED_OFFSET_TABLE),
+            lengths: self.very_longs(tags::EXTENDED_OFFSET_TABLE_LENGTHS),
+        };
+        frames::of_frame(index, self.frame_count(), fragments, offset_table, &extended)
+    }
+
+    fn very_longs(&self, tag: Tag) -> Vec<u64> {
+        self.header.get(tag).and_then(|it| it.to_multi_int().ok()).unwrap_or_default()
+    }
+
     /// True where places count from the start of the inflated data set instead of the file.
     pub fn is_deflated(&self) -> bool {
         self.inflated.is_some()
     }
 
+    /// Where the data set starts, counted as pixel data is.
+    pub(crate) fn data_set_start(&self) -> u64 {
+        if self.is_deflated() { 0 } else { self.data_set_at }
+    }
+
+    /// How the elements of the data set are really written, whatever the transfer syntax says.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// Where the data set lies, without zeros that trail it, counted as pixel data is.
+    pub fn data_set(&self) -> std::ops::Range<u64> {
+        self.data_set_start()..self.data_set_end
+    }
+
     /// The inflated data set of a deflated file.
-    pub(crate) fn inflated(&self) -> Option<&Bytes> {
+    pub fn inflated(&self) -> Option<&Bytes> {
         self.inflated.as_ref()
     }
 }

@@ -6,8 +6,10 @@ use dicom_core::header::Tag;
 
 /// The three ways to write element headers (PS3.5, sections 7.1 and 7.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Encoding {
+pub enum Encoding {
+    /// 1.2.840.10008.1.2.
     ImplicitLe,
+    /// 1.2.840.10008.1.2.1, and all that is compressed.
     ExplicitLe,
     /// Retired, 1.2.840.10008.1.2.2.
     ExplicitBe,
@@ -15,7 +17,7 @@ pub(crate) enum Encoding {
 
 impl Encoding {
     /// What `transfer_syntax` says: all but two are Explicit VR Little Endian (PS3.5, section A.4).
-    pub(crate) fn of(transfer_syntax: &TransferSyntaxUid) -> Self {
+    pub fn of(transfer_syntax: &TransferSyntaxUid) -> Self {
         match transfer_syntax.as_str() {
             "1.2.840.10008.1.2" => Self::ImplicitLe,
             "1.2.840.10008.1.2.2" => Self::ExplicitBe,
@@ -23,9 +25,28 @@ impl Encoding {
         }
     }
 
+    /// What the first element header of a data set shows, where nothing says how it is written.
+    pub(crate) fn guessed(header: &[u8]) -> Self {
+        let Some(&[g0, g1, _, _, v0, v1, _, _]) = header.first_chunk::<8>() else { return Self::ImplicitLe };
+        match VR::from_binary([v0, v1]) {
+            Some(_) if g0 == 0 && g1 != 0 => Self::ExplicitBe,
+            Some(_) => Self::ExplicitLe,
+            None => Self::ImplicitLe,
+        }
+    }
+
+    /// The transfer syntax that writes so and does nothing else.
+    pub(crate) fn transfer_syntax(self) -> &'static str {
+        match self {
+            Self::ImplicitLe => "1.2.840.10008.1.2",
+            Self::ExplicitLe => "1.2.840.10008.1.2.1",
+            Self::ExplicitBe => "1.2.840.10008.1.2.2",
+        }
+    }
+
     /// What the first element header of the data set shows, where a writer lied about implicit and explicit VR,
     /// as pydicom and dcmtk do; `self` when nothing speaks against it.
-    pub(crate) fn as_seen(self, header: &[u8]) -> Self {
+    pub fn as_seen(self, header: &[u8]) -> Self {
         let Some(&[g0, g1, _, _, v0, v1, _, _]) = header.first_chunk::<8>() else { return self };
         let explicit = VR::from_binary([v0, v1]).is_some();
         match self {
@@ -39,17 +60,17 @@ impl Encoding {
     }
 
     /// Two bytes as a number.
-    pub(crate) fn u16(self, bytes: [u8; 2]) -> u16 {
+    pub fn u16(self, bytes: [u8; 2]) -> u16 {
         if self == Self::ExplicitBe { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
     }
 
     /// Four bytes as a number.
-    pub(crate) fn u32(self, bytes: [u8; 4]) -> u32 {
+    pub fn u32(self, bytes: [u8; 4]) -> u32 {
         if self == Self::ExplicitBe { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
     }
 
     /// Four bytes as a tag.
-    pub(crate) fn tag(self, bytes: [u8; 4]) -> Tag {
+    pub fn tag(self, bytes: [u8; 4]) -> Tag {
         let [a, b, c, d] = bytes;
         Tag(self.u16([a, b]), self.u16([c, d]))
     }

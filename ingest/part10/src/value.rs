@@ -4,7 +4,7 @@ use dicom_core::VR;
 use dicom_core::header::Tag;
 use dicom_core::value::{C, PrimitiveValue};
 
-use crate::charset::Charset;
+use crate::charset::{Charset, Kind};
 use crate::element::unit;
 use crate::syntax::Encoding;
 
@@ -51,10 +51,11 @@ pub(crate) fn read(
             PrimitiveValue::Tags(tags)
         }
         VR::OB | VR::OW | VR::UN | VR::SQ => PrimitiveValue::U8(bytes.into()),
-        VR::ST | VR::LT | VR::UT => PrimitiveValue::Str(charset.decode(unpadded(bytes))),
-        VR::UR => PrimitiveValue::Str(Charset::default().decode(unpadded(bytes))),
-        VR::SH | VR::LO | VR::PN | VR::UC => texts(charset.decode(unpadded(bytes)), split_values),
-        _ => texts(Charset::default().decode(unpadded(bytes)), split_values),
+        VR::ST | VR::LT | VR::UT => PrimitiveValue::Str(charset.decode(unpadded(bytes), Kind::Text)),
+        VR::UR => PrimitiveValue::Str(Charset::default().decode(unpadded(bytes), Kind::Text)),
+        VR::PN => texts(charset.decode(unpadded(bytes), Kind::Name), split_values),
+        VR::SH | VR::LO | VR::UC => texts(charset.decode(unpadded(bytes), Kind::Text), split_values),
+        _ => texts(Charset::default().decode(unpadded(bytes), Kind::Text), split_values),
     }
 }
 

@@ -3,7 +3,7 @@
 //! It allocates nothing that a file merely declares: a stack of at most [`Limits::depth`] levels, and one
 //! range for each fragment that it has seen.
 
-use std::io::{Read, Seek};
+use std::io::{Cursor, Read, Seek};
 use std::ops::Range;
 
 use dicom_core::header::Tag;
@@ -50,6 +50,8 @@ pub(crate) struct Layout {
     /// Where the parsed part ends: at the first pixel data, or with the data set.
     pub(crate) header_end: u64,
     pub(crate) pixel_data: Option<PixelDataAt>,
+    /// Where the last element ends; zeros may follow.
+    pub(crate) end: u64,
 }
 
 /// A sequence or item that is open where the walk stands.
@@ -104,7 +106,24 @@ pub(crate) fn walk<R: Read + Seek>(
         }
     }
     let header_end = header_end.unwrap_or(walk.at);
-    Ok(Layout { encoding, header_end, pixel_data })
+    Ok(Layout { encoding, header_end, pixel_data, end: walk.at })
+}
+
+/// Walks the items of `sequence`, whose value `bytes` are; gives how many elements they count for.
+///
+/// # Errors
+///
+/// As [`walk`].
+pub(crate) fn items(bytes: &[u8], sequence: &Element, limits: &Limits) -> Result<u32, Part10Error> {
+    let mut reader = Cursor::new(bytes);
+    let mut window = Window::open(&mut reader)?;
+    let file_end = window.length();
+    let root = Open { is_item: false, end: Some(file_end), bound: file_end, encoding: sequence.inside };
+    let mut walk = Walk { window: &mut window, limits, at: 0, file_end, counted: 0, open: vec![root] };
+    while let Some(element) = walk.next(sequence.inside)? {
+        walk.enter(&element)?;
+    }
+    Ok(walk.counted)
 }
 
 /// Float, Double Float and integer Pixel Data (PS3.3, section C.7.6.24): never parsed into memory.

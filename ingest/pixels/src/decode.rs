@@ -16,7 +16,11 @@ use crate::stored::{self, ByteOrder};
 use crate::table::Inputs;
 use crate::{PixelError, PixelLimits, rle};
 
-const RLE_LOSSLESS: &str = "1.2.840.10008.1.2.5";
+/// Bytes of the samples of one frame as a decoder of ours holds them, two a sample or more; with the frame that comes
+/// of them a frame costs twice as much.
+const FRAME_BYTES: u64 = 384 << 20;
+
+pub(crate) const RLE_LOSSLESS: &str = "1.2.840.10008.1.2.5";
 
 /// The wanted frames of an object, in the order of the request: stored values, colours as RGB,
 /// look-up tables beside them.
@@ -61,7 +65,7 @@ pub fn decode(
 }
 
 /// The wanted frames, after every count has been held against the limits.
-fn wanted(
+pub(crate) fn wanted(
     object: &Part10,
     request: &DecodeRequest,
     form: &ImagePixel,
@@ -81,6 +85,9 @@ fn wanted(
     let is_palette = form.interpretation == Interpretation::PaletteColor;
     let samples = if is_palette { form.pixel_count() * 3 } else { form.sample_count() };
     let sample_bytes = u64::from(form.bits_allocated.div_ceil(8)).max(if is_palette { 2 } else { 1 });
+    if samples.saturating_mul(sample_bytes.max(2)) > FRAME_BYTES {
+        return Err(PixelError::TooLarge("a frame needs more memory than the limit"));
+    }
     if samples.saturating_mul(sample_bytes).saturating_mul(most.into()) > limits.decoded_bytes {
         return Err(PixelError::TooLarge("the decoded frames exceed the limit"));
     }
@@ -88,23 +95,23 @@ fn wanted(
 }
 
 /// Where frames come from.
-enum Source<'a> {
+pub(crate) enum Source<'a> {
     Native(NativeFrames<'a>),
     Rle(&'a Part10, ImagePixel),
     Codec { codec: Codec, object: &'a Part10, form: ImagePixel, pool: &'a DecodePool },
 }
 
 /// A frame before its colours are turned.
-struct Raw {
-    rows: u32,
-    columns: u32,
-    colours: Colours,
-    samples: Samples,
+pub(crate) struct Raw {
+    pub(crate) rows: u32,
+    pub(crate) columns: u32,
+    pub(crate) colours: Colours,
+    pub(crate) samples: Samples,
     from_jpegxl: bool,
 }
 
 impl<'a> Source<'a> {
-    fn open(
+    pub(crate) fn open(
         object: &'a Part10,
         place: &PixelDataAt,
         form: ImagePixel,
@@ -128,7 +135,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn frame(&self, index: u32, least_size: Option<(u32, u32)>) -> Result<Raw, PixelError> {
+    pub(crate) fn frame(&self, index: u32, least_size: Option<(u32, u32)>) -> Result<Raw, PixelError> {
         let whole = |form: &ImagePixel, samples| Raw {
             rows: form.rows,
             columns: form.columns,
@@ -164,7 +171,7 @@ impl<'a> Source<'a> {
 }
 
 /// The fragments of a frame as one piece; nothing is copied where there is one.
-fn joined(mut fragments: Vec<Bytes>) -> Bytes {
+pub(crate) fn joined(mut fragments: Vec<Bytes>) -> Bytes {
     match fragments.len() {
         1 => fragments.swap_remove(0),
         _ => fragments.concat().into(),
@@ -212,7 +219,7 @@ fn finish(
 }
 
 /// Which matrix the colours need; `None` where they are grey or RGB already.
-fn turn(raw: &Raw, declared: Interpretation) -> Result<Option<Ybr>, PixelError> {
+pub(crate) fn turn(raw: &Raw, declared: Interpretation) -> Result<Option<Ybr>, PixelError> {
     if declared.is_grey() {
         return Ok(None);
     }

@@ -25,6 +25,9 @@ use crate::PixelError;
 use crate::codec::Codec;
 use crate::decoded::{Decoded, Expected};
 
+/// What a child needs beside its frame.
+const CHILD_BYTES: u64 = 64 << 20;
+
 /// How children are started and what they may use.
 #[derive(Debug, Clone)]
 pub struct PoolSettings {
@@ -34,7 +37,8 @@ pub struct PoolSettings {
     pub arguments: Vec<String>,
     /// Children at one time; at least one is allowed.
     pub children: usize,
-    /// Memory of all children together; each limits its own address space to its share.
+    /// Memory of all frames that are being decoded together: a frame waits until what it may need is free, and its
+    /// child limits its own address space to that.
     pub memory_bytes: u64,
     /// How long one frame may take before its child is killed.
     pub frame_timeout: Duration,
@@ -60,6 +64,8 @@ struct State {
     idle: Vec<Worker>,
     /// Idle and busy children together.
     alive: usize,
+    /// Bytes that the busy ones may use.
+    lent_bytes: u64,
     has_reaper: bool,
 }
 
@@ -102,10 +108,10 @@ impl Children {
         let request = Request {
             codec,
             expected: *expected,
-            memory_bytes: settings.memory_bytes / settings.children.max(1) as u64,
+            memory_bytes: needed(codec, stream, expected).min(settings.memory_bytes),
             patience_ms: settings.frame_timeout.as_millis().try_into().unwrap_or(u64::MAX),
         };
-        let mut lease = self.checkout()?;
+        let mut lease = self.checkout(request.memory_bytes)?;
         match lease.worker().ask(request, stream.clone(), settings.frame_timeout) {
             Ok(answer) => {
                 lease.give_back();
@@ -123,13 +129,18 @@ impl Children {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An idle child, or a new one, or the next that is given back.
-    fn checkout(self: &Arc<Self>) -> Result<Lease<'_>, PixelError> {
+    /// An idle child, or a new one, or the next that is given back, once `bytes` of memory are free for it.
+    fn checkout(self: &Arc<Self>, bytes: u64) -> Result<Lease<'_>, PixelError> {
         let mut state = self.lock();
         loop {
+            if state.lent_bytes + bytes > self.settings.memory_bytes {
+                state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
             if let Some(mut worker) = state.idle.pop() {
                 if worker.is_running() {
-                    return Ok(Lease { children: self, worker: Some(worker), is_healthy: false });
+                    state.lent_bytes += bytes;
+                    return Ok(Lease { children: self, worker: Some(worker), is_healthy: false, bytes });
                 }
                 state.alive -= 1;
             }
@@ -139,19 +150,32 @@ impl Children {
             state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.alive += 1;
+        state.lent_bytes += bytes;
         if !std::mem::replace(&mut state.has_reaper, true) {
             let children = Arc::downgrade(self);
             let pause = (self.settings.idle / 2).clamp(Duration::from_millis(20), Duration::from_secs(30));
             thread::spawn(move || reap(&children, pause));
         }
         drop(state);
-        let mut lease = Lease { children: self, worker: None, is_healthy: false };
+        let mut lease = Lease { children: self, worker: None, is_healthy: false, bytes };
         let worker = Worker::start(&self.settings).map_err(|error| {
             PixelError::CodecFailed(format!("no decoding process could be started: {error}"))
         })?;
         lease.worker = Some(worker);
         Ok(lease)
     }
+}
+
+/// The memory that a frame may need: its samples as the codec holds them, twice the codestream, and what a child needs
+/// for itself. Measured with images of 64 million samples, and rounded up.
+fn needed(codec: Codec, stream: &Bytes, expected: &Expected) -> u64 {
+    let sample_bytes = match codec {
+        Codec::Jpeg | Codec::JpegLs => 12,
+        Codec::Jpeg2000 => 24,
+        Codec::JpegXl => 64,
+    };
+    let samples = u64::from(expected.rows) * u64::from(expected.columns) * u64::from(expected.components);
+    CHILD_BYTES + samples * sample_bytes + 2 * stream.len() as u64
 }
 
 /// Ends children that have been idle too long, until the pool is gone.
@@ -173,6 +197,8 @@ struct Lease<'a> {
     children: &'a Children,
     worker: Option<Worker>,
     is_healthy: bool,
+    /// What it may use.
+    bytes: u64,
 }
 
 impl Lease<'_> {
@@ -188,18 +214,19 @@ impl Lease<'_> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         let worker = self.worker.take();
-        let mut state = self.children.lock();
-        match worker {
-            Some(mut worker) if self.is_healthy => {
-                worker.rest();
-                state.idle.push(worker);
-            }
-            sick => {
-                state.alive -= 1;
-                drop(state);
-                drop(sick);
-            }
+        if !self.is_healthy {
+            // its memory is free when it is gone
+            drop(worker);
+            let mut state = self.children.lock();
+            state.alive -= 1;
+            state.lent_bytes -= self.bytes;
+        } else if let Some(mut worker) = worker {
+            worker.rest();
+            let mut state = self.children.lock();
+            state.idle.push(worker);
+            state.lent_bytes -= self.bytes;
         }
-        self.children.freed.notify_one();
+        // whoever waits may need more memory than is free, or another place
+        self.children.freed.notify_all();
     }
 }

@@ -44,6 +44,20 @@ impl Interpretation {
         matches!(self, Self::Monochrome1 | Self::Monochrome2)
     }
 
+    /// The value as the attribute has it; a codec's own colours as RGB.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Monochrome1 => "MONOCHROME1",
+            Self::Monochrome2 => "MONOCHROME2",
+            Self::PaletteColor => "PALETTE COLOR",
+            Self::Rgb | Self::YbrByCodec => "RGB",
+            Self::YbrFull => "YBR_FULL",
+            Self::YbrFull422 => "YBR_FULL_422",
+            Self::YbrPartial => "YBR_PARTIAL",
+            Self::YbrPartial422 => "YBR_PARTIAL_422",
+        }
+    }
+
     fn samples_per_pixel(self) -> u8 {
         if self.is_grey() || self == Self::PaletteColor { 1 } else { 3 }
     }

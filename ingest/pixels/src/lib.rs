@@ -5,10 +5,12 @@
 //! wrong pixel. Codecs in foreign code run in child processes ([`DecodePool`]).
 
 mod codec;
+mod containers;
 mod context;
 mod decode;
 mod decode_pool;
 mod decoded;
+mod encode;
 mod error;
 mod image_pixel;
 mod jpeg;
@@ -28,10 +30,12 @@ mod render;
 mod rle;
 mod stored;
 mod table;
+mod transcode;
 
 pub use context::image_context;
 pub use decode::decode;
 pub use decode_pool::{DecodePool, PoolSettings, run_child};
 pub use error::PixelError;
 pub use limits::PixelLimits;
-pub use render::{RenderFormat, RenderOptions, render};
+pub use render::{Animation, Picture, Region, RenderFormat, RenderOptions, Viewport, render};
+pub use transcode::{ENCODERS, TranscodeError, can_encode, encode_frame, transcode};

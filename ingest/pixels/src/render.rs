@@ -1,12 +1,16 @@
-//! A frame as a picture for a screen: 8 bits, through its look-up tables.
+//! A frame as a picture for a screen: 8 bits, through its look-up tables, in a file format.
 
-use clinical::imaging::{Frame, ModalityLut, Photometric, Samples, VoiLut, Window};
-use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::PngEncoder;
-use image::imageops::FilterType;
-use image::{DynamicImage, GrayImage, RgbImage};
+mod annotate;
+mod encode;
+mod jpeg;
+mod scale;
+mod shades;
+
+use clinical::imaging::{Frame, Photometric, Window};
 
 use crate::PixelError;
+pub use encode::Animation;
+use shades::{Shades, colours};
 
 /// The file format of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +22,36 @@ pub enum RenderFormat {
     },
     /// PNG, without loss.
     Png,
+    /// GIF: greys without loss, colours by a palette of 256.
+    Gif,
+}
+
+/// A part of a frame, in pixels from its upper left corner; what lies outside the frame is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    /// Columns left of it.
+    pub left: u32,
+    /// Rows above it.
+    pub top: u32,
+    /// Its columns.
+    pub columns: u32,
+    /// Its rows.
+    pub rows: u32,
+    /// Left and right change places.
+    pub is_mirrored: bool,
+    /// Top and bottom change places.
+    pub is_upside_down: bool,
+}
+
+/// What of a frame is shown in how many pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Viewport {
+    /// The most columns of the picture.
+    pub columns: u32,
+    /// The most rows of the picture.
+    pub rows: u32,
+    /// What is shown; `None` is the whole frame.
+    pub region: Option<Region>,
 }
 
 /// How a frame is shown.
@@ -25,10 +59,21 @@ pub enum RenderFormat {
 pub struct RenderOptions {
     /// A window instead of the object's own.
     pub window: Option<Window>,
-    /// The most columns and rows; the picture is shrunk into them, its aspect kept.
-    pub viewport: Option<(u32, u32)>,
+    /// The picture is shrunk into it, its aspect kept; it is never enlarged.
+    pub viewport: Option<Viewport>,
     /// The file format.
     pub format: RenderFormat,
+}
+
+/// Pixels of 8 bits for a screen, not yet in a file format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    columns: u32,
+    rows: u32,
+    /// 1 for grey, 3 for RGB.
+    channels: u8,
+    /// `rows * columns * channels` of them.
+    pixels: Vec<u8>,
 }
 
 /// A picture of `frame`: Modality LUT, VOI LUT (or the frame's own least and greatest value, padding
@@ -41,162 +86,46 @@ pub struct RenderOptions {
 /// [`PixelError::MalformedPixels`] where the frame's samples do not fill it or the window is
 /// impossible, [`PixelError::CodecFailed`] where the encoder fails.
 pub fn render(frame: &Frame, options: &RenderOptions) -> Result<Vec<u8>, PixelError> {
-    if options.window.is_some_and(|window| !(window.width > 0.0 && window.center.is_finite())) {
-        return Err(PixelError::malformed("a window's width is above zero"));
-    }
-    let unfilled = || PixelError::malformed("the frame's samples do not fill it");
-    let picture = if frame.photometric == Photometric::Rgb {
-        let pixels = colours(frame);
-        DynamicImage::from(RgbImage::from_raw(frame.columns, frame.rows, pixels).ok_or_else(unfilled)?)
-    } else {
-        let pixels = Shades::new(frame, options.window).apply();
-        DynamicImage::from(GrayImage::from_raw(frame.columns, frame.rows, pixels).ok_or_else(unfilled)?)
-    };
-    let picture = match options.viewport {
-        Some((columns, rows)) if columns < frame.columns || rows < frame.rows => {
-            picture.resize(columns.max(1), rows.max(1), FilterType::CatmullRom)
+    Picture::of(frame, options)?.encode(options.format)
+}
+
+impl Picture {
+    /// The picture before it is put into a file format, as [`render`] makes it.
+    ///
+    /// # Errors
+    ///
+    /// [`PixelError::MalformedPixels`], as [`render`].
+    pub fn of(frame: &Frame, options: &RenderOptions) -> Result<Self, PixelError> {
+        if options.window.is_some_and(|window| !(window.width > 0.0 && window.center.is_finite())) {
+            return Err(PixelError::malformed("a window's width is above zero"));
         }
-        _ => picture,
-    };
-    let mut file = Vec::new();
-    let encoded = match options.format {
-        RenderFormat::Jpeg { quality } => {
-            picture.write_with_encoder(JpegEncoder::new_with_quality(&mut file, quality.clamp(1, 100)))
-        }
-        RenderFormat::Png => picture.write_with_encoder(PngEncoder::new(&mut file)),
-    };
-    encoded.map_err(|error| PixelError::CodecFailed(error.to_string()))?;
-    Ok(file)
-}
-
-/// Colours scaled to 8 bits.
-fn colours(frame: &Frame) -> Vec<u8> {
-    if let (Samples::U8(values), 8) = (&frame.samples, frame.bits_stored) {
-        return values.clone();
-    }
-    let most = (1_u64 << frame.bits_stored) - 1;
-    let samples = &frame.samples;
-    (0..samples.len())
-        .map(|index| (samples.at(index).clamp(0, most as i64) as u64 * 255 / most) as u8)
-        .collect()
-}
-
-/// What becomes of modality units.
-enum Voi<'a> {
-    Given(&'a VoiLut),
-    Own(VoiLut),
-    /// From black to white in a line.
-    Range(f64, f64),
-}
-
-/// The way from stored values to shades of grey.
-struct Shades<'a> {
-    frame: &'a Frame,
-    voi: Voi<'a>,
-}
-
-impl<'a> Shades<'a> {
-    fn new(frame: &'a Frame, window: Option<Window>) -> Self {
-        let voi = match (window, &frame.voi_lut) {
-            (Some(window), _) => Voi::Own(VoiLut::Window(window)),
-            (None, Some(lut)) => Voi::Given(lut),
-            (None, None) => {
-                let (least, most) = Self::stored_range(frame);
-                let ends = [modality(frame, least), modality(frame, most)];
-                Voi::Range(ends[0].min(ends[1]), ends[0].max(ends[1]))
-            }
+        let (channels, pixels) = match frame.photometric {
+            Photometric::Rgb => (3, colours(frame)),
+            _ => (1, Shades::new(frame, options.window).apply()),
         };
-        Self { frame, voi }
-    }
-
-    /// The stored values that become black and white: up to 8 bits they are shades already, as the networks
-    /// take them too; above, the least and the greatest value that is no padding.
-    fn stored_range(frame: &Frame) -> (i64, i64) {
-        let samples = &frame.samples;
-        let most = (1_i64 << frame.bits_stored) - 1;
-        match samples {
-            Samples::U8(_) => return (0, most),
-            Samples::I8(_) => return (-(most + 1) / 2, most / 2),
-            _ => {}
+        let filled = u64::from(frame.columns) * u64::from(frame.rows) * u64::from(channels);
+        if pixels.len() as u64 != filled {
+            return Err(PixelError::malformed("the frame's samples do not fill it"));
         }
-        let values = (0..samples.len()).map(|index| samples.at(index)).filter(|it| !is_padding(frame, *it));
-        values
-            .fold(None, |range, value| {
-                let (least, most) = range.unwrap_or((value, value));
-                Some((value.min(least), value.max(most)))
-            })
-            .unwrap_or((0, 0))
-    }
-
-    fn apply(&self) -> Vec<u8> {
-        let table =
-            |range: std::ops::RangeInclusive<i64>| range.map(|it| self.shade(it)).collect::<Vec<u8>>();
-        match &self.frame.samples {
-            Samples::U8(values) => {
-                let table = table(0..=255);
-                values.iter().map(|it| table[usize::from(*it)]).collect()
-            }
-            Samples::I8(values) => {
-                let table = table(-128..=127);
-                values.iter().map(|it| table[(i16::from(*it) + 128) as usize]).collect()
-            }
-            Samples::U16(values) => {
-                let most = values.iter().copied().max().unwrap_or(0);
-                let table = table(0..=most.into());
-                values.iter().map(|it| table[usize::from(*it)]).collect()
-            }
-            Samples::I16(values) => {
-                let least = values.iter().copied().min().unwrap_or(0);
-                let most = values.iter().copied().max().unwrap_or(0);
-                let table = table(least.into()..=most.into());
-                values.iter().map(|it| table[(i32::from(*it) - i32::from(least)) as usize]).collect()
-            }
-            samples => (0..samples.len()).map(|index| self.shade(samples.at(index))).collect(),
-        }
-    }
-
-    /// The shade of one stored value.
-    fn shade(&self, stored: i64) -> u8 {
-        if is_padding(self.frame, stored) {
-            return 0;
-        }
-        let value = modality(self.frame, stored);
-        let table = |lut: &VoiLut| match lut {
-            VoiLut::Window(window) => window.shade(value),
-            VoiLut::Table(table) => {
-                f64::from(table.at(value.round() as i32)) / ((1_u32 << table.bits) - 1) as f64
-            }
+        let whole = Self { columns: frame.columns, rows: frame.rows, channels, pixels };
+        let Some(viewport) = options.viewport else { return Ok(whole) };
+        let shown = match viewport.region {
+            Some(region) => whole.cut(&region)?,
+            None => whole,
         };
-        let part = match &self.voi {
-            Voi::Given(lut) => table(lut),
-            Voi::Own(lut) => table(lut),
-            Voi::Range(least, most) if most > least => (value - least) / (most - least),
-            Voi::Range(..) => 0.5,
-        };
-        let part = if self.frame.photometric == Photometric::Monochrome1 { 1.0 - part } else { part };
-        (part.clamp(0.0, 1.0) * 255.0).round() as u8
+        Ok(shown.shrunk_into(viewport.columns.max(1), viewport.rows.max(1)))
     }
-}
 
-fn is_padding(frame: &Frame, stored: i64) -> bool {
-    frame.padding.is_some_and(|(first, last)| (first..=last).contains(&stored))
-}
-
-/// The modality units of a stored value.
-fn modality(frame: &Frame, stored: i64) -> f64 {
-    match &frame.modality_lut {
-        None => stored as f64,
-        Some(ModalityLut::Rescale(line)) => line.slope * stored as f64 + line.intercept,
-        Some(ModalityLut::Table(table)) => {
-            table.at(stored.clamp(i32::MIN.into(), i32::MAX.into()) as i32).into()
-        }
+    /// Columns and rows.
+    pub fn size(&self) -> (u32, u32) {
+        (self.columns, self.rows)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clinical::imaging::{LutTable, Rescale, VoiFunction};
+    use clinical::imaging::{LutTable, ModalityLut, Rescale, Samples, VoiFunction, VoiLut};
 
     const PNG: RenderOptions = RenderOptions { window: None, viewport: None, format: RenderFormat::Png };
 
@@ -272,11 +201,12 @@ mod tests {
     fn a_viewport_shrinks_and_keeps_the_aspect() {
         let mut image = frame(Samples::U8(vec![7; 200]));
         (image.rows, image.columns) = (10, 20);
+        let viewport = |edge| Some(Viewport { columns: edge, rows: edge, region: None });
         let options =
-            RenderOptions { viewport: Some((8, 8)), format: RenderFormat::Jpeg { quality: 90 }, ..PNG };
+            RenderOptions { viewport: viewport(8), format: RenderFormat::Jpeg { quality: 90 }, ..PNG };
         let picture = image::load_from_memory(&render(&image, &options).unwrap()).unwrap();
         assert_eq!((picture.width(), picture.height()), (8, 4));
-        let options = RenderOptions { viewport: Some((99, 99)), ..PNG };
+        let options = RenderOptions { viewport: viewport(99), ..PNG };
         assert_eq!(shades(&image, &options).len(), 200);
     }
 

@@ -5,18 +5,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use dicom_ul::pdu::Pdu;
+use dicom_ul::pdu::{AssociationRJ, AssociationRQ, Pdu};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use super::dimse::{C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, COMMAND_BYTES, Command, RESPONSE, response};
+use super::dimse::{C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, COMMAND_BYTES, Command, Response, response};
 use super::events::{Open, ScpEvents, tick};
 use super::negotiation::{Context, Negotiated, Refusal, local_limit_exceeded, negotiate};
 use super::pdu::{Fragment, Incoming, Part, PduError, PduStream};
+use super::query_retrieve::Operation;
 use super::status::StoreStatus;
+use super::storage_commitment::{self, Owed, PATIENCE};
+use super::user_identity::{self, Judged};
+use super::wire::Wire;
 use super::{KnownTitles, ScpSettings, StoreScp, c_echo, c_store};
+use crate::tls::TlsServer;
 
 /// What all connections of a listener share.
 pub(crate) struct House<S> {
@@ -33,13 +38,15 @@ pub(crate) struct House<S> {
 pub(crate) async fn serve<S: StoreScp>(
     house: Arc<House<S>>,
     stream: TcpStream,
+    tls: Option<TlsServer>,
     peer: SocketAddr,
     number: u64,
 ) {
     let _open = Open::count(&house.events.connections_open);
     let settings = &house.settings;
-    let mut stream = PduStream::new(stream, settings.max_pdu_bytes, settings.transfer_wait);
     let mut closing = house.closing.clone();
+    let Some(wire) = greet(&house, stream, tls, &mut closing, peer, number).await else { return };
+    let mut stream = PduStream::new(wire, settings.max_pdu_bytes, settings.transfer_wait);
     if let Err(error) = converse(&house, &mut stream, &mut closing, peer, number).await {
         match error {
             PduError::Aborted | PduError::Io(_) => {
@@ -51,6 +58,30 @@ pub(crate) async fn serve<S: StoreScp>(
         tick(&house.events.associations_aborted);
         stream.abort(&error).await;
     }
+    stream.close().await;
+}
+
+/// The connection with TLS greeted, where it is to be; `None` when that failed.
+async fn greet<S: StoreScp>(
+    house: &House<S>,
+    stream: TcpStream,
+    tls: Option<TlsServer>,
+    closing: &mut watch::Receiver<bool>,
+    peer: SocketAddr,
+    number: u64,
+) -> Option<Wire> {
+    let Some(tls) = tls else { return Some(stream.into()) };
+    let greeted = tokio::select! {
+        greeted = timeout(house.settings.artim, tls.accept(stream)) => greeted,
+        _ = closing.wait_for(|&closing| closing) => return None,
+    };
+    match greeted {
+        Ok(Ok(stream)) => return Some(stream.into()),
+        Ok(Err(error)) => warn!(association = number, %peer, %error, "TLS was not agreed on"),
+        Err(_) => warn!(association = number, %peer, "TLS was not agreed on in time"),
+    }
+    tick(&house.events.tls_failures);
+    None
 }
 
 async fn converse<S: StoreScp>(
@@ -69,11 +100,14 @@ async fn converse<S: StoreScp>(
         (Ok(called), Ok(calling)) => house.store.known_titles(&called, &calling).await,
         _ => KnownTitles::default(),
     };
-    let negotiated = match negotiate(&request, &house.settings, known, number, peer) {
+    let mut negotiated = match negotiate(&request, &house.settings, known, number, peer) {
         Ok(negotiated) => negotiated,
         Err(Refusal::Abort(error)) => return Err(error),
         Err(Refusal::Reject(rejection)) => return reject(house, stream, rejection, number, peer).await,
     };
+    if let Err(rejection) = identify(house, &request, known, &mut negotiated).await {
+        return reject(house, stream, rejection, number, peer).await;
+    }
     drop(request);
     let Ok(_permit) = house.associations.try_acquire() else {
         return reject(house, stream, local_limit_exceeded(), number, peer).await;
@@ -88,10 +122,10 @@ async fn converse<S: StoreScp>(
 
     let started = Instant::now();
     let mut messages = 0_u64;
-    while let Some((context, command)) = next_message(house, stream, closing, &negotiated).await? {
-        answer(house, stream, &negotiated, context, &command).await?;
-        messages += 1;
-    }
+    let mut owed = Owed::default();
+    let spoken = speak(house, stream, closing, &negotiated, &mut owed, &mut messages).await;
+    owed.leave(&*house.store, &negotiated.info).await;
+    spoken?;
     info!(
         association = number, calling = %negotiated.info.calling_ae, messages,
         duration_ms = started.elapsed().as_millis() as u64, "association ended"
@@ -99,10 +133,64 @@ async fn converse<S: StoreScp>(
     Ok(())
 }
 
+/// Answers one message after the other, until the peer releases the association or leaves.
+async fn speak<S: StoreScp>(
+    house: &House<S>,
+    stream: &mut PduStream,
+    closing: &mut watch::Receiver<bool>,
+    negotiated: &Negotiated,
+    owed: &mut Owed,
+    messages: &mut u64,
+) -> Result<(), PduError> {
+    let store = &*house.store;
+    loop {
+        // A peer that says nothing after it has asked for storage commitment waits for the report.
+        if owed.is_due() && timeout(PATIENCE, stream.readable(house.settings.idle)).await.is_err() {
+            owed.send_next(stream, store, negotiated).await?;
+        }
+        let Some((context, bytes)) = next_message(house, stream, closing, negotiated).await? else {
+            return Ok(());
+        };
+        *messages += 1;
+        if let Some(answer) = Response::parse(&bytes)? {
+            owed.acknowledged(stream, store, negotiated, context, answer).await?;
+            continue;
+        }
+        let command = Command::parse(&bytes)?;
+        if storage_commitment::is_one(&command) {
+            let reply = owed.answer(stream, store, &negotiated.info, context, &command).await?;
+            stream.send_command(context.id, &reply, negotiated.peer_max_pdu_bytes).await?;
+        } else {
+            answer(house, stream, negotiated, context, &command).await?;
+        }
+    }
+}
+
+/// Lets the house judge a user identity, where one is shown or needed; without one, titles decide who may read.
+async fn identify<S: StoreScp>(
+    house: &House<S>,
+    request: &AssociationRQ,
+    known: KnownTitles,
+    negotiated: &mut Negotiated,
+) -> Result<(), AssociationRJ> {
+    let shown = user_identity::shown(request);
+    let judged = match &shown {
+        Some(shown) => house.store.judge(&negotiated.info, &shown.text).await,
+        None => Judged::Foreign,
+    };
+    let identified = user_identity::decide(judged, house.settings.needs_identity)?;
+    if let (Some(identified), Some(shown)) = (identified, &shown) {
+        negotiated.admit(identified, shown);
+    } else if !known.calling && !house.settings.query_calling.contains(&negotiated.info.calling_ae) {
+        negotiated.withhold_reading();
+    }
+    Ok(())
+}
+
 async fn reject<S: StoreScp>(
     house: &House<S>,
     stream: &mut PduStream,
-    rejection: dicom_ul::pdu::AssociationRJ,
+    rejection: AssociationRJ,
     number: u64,
     peer: SocketAddr,
 ) -> Result<(), PduError> {
@@ -119,7 +207,7 @@ async fn next_message<'a, S: StoreScp>(
     stream: &mut PduStream,
     closing: &mut watch::Receiver<bool>,
     negotiated: &'a Negotiated,
-) -> Result<Option<(&'a Context, Command)>, PduError> {
+) -> Result<Option<(&'a Context, Bytes)>, PduError> {
     tokio::select! {
         biased;
         _ = closing.wait_for(|&closing| closing) => return Err(PduError::ShuttingDown),
@@ -135,12 +223,11 @@ async fn next_message<'a, S: StoreScp>(
     };
     let context = negotiated.contexts.iter().find(|context| context.id == fragment.context_id);
     let context = context.ok_or(PduError::Message("a presentation context that was not accepted"))?;
-    let command = Command::parse(&command_set(stream, fragment).await?)?;
-    Ok(Some((context, command)))
+    Ok(Some((context, command_set(stream, fragment).await?)))
 }
 
 /// The whole command set that begins with this fragment.
-async fn command_set(stream: &mut PduStream, first: Fragment) -> Result<Bytes, PduError> {
+pub(crate) async fn command_set(stream: &mut PduStream, first: Fragment) -> Result<Bytes, PduError> {
     let mut whole = BytesMut::new();
     let mut fragment = first;
     loop {
@@ -173,8 +260,10 @@ async fn answer<S: StoreScp>(
     command: &Command,
 ) -> Result<(), PduError> {
     let events = &*house.events;
-    if command.field & RESPONSE != 0 {
-        return Err(PduError::Message("a response to a request that was never sent"));
+    if Operation::<S>::is_one(command) {
+        let (store, closing) = (&*house.store, &house.closing);
+        let operation = Operation { stream, store, events, negotiated, context, command, closing };
+        return operation.answer().await;
     }
     let reply = if command.field == C_STORE_RQ && command.has_data_set {
         c_store::receive(stream, &*house.store, events, &negotiated.info, context, command).await?

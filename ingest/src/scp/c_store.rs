@@ -75,6 +75,12 @@ async fn open<S: StoreScp>(
         let comment = "the SOP class is not that of the presentation context";
         return Err(StoreStatus::new(StoreStatus::CLASS_NOT_SUPPORTED, comment));
     }
+    if association.identified.as_ref().is_some_and(|identified| !identified.may_store()) {
+        return Err(StoreStatus::new(
+            StoreStatus::NOT_AUTHORIZED,
+            "the key of the association may not store",
+        ));
+    }
     let instance = command.sop_instance.as_deref().unwrap_or_default();
     let uid = std::str::from_utf8(instance).ok().and_then(|text| text.parse::<SopInstanceUid>().ok());
     let Some(uid) = uid else {

@@ -48,6 +48,10 @@ numbers! {
     counters {
         /// TCP connections dropped at once because too many were open.
         connections_dropped: Count
+        /// TCP connections closed at once because their address is not allowed.
+        connections_refused: Count
+        /// TLS connections that did not get as far as an association request.
+        tls_failures: Count
         /// Associations accepted.
         associations_accepted: Count
         /// Associations answered with A-ASSOCIATE-RJ.
@@ -62,6 +66,16 @@ numbers! {
         instances_failed: Count
         /// Data set bytes received.
         data_set_bytes: Bytes
+        /// C-FIND requests.
+        finds: Count
+        /// Matches sent.
+        find_answers: Count
+        /// C-MOVE requests.
+        moves: Count
+        /// C-GET requests.
+        gets: Count
+        /// Instances sent by C-MOVE and C-GET, whatever was answered.
+        instances_sent: Count
     }
 }
 

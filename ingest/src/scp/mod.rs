@@ -1,42 +1,65 @@
-//! The DIMSE door: a storage SCP that answers C-ECHO and C-STORE over TCP.
+//! The DIMSE door: an SCP of verification, storage, query, retrieval and storage commitment over TCP and TLS.
 //!
 //! Each connection is one task. A slow or silent peer costs that task and
 //! little memory, nothing else. Instances go to the house behind the door
 //! through [`StoreScp`], piece by piece as they come, without a copy here.
 //!
-//! Source: DICOM PS3.7 (messages), PS3.8 (upper layer), PS3.4, annexes A and B (services).
+//! Source: DICOM PS3.7 (messages), PS3.8 (upper layer), PS3.4, annexes A, B, C and J (services).
 
+mod addresses;
 mod association;
 mod c_echo;
+mod c_find;
+mod c_get;
+mod c_move;
 mod c_store;
-mod dimse;
+pub(crate) mod commitment_message;
+pub(crate) mod dimse;
 mod events;
-mod negotiation;
-mod pdu;
+pub(crate) mod identifier;
+pub(crate) mod message;
+pub(crate) mod negotiation;
+pub(crate) mod offer;
+pub(crate) mod pdu;
+pub mod query;
+mod query_retrieve;
 mod status;
+pub(crate) mod storage_commitment;
+mod sub_operations;
 #[cfg(test)]
 mod tests;
+mod user_identity;
+pub(crate) mod wire;
 
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clinical::uid::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
+use crate::tls::TlsServer;
+
+pub use addresses::{AllowedAddresses, NoAddress};
 pub use clinical::ae_title::{AeTitle, AeTitleError};
+pub use commitment_message::{CommitmentReport, CommitmentRequest};
 pub use events::ScpEvents;
 pub use negotiation::AssociationInfo;
+pub use query::QueryScp;
 pub use status::StoreStatus;
+pub use storage_commitment::CommitmentScp;
+pub use user_identity::{Identified, Judged};
 
 /// What the listener asks of the house behind it.
-pub trait StoreScp: Send + Sync + 'static {
+pub trait StoreScp: QueryScp + CommitmentScp {
     /// Where an instance's bytes go.
     type Sink: InstanceSink;
 
@@ -44,6 +67,12 @@ pub trait StoreScp: Send + Sync + 'static {
     fn known_titles(&self, called: &AeTitle, calling: &AeTitle) -> impl Future<Output = KnownTitles> + Send {
         let _ = (called, calling);
         std::future::ready(KnownTitles::default())
+    }
+
+    /// Whose key a peer shows by user identity negotiation; `text` is what may be one.
+    fn judge(&self, association: &AssociationInfo, text: &str) -> impl Future<Output = Judged> + Send {
+        let _ = (association, text);
+        std::future::ready(Judged::Foreign)
     }
 
     /// Prepares a place for one instance; its data set follows in `transfer_syntax`, without a Part 10 header.
@@ -63,7 +92,7 @@ pub trait StoreScp: Send + Sync + 'static {
 pub struct KnownTitles {
     /// The title that is called is one of ours.
     pub called: bool,
-    /// The calling title may send.
+    /// The calling title is one of the clinic that the association is for: it may send, query and retrieve.
     pub calling: bool,
 }
 
@@ -87,6 +116,16 @@ pub enum CallingAe {
     Only(Vec<AeTitle>),
 }
 
+impl CallingAe {
+    /// Whether this title is one of them.
+    pub(crate) fn contains(&self, title: &AeTitle) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(titles) => titles.contains(title),
+        }
+    }
+}
+
 /// The listener's settings and limits.
 #[derive(Debug, Clone)]
 pub struct ScpSettings {
@@ -96,6 +135,13 @@ pub struct ScpSettings {
     pub any_called: bool,
     /// Whose associations are accepted.
     pub allowed_calling: CallingAe,
+    /// Who of them may query and retrieve without a user identity, from whichever clinic they call; who calls the
+    /// clinic that knows its title ([`KnownTitles::calling`]) may anyway.
+    pub query_calling: CallingAe,
+    /// From where connections are taken; others are closed at once.
+    pub allowed_addresses: AllowedAddresses,
+    /// Whether every association needs a user identity that is one of our keys.
+    pub needs_identity: bool,
     /// The longest P-DATA-TF that we announce to receive, bytes; dcmtk sends at most 131072.
     pub max_pdu_bytes: u32,
     /// Associations open at a time; more are rejected for now.
@@ -119,8 +165,11 @@ impl Default for ScpSettings {
             ae_title: AeTitle::MEDILINK,
             any_called: false,
             allowed_calling: CallingAe::Only(Vec::new()),
+            query_calling: CallingAe::Only(Vec::new()),
+            allowed_addresses: AllowedAddresses::default(),
+            needs_identity: false,
             max_pdu_bytes: 131_072,
-            associations: 512,
+            associations: 1024,
             connections: 2048,
             artim: Duration::from_secs(30),
             idle: Duration::from_secs(600),
@@ -130,17 +179,49 @@ impl Default for ScpSettings {
     }
 }
 
-/// Serves DIMSE on `listener` until `shutdown` completes, then returns when the last association is gone.
+/// Where DIMSE is served: over TCP, and over TLS where that is wanted. The limits are those of both together.
+pub struct Listeners {
+    plain: TcpListener,
+    tls: Option<(TcpListener, TlsServer)>,
+}
+
+impl From<TcpListener> for Listeners {
+    /// Over TCP alone.
+    fn from(plain: TcpListener) -> Self {
+        Self { plain, tls: None }
+    }
+}
+
+impl Listeners {
+    /// Over TLS on `listener` too.
+    pub fn and_tls(self, listener: TcpListener, tls: TlsServer) -> Self {
+        Self { tls: Some((listener, tls)), ..self }
+    }
+
+    /// The next connection, and how to greet it where it is to be TLS.
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr, Option<TlsServer>)> {
+        let Some((secure, tls)) = &self.tls else {
+            return self.plain.accept().await.map(|(stream, peer)| (stream, peer, None));
+        };
+        tokio::select! {
+            accepted = self.plain.accept() => accepted.map(|(stream, peer)| (stream, peer, None)),
+            accepted = secure.accept() => accepted.map(|(stream, peer)| (stream, peer, Some(tls.clone()))),
+        }
+    }
+}
+
+/// Serves DIMSE on `listeners` until `shutdown` completes, then returns when the last association is gone.
 ///
 /// At shutdown no connection is accepted any more, a C-STORE under way is
 /// finished and answered within `settings.shutdown_wait`, and all else is aborted.
 pub async fn serve<S: StoreScp>(
-    listener: TcpListener,
+    listeners: impl Into<Listeners> + Send,
     settings: ScpSettings,
     store: Arc<S>,
     events: Arc<ScpEvents>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
+    let listeners = listeners.into();
     let (close, closing) = watch::channel(false);
     let house = Arc::new(association::House {
         associations: Semaphore::new(settings.associations.min(Semaphore::MAX_PERMITS)),
@@ -151,10 +232,10 @@ pub async fn serve<S: StoreScp>(
     });
     let mut tasks = JoinSet::new();
     tokio::select! {
-        () = accept(&listener, &house, &mut tasks) => {}
+        () = accept(&listeners, &house, &mut tasks) => {}
         () = shutdown => {}
     }
-    drop(listener);
+    drop(listeners);
     close.send_replace(true);
     let under_way = house.events.connections_open.load(Relaxed);
     info!(connections = under_way, "the DIMSE listener is shutting down");
@@ -168,7 +249,7 @@ pub async fn serve<S: StoreScp>(
 
 /// Accepts connections for ever, each into a task of its own.
 async fn accept<S: StoreScp>(
-    listener: &TcpListener,
+    listeners: &Listeners,
     house: &Arc<association::House<S>>,
     tasks: &mut JoinSet<()>,
 ) {
@@ -176,7 +257,7 @@ async fn accept<S: StoreScp>(
     const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
     let mut number = 0;
     loop {
-        let (stream, peer) = match listener.accept().await {
+        let (stream, peer, tls) = match listeners.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "a connection was not accepted");
@@ -189,6 +270,11 @@ async fn accept<S: StoreScp>(
                 error!(%error, "an association ended by a defect of ours");
             }
         }
+        if !house.settings.allowed_addresses.contain(peer.ip()) {
+            warn!(%peer, "a connection from an address that is not allowed was closed");
+            house.events.connections_refused.fetch_add(1, Relaxed);
+            continue;
+        }
         if tasks.len() >= house.settings.connections {
             house.events.connections_dropped.fetch_add(1, Relaxed);
             continue;
@@ -197,6 +283,6 @@ async fn accept<S: StoreScp>(
             warn!(%error, "TCP_NODELAY was not set");
         }
         number += 1;
-        tasks.spawn(association::serve(house.clone(), stream, peer, number));
+        tasks.spawn(association::serve(house.clone(), stream, tls, peer, number));
     }
 }

@@ -19,10 +19,12 @@ use dicom_ul::pdu::{
 use part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 
 use super::pdu::PduError;
-use super::{AeTitle, CallingAe, KnownTitles, ScpSettings};
+use super::query::Model;
+use super::user_identity::Identified;
+use super::{AeTitle, KnownTitles, ScpSettings, identifier};
 
 /// The DICOM application context (PS3.7, annex A.2.1).
-const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
+pub(crate) const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
 /// The root of every UID that DICOM itself gives out.
 const DICOM_ROOT: &str = "1.2.840.10008.";
 /// The root of the storage SOP classes (PS3.4, annex B.5).
@@ -67,6 +69,8 @@ pub struct AssociationInfo {
     pub calling_ae: AeTitle,
     /// The title it called; ours, or one that the house knows, unless any is allowed.
     pub called_ae: AeTitle,
+    /// Whose key it was opened with, where user identity was negotiated (PS3.7, annex D.3.3.7).
+    pub identified: Option<Identified>,
 }
 
 /// A presentation context that we accepted.
@@ -75,6 +79,8 @@ pub(crate) struct Context {
     pub(crate) id: u8,
     pub(crate) sop_class: SopClassUid,
     pub(crate) transfer_syntax: TransferSyntaxUid,
+    /// Whether the peer takes C-STORE requests on it, as SCP of its own association (C-GET) or of ours.
+    pub(crate) takes_storage: bool,
 }
 
 /// An association that may begin, and the answer that begins it.
@@ -133,7 +139,8 @@ pub(crate) fn negotiate(
     let mut contexts = Vec::new();
     let mut results = Vec::new();
     for proposed in &request.presentation_contexts {
-        let (result, context) = answer_context(proposed);
+        let takes_storage = takes_storage(&request.user_variables, &proposed.abstract_syntax);
+        let (result, context) = answer_context(proposed, takes_storage);
         results.push(result);
         contexts.extend(context);
     }
@@ -150,7 +157,7 @@ pub(crate) fn negotiate(
         _ => None,
     });
     Ok(Negotiated {
-        info: AssociationInfo { number, peer, calling_ae, called_ae },
+        info: AssociationInfo { number, peer, calling_ae, called_ae, identified: None },
         contexts,
         peer_max_pdu_bytes: peer_max_pdu_bytes.unwrap_or(0),
         answer,
@@ -171,10 +178,7 @@ fn called(request: &AssociationRQ, settings: &ScpSettings, known: KnownTitles) -
 fn calling(request: &AssociationRQ, settings: &ScpSettings, known: KnownTitles) -> Result<AeTitle, Refusal> {
     let title = request.calling_ae_title.parse().ok();
     title
-        .filter(|title| match &settings.allowed_calling {
-            CallingAe::Any => true,
-            CallingAe::Only(allowed) => known.calling || allowed.contains(title),
-        })
+        .filter(|title| known.calling || settings.allowed_calling.contains(title))
         .ok_or_else(|| rejected(Source::ServiceUser(UserReason::CallingAETitleNotRecognized)))
 }
 
@@ -191,7 +195,19 @@ fn check_identifiers(proposed: &[PresentationContextProposed]) -> Result<(), Pdu
     if proposed.is_empty() { Err(PduError::Message("no presentation context is proposed")) } else { Ok(()) }
 }
 
-fn answer_context(proposed: &PresentationContextProposed) -> (PresentationContextResult, Option<Context>) {
+/// Whether the peer offers to be SCP of a storage class on its own association (PS3.7, annex D.3.3.4).
+fn takes_storage(proposed: &[UserVariableItem], sop_class: &str) -> bool {
+    is_storage(sop_class)
+        && proposed.iter().any(|item| {
+            matches!(item, UserVariableItem::ScuScpRoleSelectionSubItem(uid, roles)
+                if roles.scp && uid.trim_end_matches(['\0', ' ']) == sop_class)
+        })
+}
+
+fn answer_context(
+    proposed: &PresentationContextProposed,
+    takes_storage: bool,
+) -> (PresentationContextResult, Option<Context>) {
     let result = |reason, transfer_syntax: &str| PresentationContextResult {
         id: proposed.id,
         reason,
@@ -200,20 +216,40 @@ fn answer_context(proposed: &PresentationContextProposed) -> (PresentationContex
     // Not significant in a refusal (PS3.8, section 9.3.3.2), but some peers want a UID there.
     let insignificant = uids::IMPLICIT_VR_LITTLE_ENDIAN;
     let sop_class: Option<SopClassUid> = proposed.abstract_syntax.parse().ok();
-    let taken = sop_class.filter(|uid| uid.as_str() == uids::VERIFICATION || is_storage(uid.as_str()));
+    let is_query = Model::of(&proposed.abstract_syntax).is_some()
+        || proposed.abstract_syntax.trim_end_matches(['\0', ' ']) == uids::STORAGE_COMMITMENT_PUSH_MODEL;
+    let taken =
+        sop_class.filter(|uid| is_query || uid.as_str() == uids::VERIFICATION || is_storage(uid.as_str()));
     let Some(sop_class) = taken else {
         return (result(Reason::AbstractSyntaxNotSupported, insignificant), None);
     };
-    let first = proposed.transfer_syntaxes.iter().find_map(|text| Some((text, text.parse().ok()?)));
-    let Some((text, transfer_syntax)) = first else {
+    let syntaxes = proposed.transfer_syntaxes.iter().map(String::as_str);
+    let mut readable = syntaxes.filter_map(|text| Some((text, text.parse().ok()?)));
+    let chosen = match (is_query, takes_storage) {
+        (true, _) => {
+            readable.find(|(_, uid): &(_, TransferSyntaxUid)| identifier::is_written_in(uid.as_str()))
+        }
+        // what we are to send, stored in whatever syntax, can be written uncompressed rather than otherwise
+        (false, true) => readable.clone().find(|(_, uid)| is_plain(uid)).or_else(|| readable.next()),
+        (false, false) => readable.next(),
+    };
+    let Some((text, transfer_syntax)) = chosen else {
         return (result(Reason::TransferSyntaxesNotSupported, insignificant), None);
     };
-    (result(Reason::Acceptance, text), Some(Context { id: proposed.id, sop_class, transfer_syntax }))
+    (
+        result(Reason::Acceptance, text),
+        Some(Context { id: proposed.id, sop_class, transfer_syntax, takes_storage }),
+    )
+}
+
+fn is_plain(transfer_syntax: &TransferSyntaxUid) -> bool {
+    identifier::is_written_in(transfer_syntax.as_str())
 }
 
 /// Our user information: what every answer has, and answers to what was proposed.
 ///
-/// A user identity is not checked, so it gets no positive answer (PS3.7, annex D.3.3.7).
+/// One operation each way at a time is what we do: what a peer sends ahead waits in the connection. A user identity
+/// is answered once it was checked ([`Negotiated::admit`]).
 fn answer_user_variables(proposed: &[UserVariableItem], max_pdu_bytes: u32) -> Vec<UserVariableItem> {
     let mut answers = vec![
         UserVariableItem::MaxLength(max_pdu_bytes),
@@ -225,10 +261,22 @@ fn answer_user_variables(proposed: &[UserVariableItem], max_pdu_bytes: u32) -> V
             UserVariableItem::Unknown(ASYNCHRONOUS_WINDOW, _) => {
                 answers.push(UserVariableItem::Unknown(ASYNCHRONOUS_WINDOW, ONE_EACH_WAY.into()));
             }
-            // The sender stays SCU; we never send to it over its own association.
+            // SCP of storage is whom we send to over its own association, by C-GET.
             UserVariableItem::ScuScpRoleSelectionSubItem(sop_class, roles) => {
-                let granted = RequestorRoles { scu: roles.scu, scp: false };
+                let class = sop_class.trim_end_matches(['\0', ' ']);
+                // Who keeps what we have sent opens an association to report so (PS3.4, section J.3.3).
+                let reports = class == uids::STORAGE_COMMITMENT_PUSH_MODEL && roles.scp;
+                let granted =
+                    RequestorRoles { scu: roles.scu, scp: reports || takes_storage(proposed, class) };
                 answers.push(UserVariableItem::ScuScpRoleSelectionSubItem(sop_class.clone(), granted));
+            }
+            UserVariableItem::SopClassExtendedNegotiationSubItem(sop_class, asked) => {
+                if let Some(answer) = answer_extended(sop_class.trim_end_matches(['\0', ' ']), asked) {
+                    answers.push(UserVariableItem::SopClassExtendedNegotiationSubItem(
+                        sop_class.clone(),
+                        answer,
+                    ));
+                }
             }
             _ => {}
         }
@@ -236,161 +284,15 @@ fn answer_user_variables(proposed: &[UserVariableItem], max_pdu_bytes: u32) -> V
     answers
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CT: &str = uids::CT_IMAGE_STORAGE;
-    /// Explicit VR Big Endian, retired but still sent.
-    const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
-
-    fn request(contexts: &[(u8, &str, &[&str])]) -> AssociationRQ {
-        let proposed = contexts.iter().map(|(id, class, syntaxes)| PresentationContextProposed {
-            id: *id,
-            abstract_syntax: (*class).into(),
-            transfer_syntaxes: syntaxes.iter().map(|&uid| uid.to_owned()).collect(),
-        });
-        AssociationRQ {
-            protocol_version: 1,
-            calling_ae_title: "CT1".into(),
-            called_ae_title: "MEDILINK".into(),
-            application_context_name: APPLICATION_CONTEXT.into(),
-            presentation_contexts: proposed.collect(),
-            user_variables: vec![],
-        }
-    }
-
-    fn decide(request: &AssociationRQ, settings: &ScpSettings) -> Result<Negotiated, Refusal> {
-        negotiate(request, settings, KnownTitles::default(), 1, ([127, 0, 0, 1], 104).into())
-    }
-
-    fn open() -> ScpSettings {
-        ScpSettings { allowed_calling: CallingAe::Any, ..ScpSettings::default() }
-    }
-
-    fn rejection(request: &AssociationRQ, settings: &ScpSettings) -> Source {
-        match decide(request, settings) {
-            Err(Refusal::Reject(rejection)) => rejection.source,
-            other => panic!("not rejected: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn each_context_gets_its_first_transfer_syntax_known_or_not() {
-        let asked = request(&[
-            (1, CT, &[BIG_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN]),
-            (3, CT, &[uids::HTJ2K_LOSSLESS]),
-            (5, "1.3.46.670589.2.3.1.1", &["1.2.999.1"]),
-            (7, uids::VERIFICATION, &[uids::IMPLICIT_VR_LITTLE_ENDIAN]),
-        ]);
-        let negotiated = decide(&asked, &open()).unwrap();
-        let syntaxes: Vec<_> = negotiated.contexts.iter().map(|c| c.transfer_syntax.as_str()).collect();
-        let first = [BIG_ENDIAN, uids::HTJ2K_LOSSLESS, "1.2.999.1", uids::IMPLICIT_VR_LITTLE_ENDIAN];
-        assert_eq!(syntaxes, first);
-    }
-
-    /// PS3.8, table 9-18: 3 is abstract-syntax-not-supported, 4 is transfer-syntaxes-not-supported.
-    #[test]
-    fn what_is_not_storage_is_refused_one_context_at_a_time() {
-        let asked = request(&[
-            (1, uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND, &["1.2.840.10008.1.2"]),
-            (3, CT, &["1.2.840.10008.1.2"]),
-            (5, uids::INVENTORY_FIND, &["1.2.840.10008.1.2"]),
-            (7, CT, &["../etc"]),
-            (9, "not a uid", &["1.2.840.10008.1.2"]),
-        ]);
-        let negotiated = decide(&asked, &open()).unwrap();
-        let reasons: Vec<_> =
-            negotiated.answer.presentation_contexts.into_iter().map(|c| c.reason as u8).collect();
-        assert_eq!(reasons, [3, 0, 3, 4, 3]);
-        assert_eq!(negotiated.contexts.len(), 1);
-    }
-
-    /// PS3.6, annex A, numbers query and retrieval of protocols and inventories among the storage classes.
-    #[test]
-    fn storage_is_told_from_what_is_numbered_beside_it() {
-        let storage = [
-            CT,
-            uids::CT_DEFINED_PROCEDURE_PROTOCOL_STORAGE,
-            uids::INVENTORY_STORAGE,
-            uids::HANGING_PROTOCOL_STORAGE,
-            uids::RT_BEAMS_DELIVERY_INSTRUCTION_STORAGE,
-            "1.2.840.10008.5.1.4.1.1.999.1",
-            "1.2.826.0.1.3680043.2.1",
-        ];
-        for uid in storage {
-            assert!(is_storage(uid), "{uid}");
-        }
-        let others = [
-            uids::VERIFICATION,
-            uids::MEDIA_STORAGE_DIRECTORY_STORAGE,
-            uids::STORAGE_COMMITMENT_PUSH_MODEL,
-            uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE,
-            uids::PROTOCOL_APPROVAL_INFORMATION_MODEL_FIND,
-            uids::REPOSITORY_QUERY,
-            "1.2.840.10008.5.1.4.1.10",
-        ];
-        for uid in others {
-            assert!(!is_storage(uid), "{uid}");
-        }
-    }
-
-    #[test]
-    fn a_stranger_is_rejected_unless_told_otherwise() {
-        let asked = request(&[(1, CT, &["1.2.840.10008.1.2"])]);
-        let unknown = Source::ServiceUser(UserReason::CallingAETitleNotRecognized);
-        assert_eq!(rejection(&asked, &ScpSettings::default()), unknown);
-        let allowed = CallingAe::Only(vec!["CT1".parse().unwrap()]);
-        assert!(decide(&asked, &ScpSettings { allowed_calling: allowed, ..ScpSettings::default() }).is_ok());
-    }
-
-    #[test]
-    fn a_call_to_someone_else_is_rejected_unless_told_otherwise() {
-        let asked = AssociationRQ { called_ae_title: "ORTHANC".into(), ..request(&[(1, CT, &["1.2"])]) };
-        let unknown = Source::ServiceUser(UserReason::CalledAETitleNotRecognized);
-        assert_eq!(rejection(&asked, &open()), unknown);
-        assert!(decide(&asked, &ScpSettings { any_called: true, ..open() }).is_ok());
-        let known = KnownTitles { called: true, calling: false };
-        assert!(negotiate(&asked, &open(), known, 1, ([127, 0, 0, 1], 104).into()).is_ok());
-    }
-
-    #[test]
-    fn another_protocol_or_application_is_rejected() {
-        let asked = request(&[(1, CT, &["1.2"])]);
-        let version = AssociationRQ { protocol_version: 2, ..asked.clone() };
-        let reason = AssociationRJServiceProviderASCEReason::ProtocolVersionNotSupported;
-        assert_eq!(rejection(&version, &open()), Source::ServiceProviderASCE(reason));
-        let context = AssociationRQ { application_context_name: "1.2.3".into(), ..asked };
-        let reason = UserReason::ApplicationContextNameNotSupported;
-        assert_eq!(rejection(&context, &open()), Source::ServiceUser(reason));
-    }
-
-    /// PS3.8, section 9.3.2.2.
-    #[test]
-    fn a_context_id_that_is_even_or_stands_twice_ends_it() {
-        for ids in [[2, 3], [1, 1]] {
-            let asked = request(&[(ids[0], CT, &["1.2"]), (ids[1], CT, &["1.2"])]);
-            assert!(matches!(decide(&asked, &open()), Err(Refusal::Abort(_))), "{ids:?}");
-        }
-        assert!(matches!(decide(&request(&[]), &open()), Err(Refusal::Abort(_))));
-    }
-
-    /// PS3.7, annexes D.3.3.3 and D.3.3.4.
-    #[test]
-    fn a_window_and_a_role_are_answered_only_when_proposed() {
-        let mut asked = request(&[(1, CT, &["1.2"])]);
-        assert_eq!(decide(&asked, &open()).unwrap().answer.user_variables.len(), 3);
-        let both = RequestorRoles { scu: true, scp: true };
-        asked.user_variables = vec![
-            UserVariableItem::MaxLength(16384),
-            UserVariableItem::Unknown(ASYNCHRONOUS_WINDOW, vec![0, 0, 0, 0]),
-            UserVariableItem::ScuScpRoleSelectionSubItem(CT.into(), both),
-        ];
-        let negotiated = decide(&asked, &open()).unwrap();
-        assert_eq!(negotiated.peer_max_pdu_bytes, 16384);
-        let answers = negotiated.answer.user_variables;
-        assert!(answers.contains(&UserVariableItem::Unknown(ASYNCHRONOUS_WINDOW, vec![0, 1, 0, 1])));
-        let scu = RequestorRoles { scu: true, scp: false };
-        assert!(answers.contains(&UserVariableItem::ScuScpRoleSelectionSubItem(CT.into(), scu)));
-    }
+/// What of a query's or retrieval's options we do: the first, relational queries and retrieval, and none of the others
+/// (PS3.4, sections C.5.1.1, C.5.2.1 and C.5.3.1). As many bytes as were asked.
+fn answer_extended(sop_class: &str, asked: &[u8]) -> Option<Vec<u8>> {
+    /// Options that PS3.4 knows today, and room for more.
+    const MOST: usize = 16;
+    Model::of(sop_class)?;
+    let options = asked.iter().take(MOST).enumerate();
+    Some(options.map(|(index, option)| u8::from(index == 0 && *option == 1)).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@
 //!
 //! Source: DICOM PS3.8, section 9.3.
 
+mod calling;
+
 use std::io;
 use std::time::Duration;
 
@@ -14,6 +16,9 @@ use dicom_ul::pdu::{self, AbortRQServiceProviderReason, AbortRQSource, Associati
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
+
+use super::wire::Wire;
+pub(crate) use calling::Called;
 
 /// Receive buffer of an association that transfers; the kernel is asked for as much at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -116,7 +121,7 @@ pub(crate) enum Part {
 
 /// A connection, read and written PDU by PDU.
 pub(crate) struct PduStream {
-    stream: TcpStream,
+    stream: Wire,
     buffer: BytesMut,
     read_bytes: usize,
     /// What is left of the current P-DATA-TF, and of the fragment in it.
@@ -129,9 +134,9 @@ pub(crate) struct PduStream {
 }
 
 impl PduStream {
-    pub(crate) fn new(stream: TcpStream, max_pdu_bytes: u32, wait: Duration) -> Self {
+    pub(crate) fn new(stream: impl Into<Wire>, max_pdu_bytes: u32, wait: Duration) -> Self {
         Self {
-            stream,
+            stream: stream.into(),
             buffer: BytesMut::new(),
             read_bytes: FIRST_READ_BYTES,
             pdu_left: 0,
@@ -222,7 +227,7 @@ impl PduStream {
         }
         self.buffer = BytesMut::new();
         let rest = idle.saturating_sub(KEEP_BUFFER);
-        timeout(rest, self.stream.peek(&mut [0])).await.map_err(|_| PduError::Slow)??;
+        timeout(rest, self.stream.tcp().peek(&mut [0])).await.map_err(|_| PduError::Slow)??;
         Ok(())
     }
 
@@ -296,8 +301,20 @@ impl PduStream {
         }
     }
 
+    /// Says goodbye under TLS, so that the peer can tell an end from a cut; TCP needs no word.
+    pub(crate) async fn close(&mut self) {
+        if self.stream.is_tls() {
+            // The peer may be gone, and then nobody misses it.
+            let _ = timeout(LINGER, self.stream.shutdown()).await;
+        }
+    }
+
     async fn flush(&mut self) -> Result<(), PduError> {
-        timeout(self.wait, self.stream.write_all(&self.out)).await.map_err(|_| PduError::Slow)??;
+        let written = async {
+            self.stream.write_all(&self.out).await?;
+            self.stream.flush().await
+        };
+        timeout(self.wait, written).await.map_err(|_| PduError::Slow)??;
         Ok(())
     }
 
@@ -342,7 +359,7 @@ impl PduStream {
             self.buffer.reserve(self.read_bytes.saturating_sub(self.buffer.len()).max(least));
         }
         let count = self.stream.read_buf(&mut self.buffer).await?;
-        acknowledge_at_once(&self.stream);
+        acknowledge_at_once(self.stream.tcp());
         Ok(count > 0)
     }
 }

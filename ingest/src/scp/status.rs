@@ -1,4 +1,4 @@
-//! What a C-STORE response says: the status codes of DIMSE and a short comment.
+//! What a response says: the status codes of DIMSE and a short comment.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ const COMMENT_CHARACTERS: usize = 64;
 
 /// A DIMSE status other than plain success, with a comment for whoever reads the sender's log.
 ///
-/// Source: DICOM PS3.4, section B.2.3, and PS3.7, annex C.
+/// Source: DICOM PS3.4, sections B.2.3, C.4.1.1.4, C.4.2.1.5 and C.4.3.1.4, and PS3.7, annex C.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreStatus {
     code: u16,
@@ -21,20 +21,47 @@ impl StoreStatus {
     pub const PROCESSING_FAILURE: u16 = 0x0110;
     /// Duplicate SOP Instance (0111).
     pub const DUPLICATE_INSTANCE: u16 = 0x0111;
+    /// No such SOP Instance (0112).
+    pub const NO_SUCH_INSTANCE: u16 = 0x0112;
+    /// No such event type (0113).
+    pub const NO_SUCH_EVENT: u16 = 0x0113;
+    /// Invalid argument value (0115).
+    pub const INVALID_ARGUMENT: u16 = 0x0115;
     /// Invalid SOP Instance: its UID breaks the rules for UIDs (0117).
     pub const INVALID_INSTANCE: u16 = 0x0117;
     /// Refused: SOP Class not supported (0122).
     pub const CLASS_NOT_SUPPORTED: u16 = 0x0122;
+    /// No such action type (0123).
+    pub const NO_SUCH_ACTION: u16 = 0x0123;
     /// Refused: not authorized (0124).
     pub const NOT_AUTHORIZED: u16 = 0x0124;
     /// Unrecognized operation (0211).
     pub const UNRECOGNIZED_OPERATION: u16 = 0x0211;
     /// Refused: out of resources (A700).
     pub const OUT_OF_RESOURCES: u16 = 0xA700;
+    /// Refused: the study is locked, or the instance was rejected before; of the range A7xx (A770).
+    pub const STUDY_CLOSED: u16 = 0xA770;
+    /// Refused: the object is held back until a person has judged it; of the range A7xx (A771).
+    pub const HELD_BACK: u16 = 0xA771;
     /// Error: data set does not match SOP Class (A900).
     pub const DATA_SET_MISMATCH: u16 = 0xA900;
     /// Error: cannot understand (C000).
     pub const CANNOT_UNDERSTAND: u16 = 0xC000;
+
+    /// Pending: a match, or sub-operations go on (FF00).
+    pub const PENDING: u16 = 0xFF00;
+    /// Pending: a match, without some optional keys that are not supported (FF01).
+    pub const PENDING_WITHOUT_SOME_KEYS: u16 = 0xFF01;
+    /// Cancel (FE00): ended by a C-CANCEL.
+    pub const CANCELLED: u16 = 0xFE00;
+    /// Refused: out of resources, unable to perform sub-operations (A702).
+    pub const SUB_OPERATIONS_IMPOSSIBLE: u16 = 0xA702;
+    /// Refused: out of resources, unable to calculate the number of matches (A701).
+    pub const MATCHES_UNCOUNTABLE: u16 = 0xA701;
+    /// Refused: move destination unknown (A801).
+    pub const MOVE_DESTINATION_UNKNOWN: u16 = 0xA801;
+    /// Warning: sub-operations complete, one or more failures or warnings (B000).
+    pub const SUB_OPERATIONS_FAILED: u16 = 0xB000;
 
     /// A status of any code; the comment is cut to 64 printable ASCII characters.
     pub fn new(code: u16, comment: impl Into<Cow<'static, str>>) -> Self {

@@ -56,8 +56,10 @@ async fn claim_kinds(
     now: DateTime<Utc>,
 ) -> Result<Option<Claimed>> {
     let mut tx = db.begin().await?;
-    sql("UPDATE jobs SET state = 'dead', last_error = 'the worker vanished in the middle of it'
-          WHERE state = 'running' AND run_at <= $1 AND tries >= $2")
+    built_sql(format!(
+        "UPDATE jobs SET state = 'dead', last_error = 'the worker vanished in the middle of it'
+          WHERE state = 'running' AND run_at <= $1 AND tries >= $2 AND kind IN ({kinds})"
+    ))
     .bind(now)
     .bind(limits.tries)
     .execute(&mut tx)

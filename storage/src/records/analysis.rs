@@ -94,7 +94,7 @@ const SELECT: &str =
            analyses.abstention_code, analyses.abstention_reason, analyses.findings_text,
            analyses.recommendations, analyses.confidence, analyses.duration_ms, analyses.analyzed_at
       FROM analyses
-      JOIN instances ON instances.instance_id = analyses.instance_id
+      JOIN instances ON instances.instance_id = analyses.instance_id AND instances.hidden_at IS NULL
       JOIN studies ON studies.study_id = analyses.study_id ";
 
 fn abstention_code(text: &str) -> Result<AbstentionCode> {

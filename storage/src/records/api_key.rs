@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql, sql};
 
+/// With what a machine's key begins.
+pub const PREFIX: &str = "mlk_";
+
 /// A stored key, which only its bearer knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {

@@ -38,6 +38,10 @@ pub struct Finding {
     pub comment: Option<String>,
 }
 
+/// Of an instance that was not removed since.
+const VISIBLE: &str = " AND NOT EXISTS (SELECT 1 FROM analyses
+      JOIN instances ON instances.instance_id = analyses.instance_id
+     WHERE analyses.analysis_id = findings.analysis_id AND instances.hidden_at IS NOT NULL)";
 /// Whose finding it is.
 const PATIENT: &str = "(SELECT studies.patient_id FROM studies WHERE studies.study_id = findings.study_id)";
 const SELECT: &str =
@@ -120,7 +124,7 @@ impl Finding {
 
     /// One finding of one clinic.
     pub async fn find(db: &mut Conn, clinic: ClinicId, id: FindingId) -> Result<Self> {
-        built_sql(format!("{SELECT} WHERE clinic_id = $1 AND finding_id = $2"))
+        built_sql(format!("{SELECT} WHERE clinic_id = $1 AND finding_id = $2{VISIBLE}"))
             .bind(clinic)
             .bind(id)
             .fetch_one(db)
@@ -143,7 +147,7 @@ impl Finding {
             ("study_id =", study.map(Value::from)),
             ("finding_id <", after.map(Value::from)),
         ];
-        let mut text = format!("{SELECT} WHERE clinic_id = $1");
+        let mut text = format!("{SELECT} WHERE clinic_id = $1{VISIBLE}");
         let mut values = Vec::new();
         for (condition, value) in asked {
             let Some(value) = value else { continue };

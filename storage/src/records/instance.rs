@@ -1,12 +1,15 @@
 //! An instance: the row that names a blob, and the versions kept beside it.
 
+mod version;
+
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use clinical::id::{ClinicId, InstanceId, PatientId, SeriesId, StudyId, VersionId};
+use clinical::id::{ClinicId, InstanceId, PatientId, SeriesId, StudyId};
 use clinical::uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
 
 use crate::db::{Conn, FromRow, Result, Row, Statement, Tx, built_sql, sql};
+pub use version::Version;
 
 /// Who made the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Sender => "sender",
             Self::OwnResult => "result",
@@ -103,6 +106,12 @@ pub struct Instance {
     pub sop_class_uid: SopClassUid,
     /// Transfer Syntax UID (0002,0010).
     pub transfer_syntax_uid: TransferSyntaxUid,
+    /// Rows (0028,0010).
+    pub rows: Option<i64>,
+    /// Columns (0028,0011).
+    pub columns: Option<i64>,
+    /// Bits Allocated (0028,0100).
+    pub bits_allocated: Option<i64>,
     /// Number of Frames; `None` where there are no pixels.
     pub frame_count: Option<i64>,
     /// Offset and length in bytes of uncompressed Pixel Data in the blob.
@@ -119,16 +128,23 @@ pub struct Instance {
     pub stored_at: DateTime<Utc>,
 }
 
-/// Every query of [`Instance`] begins so; a `WHERE` follows.
-const SELECT: &str =
+/// Every query of [`Instance`] begins so; [`JOINED`] or [`BY_STUDY`] follows.
+const COLUMNS: &str =
     "SELECT instances.instance_id, instances.study_id, instances.series_id, studies.patient_id,
            studies.study_uid, series.series_uid, series.modality, instances.sop_uid, instances.sop_class_uid,
-           instances.transfer_syntax_uid, instances.frame_count, instances.pixel_offset,
+           instances.transfer_syntax_uid, instances.image_rows, instances.image_columns,
+           instances.bits_allocated, instances.frame_count, instances.pixel_offset,
            instances.pixel_length, instances.sha256, instances.size_bytes, instances.blob_key,
-           instances.file_name, instances.stored_at
-      FROM instances
+           instances.file_name, instances.stored_at";
+/// What is visible, looked up by the instance; further conditions follow.
+const JOINED: &str = " FROM instances
       JOIN series ON series.series_id = instances.series_id
-      JOIN studies ON studies.study_id = instances.study_id ";
+      JOIN studies ON studies.study_id = instances.study_id
+     WHERE instances.hidden_at IS NULL AND instances.clinic_id = $1";
+/// What is visible, looked up by the study: SQLite keeps this order of the tables, and has no numbers to choose by.
+const BY_STUDY: &str = " FROM studies CROSS JOIN series CROSS JOIN instances
+     WHERE series.study_id = studies.study_id AND instances.series_id = series.series_id
+       AND instances.hidden_at IS NULL AND studies.clinic_id = $1";
 
 impl FromRow for Instance {
     fn from_row(row: &Row) -> Result<Self> {
@@ -144,6 +160,9 @@ impl FromRow for Instance {
             sop_uid: row.parse("sop_uid")?,
             sop_class_uid: row.parse("sop_class_uid")?,
             transfer_syntax_uid: row.parse("transfer_syntax_uid")?,
+            rows: row.get("image_rows")?,
+            columns: row.get("image_columns")?,
+            bits_allocated: row.get("bits_allocated")?,
             frame_count: row.get("frame_count")?,
             pixels_at: offset.zip(row.get("pixel_length")?),
             sha256: row.get("sha256")?,
@@ -156,8 +175,9 @@ impl FromRow for Instance {
 }
 
 impl Instance {
-    /// Writes a new instance of a known series; `None` when there is no such series yet, or when its SOP
-    /// Instance UID is stored already.
+    /// Writes a new instance of a known series; `None` when there is no such series yet, when its SOP
+    /// Instance UID is stored already, or when it, its series or its study was hidden or locked
+    /// ([`super::rejection::standing`] tells).
     pub async fn insert(
         db: &mut Tx,
         clinic: ClinicId,
@@ -174,6 +194,10 @@ impl Instance {
                              $9, $10, $11, $12, $13, $14, $15, $16, $17
                         FROM studies JOIN series ON series.study_id = studies.study_id
                        WHERE studies.clinic_id = $18 AND studies.study_uid = $19 AND series.series_uid = $20
+                         AND studies.locked_at IS NULL AND studies.hidden_at IS NULL AND series.hidden_at IS NULL
+                         AND NOT EXISTS (SELECT 1 FROM rejections
+                                          WHERE rejections.clinic_id = $18 AND rejections.study_uid = $19
+                                            AND rejections.sop_uid = $2)
                       ON CONFLICT (clinic_id, sop_uid) DO NOTHING
                       RETURNING instance_id, study_id, (SELECT patient_id FROM studies AS parent
                                                          WHERE parent.study_id = instances.study_id) AS patient_id";
@@ -204,7 +228,7 @@ impl Instance {
 
     /// One instance of one clinic.
     pub async fn find(db: &mut Conn, clinic: ClinicId, id: InstanceId) -> Result<Self> {
-        built_sql(format!("{SELECT} WHERE instances.clinic_id = $1 AND instances.instance_id = $2"))
+        built_sql(format!("{COLUMNS}{JOINED} AND instances.instance_id = $2"))
             .bind(clinic)
             .bind(id)
             .fetch_one(db)
@@ -213,7 +237,7 @@ impl Instance {
 
     /// The instance under this UID, if the clinic has it.
     pub async fn by_uid(db: &mut Conn, clinic: ClinicId, uid: &SopInstanceUid) -> Result<Option<Self>> {
-        built_sql(format!("{SELECT} WHERE instances.clinic_id = $1 AND instances.sop_uid = $2"))
+        built_sql(format!("{COLUMNS}{JOINED} AND instances.sop_uid = $2"))
             .bind(clinic)
             .bind(uid)
             .fetch_optional(db)
@@ -228,7 +252,8 @@ impl Instance {
         series: Option<&SeriesInstanceUid>,
         instance: Option<&SopInstanceUid>,
     ) -> Result<Vec<Self>> {
-        let mut text = format!("{SELECT} WHERE instances.clinic_id = $1 AND studies.study_uid = $2");
+        let from = if instance.is_some() { JOINED } else { BY_STUDY };
+        let mut text = format!("{COLUMNS}{from} AND studies.study_uid = $2");
         if series.is_some() {
             text += " AND series.series_uid = $3";
         }
@@ -251,7 +276,7 @@ impl Instance {
     /// The instances of a study that came from a sender: those worth an analysis.
     pub async fn to_analyze(db: &mut Conn, clinic: ClinicId, study: StudyId) -> Result<Vec<Self>> {
         built_sql(format!(
-            "{SELECT} WHERE instances.clinic_id = $1 AND instances.study_id = $2 AND instances.origin = 'sender'
+            "{COLUMNS}{BY_STUDY} AND studies.study_id = $2 AND instances.origin = 'sender'
               ORDER BY series.series_number NULLS LAST, series.series_uid,
                        instances.instance_number NULLS LAST, instances.sop_uid"
         ))
@@ -271,133 +296,13 @@ impl Instance {
     ) -> Result<Vec<Self>> {
         let later = if after.is_some() { "AND instances.instance_id < $4" } else { "" };
         let statement = built_sql(format!(
-            "{SELECT} WHERE instances.clinic_id = $1 AND studies.patient_id = $2 {later}
+            "{COLUMNS}{BY_STUDY} AND studies.patient_id = $2 {later}
               ORDER BY instances.instance_id DESC LIMIT $3"
         ))
         .bind(clinic)
         .bind(patient)
         .bind(limit);
         after.into_iter().fold(statement, Statement::bind).fetch_all(db).await
-    }
-}
-
-/// Other bytes under an instance's UID.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
-    /// Our identifier.
-    pub version_id: VersionId,
-    /// `aside`: it came later and was kept aside; `superseded`: a newcomer replaced it.
-    pub state: String,
-    /// SHA-256 of its bytes, in hexadecimal.
-    pub sha256: String,
-    /// How many bytes there are.
-    pub size_bytes: i64,
-    /// The blob that holds them.
-    pub blob_key: String,
-    /// When it came, or was superseded.
-    pub received_at: DateTime<Utc>,
-}
-
-impl FromRow for Version {
-    fn from_row(row: &Row) -> Result<Self> {
-        Ok(Self {
-            version_id: row.id("version_id")?,
-            state: row.get("state")?,
-            sha256: row.get("sha256")?,
-            size_bytes: row.get("size_bytes")?,
-            blob_key: row.get("blob_key")?,
-            received_at: row.get("received_at")?,
-        })
-    }
-}
-
-impl Version {
-    /// The versions kept beside an instance, oldest first.
-    pub async fn of(db: &mut Conn, clinic: ClinicId, instance: InstanceId) -> Result<Vec<Self>> {
-        sql("SELECT version_id, state, sha256, size_bytes, blob_key, received_at FROM instance_versions
-              WHERE clinic_id = $1 AND instance_id = $2 ORDER BY received_at, version_id")
-        .bind(clinic)
-        .bind(instance)
-        .fetch_all(db)
-        .await
-    }
-
-    /// Keeps newly come bytes aside; `false` when the same bytes are kept already.
-    pub async fn keep_aside(
-        db: &mut Tx,
-        clinic: ClinicId,
-        instance: InstanceId,
-        facts: &InstanceFacts,
-        now: DateTime<Utc>,
-    ) -> Result<bool> {
-        let insert = "INSERT INTO instance_versions (version_id, clinic_id, instance_id, state,
-                             transfer_syntax_uid, sha256, size_bytes, blob_key, received_at)
-                      VALUES ($1, $2, $3, 'aside', $4, $5, $6, $7, $8)
-                      ON CONFLICT (instance_id, sha256) DO NOTHING";
-        let written = sql(insert)
-            .bind(VersionId::new())
-            .bind(clinic)
-            .bind(instance)
-            .bind(&facts.transfer_syntax_uid)
-            .bind(&facts.sha256)
-            .bind(facts.size_bytes)
-            .bind(&facts.blob_key)
-            .bind(now)
-            .execute(db)
-            .await?;
-        Ok(written == 1)
-    }
-
-    /// Makes newly come bytes the current ones and keeps the former as superseded.
-    ///
-    /// The row is locked first, so that two newcomers follow one another and none is lost.
-    pub async fn replace(
-        db: &mut Tx,
-        clinic: ClinicId,
-        instance: InstanceId,
-        facts: &InstanceFacts,
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        let lock = "UPDATE instances SET stored_at = stored_at WHERE clinic_id = $1 AND instance_id = $2";
-        sql(lock).bind(clinic).bind(instance).execute(db).await?;
-        let supersede = "INSERT INTO instance_versions (version_id, clinic_id, instance_id, state,
-                                transfer_syntax_uid, sha256, size_bytes, blob_key, received_at)
-                         SELECT $1, clinic_id, instance_id, 'superseded', transfer_syntax_uid, sha256,
-                                size_bytes, blob_key, $2
-                           FROM instances WHERE clinic_id = $3 AND instance_id = $4
-                         ON CONFLICT (instance_id, sha256) DO NOTHING";
-        sql(supersede).bind(VersionId::new()).bind(now).bind(clinic).bind(instance).execute(db).await?;
-        // A version whose bytes come back as the current ones is no longer beside them.
-        sql("DELETE FROM instance_versions WHERE clinic_id = $1 AND instance_id = $2 AND sha256 = $3")
-            .bind(clinic)
-            .bind(instance)
-            .bind(&facts.sha256)
-            .execute(db)
-            .await?;
-        let update = "UPDATE instances
-                         SET sop_class_uid = $3, transfer_syntax_uid = $4, instance_number = $5, image_rows = $6,
-                             image_columns = $7, bits_allocated = $8, frame_count = $9, pixel_offset = $10,
-                             pixel_length = $11, sha256 = $12, size_bytes = $13, blob_key = $14, stored_at = $15
-                       WHERE clinic_id = $1 AND instance_id = $2";
-        sql(update)
-            .bind(clinic)
-            .bind(instance)
-            .bind(&facts.sop_class_uid)
-            .bind(&facts.transfer_syntax_uid)
-            .bind(facts.instance_number)
-            .bind(facts.rows)
-            .bind(facts.columns)
-            .bind(facts.bits_allocated)
-            .bind(facts.frame_count)
-            .bind(facts.pixels_at.map(|(offset, _)| offset))
-            .bind(facts.pixels_at.map(|(_, length)| length))
-            .bind(&facts.sha256)
-            .bind(facts.size_bytes)
-            .bind(&facts.blob_key)
-            .bind(now)
-            .execute(db)
-            .await?;
-        Ok(())
     }
 }
 
@@ -409,7 +314,8 @@ pub async fn named_among(db: &mut Conn, blob_keys: &[String]) -> Result<HashSet<
     let places = (1..=blob_keys.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
     let mut statement = built_sql(format!(
         "SELECT blob_key FROM instances WHERE blob_key IN ({places})
-         UNION ALL SELECT blob_key FROM instance_versions WHERE blob_key IN ({places})"
+         UNION ALL SELECT blob_key FROM instance_versions WHERE blob_key IN ({places})
+         UNION ALL SELECT blob_key FROM quarantine WHERE blob_key IN ({places})"
     ));
     for key in blob_keys {
         statement = statement.bind(key);

@@ -21,6 +21,7 @@ use unicode_normalization::char::is_combining_mark;
 use uuid::Uuid;
 
 pub use self::access::{Access, Grant, Reader, Shown, Sight};
+pub(crate) use self::erase::retention_years;
 pub use self::erase::{EraseError, Erased};
 pub use self::imaging::{studies_of, study};
 pub(crate) use self::keys::fill_name_keys;
@@ -132,8 +133,15 @@ fn part_key(part: &str) -> String {
     part.nfkd().filter(|letter| !is_combining_mark(*letter)).collect::<String>().to_lowercase()
 }
 
+/// The words of a person name, all its components and groups, without case and accents.
+pub(crate) fn name_words(name: &str) -> Vec<String> {
+    let key = part_key(name);
+    let parts = key.split([' ', '^', '=', ',', '*', '\\']).filter(|word| !word.is_empty());
+    parts.map(str::to_owned).collect()
+}
+
 /// A DA value that is a day (PS3.5, table 6.2-1).
-fn day_of(text: &str) -> Option<NaiveDate> {
+pub(crate) fn day_of(text: &str) -> Option<NaiveDate> {
     let is_whole = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
     is_whole.then(|| NaiveDate::parse_from_str(text, "%Y%m%d").ok()).flatten()
 }

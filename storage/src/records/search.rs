@@ -1,17 +1,47 @@
-//! Searching the three levels of imaging by what QIDO-RS asks (PS3.18, section 10.6).
+//! Searching the three levels of imaging by what QIDO-RS and C-FIND ask (PS3.18, section 10.6; PS3.4, annex C).
 //!
-//! A statement is put together from the fixed fragments of this file; every value is bound.
+//! A statement is put together from the fixed fragments of this folder; every value is bound. What is hidden
+//! ([`crate::records::rejection`]) is found by nobody.
 
-mod found;
+mod clauses;
+mod found_instance;
+mod found_patient;
+mod found_series;
+mod found_study;
+mod held;
+mod ids;
+mod sample;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use clinical::id::ClinicId;
 use clinical::uid::{SeriesInstanceUid, StudyInstanceUid};
+use uuid::Uuid;
 
-pub use self::found::{FoundInstance, FoundSeries, FoundStudy};
-use super::patient::{Shown, name_key};
-use crate::db::{Statement, Value, built_sql};
+pub(crate) use self::clauses::like_pattern;
+pub use self::found_instance::FoundInstance;
+pub use self::found_patient::FoundPatient;
+pub use self::found_series::FoundSeries;
+pub use self::found_study::FoundStudy;
+pub use self::held::HeldInstance;
+pub use self::sample::samples;
+use super::patient::Shown;
+use crate::db::{Conn, Result, Statement, built_sql};
+
+/// Matches are counted up to here; beyond, nobody waits for the number.
+pub const COUNTED_MOST: i64 = 10_000;
+
+/// What is searched, or where an attribute stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Studies, with what is known of their patients.
+    Study,
+    /// Series.
+    Series,
+    /// Instances.
+    Instance,
+}
 
 /// An attribute by which can be searched; the keywords of PS3.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,9 +67,18 @@ pub enum Key {
     BodyPartExamined,
     PerformedProcedureStepStartDate,
     PerformedProcedureStepStartTime,
+    /// Of an item of Request Attributes Sequence (0040,0275).
+    ScheduledProcedureStepId,
+    /// Of an item of Request Attributes Sequence (0040,0275).
+    RequestedProcedureId,
     SopClassUid,
     SopInstanceUid,
     InstanceNumber,
+    NumberOfFrames,
+    Rows,
+    Columns,
+    BitsAllocated,
+    AvailableTransferSyntaxUid,
 }
 
 impl Key {
@@ -65,9 +104,16 @@ impl Key {
             Self::BodyPartExamined => "series.body_part",
             Self::PerformedProcedureStepStartDate => "series.started_date",
             Self::PerformedProcedureStepStartTime => "series.started_time",
+            Self::ScheduledProcedureStepId => "series.step_ids",
+            Self::RequestedProcedureId => "series.procedure_ids",
             Self::SopClassUid => "instances.sop_class_uid",
             Self::SopInstanceUid => "instances.sop_uid",
             Self::InstanceNumber => "instances.instance_number",
+            Self::NumberOfFrames => "instances.frame_count",
+            Self::Rows => "instances.image_rows",
+            Self::Columns => "instances.image_columns",
+            Self::BitsAllocated => "instances.bits_allocated",
+            Self::AvailableTransferSyntaxUid => "instances.transfer_syntax_uid",
         }
     }
 
@@ -77,8 +123,13 @@ impl Key {
     }
 
     /// Person names are kept beside themselves in the form in which they are compared.
-    fn is_name(self) -> bool {
+    pub fn is_name(self) -> bool {
         matches!(self, Self::PatientName | Self::ReferringPhysicianName)
+    }
+
+    /// The column holds the values of several items, parted by backslashes.
+    fn is_of_items(self) -> bool {
+        matches!(self, Self::ScheduledProcedureStepId | Self::RequestedProcedureId)
     }
 }
 
@@ -89,8 +140,12 @@ pub enum Condition {
     Pattern(Vec<String>),
     /// One of these texts, letter by letter (C.2.2.2.1, C.2.2.2.2).
     OneOf(Vec<String>),
+    /// A name in which each of these words begins a word, whatever case and accents (C.2.2.2.1.1, «fuzzy»).
+    Words(Vec<String>),
     /// This number.
     Number(i64),
+    /// One of these numbers.
+    Numbers(Vec<i64>),
     /// A day `YYYYMMDD` within these bounds, both included (C.2.2.2.5).
     Days {
         /// Not before.
@@ -124,108 +179,23 @@ pub struct Search {
     pub offset: u32,
 }
 
-/// Text and arguments while they grow.
-struct Clauses {
-    text: String,
-    values: Vec<Value>,
-}
-
-impl Clauses {
-    /// The place of a new argument; `$1` is the clinic.
-    fn bind(&mut self, value: impl Into<Value>) -> String {
-        self.values.push(value.into());
-        format!("${}", self.values.len() + 1)
-    }
-
-    fn between(&mut self, measured: &str, from: Option<&String>, to: Option<&String>) {
-        for (sign, bound) in [(">=", from), ("<=", to)] {
-            if let Some(bound) = bound {
-                let place = self.bind(bound);
-                self.text += &format!(" AND {measured} {sign} {place}");
-            }
-        }
-    }
-
-    fn one_of(&mut self, key: Key, texts: &[String], has_wildcards: bool) {
-        let tests: Vec<String> = texts.iter().map(|text| self.test(key, text, has_wildcards)).collect();
-        let any = tests.join(" OR ");
-        if key == Key::ModalitiesInStudy {
-            self.text += &format!(
-                " AND EXISTS (SELECT 1 FROM series AS any_series
-                               WHERE any_series.study_id = studies.study_id AND ({any}))"
-            );
-        } else {
-            self.text += &format!(" AND ({any})");
-        }
-    }
-
-    fn test(&mut self, key: Key, text: &str, has_wildcards: bool) -> String {
-        let text = if key.is_name() { name_key(text) } else { text.to_owned() };
-        let column = key.column();
-        if has_wildcards && text.contains(['*', '?']) {
-            let place = self.bind(like_pattern(&text));
-            format!("{column} LIKE {place} ESCAPE '!'")
-        } else {
-            let place = self.bind(text);
-            format!("{column} = {place}")
-        }
-    }
-
-    fn add(&mut self, key: Key, condition: &Condition) {
-        match condition {
-            Condition::Pattern(texts) => self.one_of(key, texts, true),
-            Condition::OneOf(texts) => self.one_of(key, texts, false),
-            Condition::Number(number) => {
-                let place = self.bind(*number);
-                self.text += &format!(" AND {} = {place}", key.column());
-            }
-            Condition::Days { from, to } => self.between(key.column(), from.as_ref(), to.as_ref()),
-            Condition::Times { from, to } => {
-                let second = format!("substr({} || '0000', 1, 6)", key.column());
-                self.between(&second, from.as_ref(), to.as_ref());
-            }
-        }
-    }
-}
-
-/// `*` and `?` as LIKE writes them; what LIKE would take for its own is escaped by `!`.
-fn like_pattern(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len() + 4);
-    for letter in text.chars() {
-        match letter {
-            '*' => pattern.push('%'),
-            '?' => pattern.push('_'),
-            '%' | '_' | '!' => pattern.extend(['!', letter]),
-            letter => pattern.push(letter),
-        }
-    }
-    pattern
-}
-
 impl Search {
-    /// `select` over the identifiers of one page, so that counts are made for that page alone.
-    ///
-    /// `from` names the tables of the page, `level` the one searched; patients are joined only where they are asked for.
-    fn statement(&self, clinic: ClinicId, select: &str, from: &str, level: &str, order: &str) -> Statement {
-        let mut clauses = Clauses { text: format!("{select}{from}"), values: Vec::new() };
-        if self.conditions.iter().any(|(key, _)| key.is_of_patient()) {
-            clauses.text += " JOIN patients ON patients.patient_id = studies.patient_id";
-        }
-        clauses.text += &format!(" WHERE {level}.clinic_id = $1");
-        if let Some(study) = &self.study {
-            clauses.one_of(Key::StudyInstanceUid, &[study.to_string()], false);
-        }
-        if let Some(series) = &self.series {
-            clauses.one_of(Key::SeriesInstanceUid, &[series.to_string()], false);
-        }
-        for (key, condition) in &self.conditions {
-            clauses.add(*key, condition);
-        }
-        let veil = self.shown.condition("studies.patient_id", |value| clauses.bind(value));
-        clauses.text += &veil;
-        let (limit, offset) = (clauses.bind(self.limit), clauses.bind(self.offset));
-        clauses.text += &format!("{order} LIMIT {limit} OFFSET {offset}){order}");
-        let Clauses { text, values } = clauses;
-        values.into_iter().fold(built_sql(text).bind(clinic), Statement::bind)
+    /// How many records of `level` match in all; `None` where they are more than [`COUNTED_MOST`].
+    pub async fn count(&self, db: &mut Conn, clinic: ClinicId, level: Level) -> Result<Option<i64>> {
+        let count = self.counting(clinic, level).fetch_one::<i64>(db).await?;
+        Ok((count <= COUNTED_MOST).then_some(count))
     }
+}
+
+/// The rows of `select` under these identifiers; none for none.
+fn these<T: Copy + Into<Uuid>>(select: &str, clinic: ClinicId, ids: &[T]) -> Statement {
+    let places: Vec<String> = (0..ids.len()).map(|index| format!("${}", index + 2)).collect();
+    let text = format!("{select}{})", if ids.is_empty() { "NULL".to_owned() } else { places.join(", ") });
+    ids.iter().fold(built_sql(text).bind(clinic), |statement, id| statement.bind((*id).into()))
+}
+
+/// The rows in the order of the page that they are of.
+fn in_order<T>(page: &[Uuid], rows: Vec<T>, id: impl Fn(&T) -> Uuid) -> Vec<T> {
+    let mut rows: std::collections::HashMap<Uuid, T> = rows.into_iter().map(|row| (id(&row), row)).collect();
+    page.iter().filter_map(|id| rows.remove(id)).collect()
 }

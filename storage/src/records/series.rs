@@ -21,6 +21,9 @@ pub struct SeriesFacts {
     pub started_date: Option<String>,
     /// Performed Procedure Step Start Time (0040,0245).
     pub started_time: Option<String>,
+    /// Of each item of Request Attributes Sequence (0040,0275): Scheduled Procedure Step ID (0040,0009) and Requested
+    /// Procedure ID (0040,1001), empty where absent.
+    pub requests: Vec<(String, String)>,
 }
 
 /// A series; its rows are read by search and with their instances.
@@ -39,8 +42,9 @@ impl Series {
     ) -> Result<()> {
         let insert =
             "INSERT INTO series (series_id, clinic_id, study_id, series_uid, modality, series_number,
-                                          description, body_part, started_date, started_time, stored_at)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                                          description, body_part, started_date, started_time, stored_at,
+                                          step_ids, procedure_ids)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
                       ON CONFLICT (study_id, series_uid) DO NOTHING";
         sql(insert)
             .bind(SeriesId::new())
@@ -54,8 +58,16 @@ impl Series {
             .bind(facts.started_date.clone())
             .bind(facts.started_time.clone())
             .bind(now)
+            .bind(listed(facts.requests.iter().map(|(step, _)| step.as_str())))
+            .bind(listed(facts.requests.iter().map(|(_, procedure)| procedure.as_str())))
             .execute(db)
             .await?;
         Ok(())
     }
+}
+
+/// The values parted by backslashes, which none of them holds (PS3.5, section 6.4); `None` for none.
+fn listed<'a>(values: impl Iterator<Item = &'a str>) -> Option<String> {
+    let values: Vec<&str> = values.collect();
+    (!values.is_empty()).then(|| values.join("\\"))
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use clinical::id::{ClinicId, PatientId, StudyId};
 use clinical::uid::StudyInstanceUid;
 
-use super::patient::name_key;
+use super::patient::{name_key, name_words};
 use crate::db::{Conn, FromRow, Result, Row, Tx, sql};
 
 /// What an object says about its study; `None` where absent.
@@ -22,6 +22,8 @@ pub struct StudyFacts {
     pub description: Option<String>,
     /// Referring Physician's Name (0008,0090).
     pub referring_physician: Option<String>,
+    /// Timezone Offset From UTC (0008,0201), `&HHMM`.
+    pub timezone_offset: Option<String>,
 }
 
 /// A stored study.
@@ -61,8 +63,8 @@ impl Study {
         let insert =
             "INSERT INTO studies (study_id, clinic_id, patient_id, study_uid, study_date, study_time,
                                            accession_number, study_number, description, referring_physician,
-                                           referring_key, stored_at)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                                           referring_key, stored_at, referring_words, timezone_offset)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
                       ON CONFLICT (clinic_id, study_uid) DO NOTHING";
         sql(insert)
             .bind(StudyId::new())
@@ -77,6 +79,8 @@ impl Study {
             .bind(facts.referring_physician.clone())
             .bind(facts.referring_physician.as_deref().map(name_key))
             .bind(now)
+            .bind(facts.referring_physician.as_deref().map(|name| name_words(name).join(" ")))
+            .bind(facts.timezone_offset.clone())
             .execute(db)
             .await?;
         sql("SELECT study_id FROM studies WHERE clinic_id = $1 AND study_uid = $2")
@@ -85,6 +89,32 @@ impl Study {
             .fetch_one::<uuid::Uuid>(db)
             .await
             .map(StudyId::from)
+    }
+
+    /// Whether nothing may be stored into the study.
+    pub async fn is_locked(db: &mut Conn, clinic: ClinicId, uid: &StudyInstanceUid) -> Result<bool> {
+        let count = "SELECT count(*) FROM studies
+                      WHERE clinic_id = $1 AND study_uid = $2 AND locked_at IS NOT NULL";
+        sql(count).bind(clinic).bind(uid).fetch_one::<i64>(db).await.map(|count| count > 0)
+    }
+
+    /// Locks a study, so that nothing is stored into it, or opens it again; `false` where it was so already.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::db::DbError::NotFound`] when the clinic has none, or all of it is hidden.
+    pub async fn lock(
+        db: &mut Tx,
+        clinic: ClinicId,
+        uid: &StudyInstanceUid,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<bool> {
+        Self::by_uid(db, clinic, uid).await?;
+        let update = "UPDATE studies SET locked_at = $3
+                       WHERE clinic_id = $1 AND study_uid = $2 AND (locked_at IS NULL) <> ($4)";
+        let changed =
+            sql(update).bind(clinic).bind(uid).bind(since).bind(since.is_none()).execute(db).await?;
+        Ok(changed > 0)
     }
 
     /// One study of one clinic.
@@ -97,10 +127,10 @@ impl Study {
         .await
     }
 
-    /// One study of one clinic, by its UID.
+    /// One study of one clinic, by its UID, where anything of it is visible.
     pub async fn by_uid(db: &mut Conn, clinic: ClinicId, uid: &StudyInstanceUid) -> Result<Self> {
         sql("SELECT study_id, study_uid, patient_id, stored_at FROM studies
-              WHERE clinic_id = $1 AND study_uid = $2")
+              WHERE clinic_id = $1 AND study_uid = $2 AND hidden_at IS NULL")
         .bind(clinic)
         .bind(uid)
         .fetch_one(db)

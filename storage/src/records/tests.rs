@@ -10,7 +10,10 @@ use uuid::Uuid;
 
 use super::analysis::Analysis;
 use super::finding::Finding;
+use super::forward::ForwardRule;
 use super::patient::{Grant, Patient, PatientFilter, Shown, Sight};
+use super::peer::DicomPeer;
+use super::quarantine::Held;
 use super::roster::Rostered;
 use super::statement::{self, Mistakes};
 use super::user::User;
@@ -146,6 +149,25 @@ async fn the_people_of_a_clinic() {
         .await;
         assert_reads_along(&db, &["memberships_newest"], async |conn: &mut Conn| {
             Rostered::list(conn, CLINIC, Some(Uuid::max()), 9).await.unwrap();
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_peers_and_forward_rules_of_a_clinic() {
+    on_both(async |db| {
+        assert_reads_along(&db, &["quarantine_newest"], async |conn: &mut Conn| {
+            Held::list(conn, CLINIC, Some(Uuid::max()), 9).await.unwrap();
+        })
+        .await;
+        assert_reads_along(&db, &["dicom_peers_newest"], async |conn: &mut Conn| {
+            DicomPeer::list(conn, CLINIC, Some(Uuid::max()), 9).await.unwrap();
+        })
+        .await;
+        assert_reads_along(&db, &["forward_rules_newest"], async |conn: &mut Conn| {
+            ForwardRule::list(conn, CLINIC, Some(Uuid::max()), 9).await.unwrap();
         })
         .await;
     })

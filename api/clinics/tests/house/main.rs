@@ -5,4 +5,5 @@
 mod clinics;
 mod communication;
 mod members;
+mod sending;
 mod support;

@@ -1,21 +1,11 @@
 //! The attributes by which can be searched, and what a value of each may be.
 
+mod value;
+
 use dicom_core::Tag;
-use dicom_dictionary_std::tags;
-use storage::records::search::{Condition, Key};
-
-/// Most values of one list.
-const LIST_MAX: usize = 1_000;
-/// Most bytes of one text.
-const TEXT_BYTES: usize = 1_024;
-
-/// What is searched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
-    Study,
-    Series,
-    Instance,
-}
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom_dictionary_std::{StandardDataDictionary, tags};
+use storage::records::search::{Condition, Key, Level};
 
 /// How a value matches (PS3.4, section C.2.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,18 +14,20 @@ enum Kind {
     Uid,
     /// Single value, wildcard or list.
     Code,
-    /// Single value or wildcard.
+    /// Single value, wildcard, or list parted by backslashes.
     Text,
+    /// As a text, and by words where that is asked for.
+    Name,
     Date,
     Time,
     Number,
 }
 
-/// One row of tables 10.6.1-5 and of what is offered beyond them.
+/// One row of table 10.6.1-5 and of what is offered beyond it.
 #[derive(Debug)]
 pub(crate) struct MatchingKey {
-    tag: Tag,
-    keyword: &'static str,
+    /// The tag; of an attribute within a sequence the sequence's first.
+    path: &'static [Tag],
     /// The level to which the attribute belongs.
     pub(crate) level: Level,
     pub(crate) key: Key,
@@ -43,10 +35,9 @@ pub(crate) struct MatchingKey {
 }
 
 macro_rules! matching_keys {
-    ($($tag:ident $keyword:literal $level:ident $key:ident $kind:ident;)*) => {
+    ($($($tag:ident).+ $level:ident $key:ident $kind:ident;)*) => {
         const MATCHING_KEYS: &[MatchingKey] = &[$(MatchingKey {
-            tag: tags::$tag,
-            keyword: $keyword,
+            path: &[$(tags::$tag),+],
             level: Level::$level,
             key: Key::$key,
             kind: Kind::$kind,
@@ -55,47 +46,69 @@ macro_rules! matching_keys {
 }
 
 matching_keys! {
-    STUDY_DATE "StudyDate" Study StudyDate Date;
-    STUDY_TIME "StudyTime" Study StudyTime Time;
-    ACCESSION_NUMBER "AccessionNumber" Study AccessionNumber Text;
-    MODALITIES_IN_STUDY "ModalitiesInStudy" Study ModalitiesInStudy Code;
-    REFERRING_PHYSICIAN_NAME "ReferringPhysicianName" Study ReferringPhysicianName Text;
-    PATIENT_NAME "PatientName" Study PatientName Text;
-    PATIENT_ID "PatientID" Study PatientId Text;
-    ISSUER_OF_PATIENT_ID "IssuerOfPatientID" Study IssuerOfPatientId Text;
-    PATIENT_BIRTH_DATE "PatientBirthDate" Study PatientBirthDate Date;
-    PATIENT_SEX "PatientSex" Study PatientSex Code;
-    STUDY_INSTANCE_UID "StudyInstanceUID" Study StudyInstanceUid Uid;
-    STUDY_ID "StudyID" Study StudyId Text;
-    STUDY_DESCRIPTION "StudyDescription" Study StudyDescription Text;
-    MODALITY "Modality" Series Modality Code;
-    SERIES_INSTANCE_UID "SeriesInstanceUID" Series SeriesInstanceUid Uid;
-    SERIES_NUMBER "SeriesNumber" Series SeriesNumber Number;
-    SERIES_DESCRIPTION "SeriesDescription" Series SeriesDescription Text;
-    BODY_PART_EXAMINED "BodyPartExamined" Series BodyPartExamined Code;
-    PERFORMED_PROCEDURE_STEP_START_DATE "PerformedProcedureStepStartDate"
-        Series PerformedProcedureStepStartDate Date;
-    PERFORMED_PROCEDURE_STEP_START_TIME "PerformedProcedureStepStartTime"
-        Series PerformedProcedureStepStartTime Time;
-    SOP_CLASS_UID "SOPClassUID" Instance SopClassUid Uid;
-    SOP_INSTANCE_UID "SOPInstanceUID" Instance SopInstanceUid Uid;
-    INSTANCE_NUMBER "InstanceNumber" Instance InstanceNumber Number;
+    STUDY_DATE Study StudyDate Date;
+    STUDY_TIME Study StudyTime Time;
+    ACCESSION_NUMBER Study AccessionNumber Text;
+    MODALITIES_IN_STUDY Study ModalitiesInStudy Code;
+    REFERRING_PHYSICIAN_NAME Study ReferringPhysicianName Name;
+    PATIENT_NAME Study PatientName Name;
+    PATIENT_ID Study PatientId Text;
+    ISSUER_OF_PATIENT_ID Study IssuerOfPatientId Text;
+    PATIENT_BIRTH_DATE Study PatientBirthDate Date;
+    PATIENT_SEX Study PatientSex Code;
+    STUDY_INSTANCE_UID Study StudyInstanceUid Uid;
+    STUDY_ID Study StudyId Text;
+    STUDY_DESCRIPTION Study StudyDescription Text;
+    MODALITY Series Modality Code;
+    SERIES_INSTANCE_UID Series SeriesInstanceUid Uid;
+    SERIES_NUMBER Series SeriesNumber Number;
+    SERIES_DESCRIPTION Series SeriesDescription Text;
+    BODY_PART_EXAMINED Series BodyPartExamined Code;
+    PERFORMED_PROCEDURE_STEP_START_DATE Series PerformedProcedureStepStartDate Date;
+    PERFORMED_PROCEDURE_STEP_START_TIME Series PerformedProcedureStepStartTime Time;
+    REQUEST_ATTRIBUTES_SEQUENCE.SCHEDULED_PROCEDURE_STEP_ID Series ScheduledProcedureStepId Text;
+    REQUEST_ATTRIBUTES_SEQUENCE.REQUESTED_PROCEDURE_ID Series RequestedProcedureId Text;
+    SOP_CLASS_UID Instance SopClassUid Uid;
+    SOP_INSTANCE_UID Instance SopInstanceUid Uid;
+    INSTANCE_NUMBER Instance InstanceNumber Number;
+    NUMBER_OF_FRAMES Instance NumberOfFrames Number;
+    ROWS Instance Rows Number;
+    COLUMNS Instance Columns Number;
+    BITS_ALLOCATED Instance BitsAllocated Number;
+    AVAILABLE_TRANSFER_SYNTAX_UID Instance AvailableTransferSyntaxUid Uid;
 }
 
-/// The key of that keyword or eight hexadecimal digits.
-pub(crate) fn matching_key(name: &str) -> Option<&'static MatchingKey> {
-    let tag = tag_of(name);
-    MATCHING_KEYS.iter().find(|key| key.keyword == name || Some(key.tag) == tag)
+/// The key of that path of keywords or tags.
+pub(crate) fn matching_key(path: &[Tag]) -> Option<&'static MatchingKey> {
+    MATCHING_KEYS.iter().find(|key| key.path == path)
+}
+
+/// The tags of a path: keywords of PS3.6 or eight hexadecimal digits each, parted by dots; `None` where one is neither.
+pub(crate) fn path_of(name: &str) -> Option<Vec<Tag>> {
+    /// Deeper than any path of the standard.
+    const DEPTH: usize = 8;
+    let parts: Vec<&str> = name.splitn(DEPTH + 1, '.').collect();
+    if parts.len() > DEPTH {
+        return None;
+    }
+    let tag =
+        |part: &&str| tag_of(part).or_else(|| StandardDataDictionary.by_name(part).map(|entry| entry.tag()));
+    parts.iter().map(tag).collect()
 }
 
 /// `GGGGEEEE` as a tag.
-pub(crate) fn tag_of(name: &str) -> Option<Tag> {
+fn tag_of(name: &str) -> Option<Tag> {
     let is_tag = name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     let number = u32::from_str_radix(name, 16).ok().filter(|_| is_tag)?;
     Some(Tag((number >> 16) as u16, number as u16))
 }
 
 impl MatchingKey {
+    /// Whether it can be matched by words.
+    pub(crate) fn is_name(&self) -> bool {
+        self.kind == Kind::Name
+    }
+
     /// What `value` asks of the attribute: `Ok(None)` where anything matches (C.2.2.2.3), `Err` where it does not read.
     pub(crate) fn condition(&self, value: &str) -> Result<Option<Condition>, &'static str> {
         let value = value.trim_matches(' ');
@@ -103,18 +116,19 @@ impl MatchingKey {
             return Ok(None);
         }
         let condition = match self.kind {
-            Kind::Uid => Condition::OneOf(uids(value)?),
-            Kind::Code => Condition::Pattern(texts(listed(value))?),
-            Kind::Text => Condition::Pattern(texts(vec![value.to_owned()])?),
-            Kind::Number => Condition::Number(value.parse().map_err(|_| "a whole number")?),
+            Kind::Uid => Condition::OneOf(value::uids(value)?),
+            Kind::Code => Condition::Pattern(value::texts(value, &[',', '\\'])?),
+            Kind::Text | Kind::Name => Condition::Pattern(value::texts(value, &['\\'])?),
+            Kind::Number => value::numbers(value)?,
             Kind::Date => {
-                let (from, to) = range(value, "a date YYYYMMDD or a range of them", day, day)?;
+                let (from, to) =
+                    value::range(value, "a date YYYYMMDD or a range of them", value::day, value::day)?;
                 Condition::Days { from, to }
             }
             Kind::Time => {
-                let first = |text: &str| second(text, "000000");
-                let last = |text: &str| second(text, "235959");
-                let (from, to) = range(value, "a time HHMMSS or a range of them", first, last)?;
+                let first = |text: &str| value::second(text, "000000");
+                let last = |text: &str| value::second(text, "235959");
+                let (from, to) = value::range(value, "a time HHMMSS or a range of them", first, last)?;
                 Condition::Times { from, to }
             }
         };
@@ -122,55 +136,23 @@ impl MatchingKey {
     }
 }
 
-/// The values of a list, parted by commas or backslashes.
-fn listed(value: &str) -> Vec<String> {
-    value.split([',', '\\']).map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
-}
-
-/// The texts, when they are such as an object may hold.
-fn texts(texts: Vec<String>) -> Result<Vec<String>, &'static str> {
-    let is_text = |text: &String| text.len() <= TEXT_BYTES && !text.chars().any(char::is_control);
-    if texts.is_empty() || texts.len() > LIST_MAX || !texts.iter().all(is_text) {
-        return Err("a text of at most 1024 bytes without control characters, or a list of up to 1000 codes");
+/// Both together, where a key is asked for twice: any of its values will do; ranges hold both.
+pub(crate) fn joined(first: Condition, second: Condition) -> Result<Condition, (Condition, Condition)> {
+    match (first, second) {
+        (Condition::Pattern(mut all), Condition::Pattern(more)) => {
+            all.extend(more);
+            Ok(Condition::Pattern(all))
+        }
+        (Condition::OneOf(mut all), Condition::OneOf(more)) => {
+            all.extend(more);
+            Ok(Condition::OneOf(all))
+        }
+        (Condition::Numbers(mut all), Condition::Numbers(more)) => {
+            all.extend(more);
+            Ok(Condition::Numbers(all))
+        }
+        (first, second) => Err((first, second)),
     }
-    Ok(texts)
-}
-
-fn uids(value: &str) -> Result<Vec<String>, &'static str> {
-    let uids = listed(value);
-    let are_uids = uids.iter().all(|uid| uid.parse::<clinical::uid::SopInstanceUid>().is_ok());
-    let is_list = (1..=LIST_MAX).contains(&uids.len());
-    if is_list && are_uids { Ok(uids) } else { Err("a UID or a list of up to 1000 UIDs") }
-}
-
-/// `A-B`, `A-`, `-B`, or `A` for both ends.
-fn range(
-    value: &str,
-    wanted: &'static str,
-    first: impl Fn(&str) -> Option<String>,
-    last: impl Fn(&str) -> Option<String>,
-) -> Result<(Option<String>, Option<String>), &'static str> {
-    let (from, to) = value.split_once('-').unwrap_or((value, value));
-    if from.is_empty() && to.is_empty() {
-        return Err(wanted);
-    }
-    let bound = |text: &str, read: &dyn Fn(&str) -> Option<String>| match text {
-        "" => Ok(None),
-        text => read(text).map(Some).ok_or(wanted),
-    };
-    Ok((bound(from, &first)?, bound(to, &last)?))
-}
-
-fn day(text: &str) -> Option<String> {
-    let is_day = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_day.then(|| text.to_owned())
-}
-
-/// `HH`, `HHMM`, `HHMMSS` or `HHMMSS.F…` as six digits; what is left out comes from `rest`.
-fn second(text: &str, rest: &str) -> Option<String> {
-    let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
-    let is_time = matches!(whole.len(), 2 | 4 | 6) && whole.bytes().all(|byte| byte.is_ascii_digit());
-    is_time.then(|| format!("{whole}{}", &rest[whole.len()..]))
 }
 
 #[cfg(test)]
@@ -178,17 +160,22 @@ mod tests {
     use super::*;
 
     fn read(name: &str, value: &str) -> Result<Option<Condition>, &'static str> {
-        matching_key(name).unwrap().condition(value)
+        matching_key(&path_of(name).unwrap()).unwrap().condition(value)
     }
 
     #[test]
     fn a_key_is_named_by_keyword_or_by_tag() {
-        assert_eq!(matching_key("00100010").unwrap().key, Key::PatientName);
-        assert_eq!(matching_key("0020000d").unwrap().key, Key::StudyInstanceUid);
-        assert_eq!(matching_key("PatientName").unwrap().key, Key::PatientName);
-        for name in ["patientname", "00100011", "", "+0100010", "Password"] {
-            assert!(matching_key(name).is_none(), "{name}");
+        let key = |name: &str| matching_key(&path_of(name)?).map(|key| key.key);
+        assert_eq!(key("00100010"), Some(Key::PatientName));
+        assert_eq!(key("0020000d"), Some(Key::StudyInstanceUid));
+        assert_eq!(key("PatientName"), Some(Key::PatientName));
+        for path in ["00400275.00400009", "RequestAttributesSequence.ScheduledProcedureStepID"] {
+            assert_eq!(key(path), Some(Key::ScheduledProcedureStepId));
         }
+        for name in ["patientname", "00100011", "", "+0100010", "Password", "00400009", "00100010.00100010"] {
+            assert_eq!(key(name), None, "{name}");
+        }
+        assert!(path_of(&["00400275"; 9].join(".")).is_none());
     }
 
     /// PS3.4, C.2.2.2.5.
@@ -234,10 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn uids_come_in_lists_and_are_checked() {
+    fn values_come_in_lists_and_are_checked() {
         let list = Ok(Some(Condition::OneOf(vec!["1.2".to_owned(), "1.3".to_owned()])));
         assert_eq!(read("StudyInstanceUID", "1.2,1.3"), list);
         assert_eq!(read("StudyInstanceUID", "1.2\\1.3"), list);
         assert!(read("StudyInstanceUID", "1.2*").is_err(), "no wildcards in UIDs (PS3.4, C.2.2.2.4)");
+        let texts = Ok(Some(Condition::Pattern(vec!["A,1".to_owned(), "B".to_owned()])));
+        assert_eq!(read("PatientID", "A,1\\B"), texts, "a comma may stand in a text, a backslash not");
+        assert_eq!(read("Rows", "512,1024"), Ok(Some(Condition::Numbers(vec![512, 1_024]))));
+        assert!(read("Rows", "512,many").is_err());
     }
 }

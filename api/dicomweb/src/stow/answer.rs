@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use clinical::uid::StudyInstanceUid;
+use clinical::uid::{SopClassUid, SopInstanceUid, StudyInstanceUid};
 use gate::Problem;
 use ingest::receive::{Disposition, Fault, ReceiveError, Received};
 use ingest::stow_response::{FailureReason, StoreResponse, WarningReason};
@@ -17,9 +17,11 @@ pub(super) enum Outcome {
     Done(Result<Received, ReceiveError>),
     /// Its Content-Type was not `application/dicom`.
     OtherMedia,
+    /// Its metadata and bulk data made no file.
+    Unmade(Option<(SopClassUid, SopInstanceUid)>),
 }
 
-/// 200, 202 or 409 with the module; 400 `no-instances` for a body without parts, and 500
+/// 200, 202 or 409 with the module, 507 with it where nothing was stored for want of room; 400 `no-instances` for a body without parts, and 500
 /// where nothing was stored through our own fault, so that the sender tries again.
 pub(super) fn response(
     study: Option<&StudyInstanceUid>,
@@ -35,10 +37,15 @@ pub(super) fn response(
     let url = |study: &StudyInstanceUid| format!("{}/studies/{study}", base.0);
     let mut module = StoreResponse::new(study.map(url));
     let mut studies: HashSet<StudyInstanceUid> = HashSet::new();
-    let (mut has_aside, mut has_own_fault) = (false, false);
+    let (mut has_aside, mut has_own_fault, mut is_full) = (false, false, false);
     for outcome in outcomes {
         match outcome {
-            Outcome::OtherMedia => module.failed_without_identity(FailureReason::CannotUnderstand),
+            Outcome::OtherMedia | Outcome::Unmade(None) => {
+                module.failed_without_identity(FailureReason::CannotUnderstand);
+            }
+            Outcome::Unmade(Some((class, instance))) => {
+                module.failed(&class, &instance, FailureReason::CannotUnderstand);
+            }
             Outcome::Done(Ok(received)) => {
                 let Received { study_uid, series_uid, sop_uid, sop_class_uid, disposition, .. } = received;
                 let at = format!("{}/series/{series_uid}/instances/{sop_uid}", url(&study_uid));
@@ -49,6 +56,7 @@ pub(super) fn response(
             }
             Outcome::Done(Err(error)) => {
                 has_own_fault |= error.fault() == Fault::House;
+                is_full |= error.fault() == Fault::Full;
                 tracing::warn!(code = error.code(), "an instance was not stored: {}", error.code());
                 match error.identity() {
                     Some((class, instance)) => module.failed(&class, &instance, reason(&error)),
@@ -63,7 +71,9 @@ pub(super) fn response(
         module.set_study_url(url(study));
     }
     let mut status = StatusCode::from_u16(module.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if status == StatusCode::CONFLICT && has_own_fault {
+    if status == StatusCode::CONFLICT && is_full {
+        status = StatusCode::INSUFFICIENT_STORAGE;
+    } else if status == StatusCode::CONFLICT && has_own_fault {
         status = StatusCode::INTERNAL_SERVER_ERROR;
     }
     let document = module.into_json();
@@ -82,9 +92,11 @@ pub(super) fn response(
 fn reason(error: &ReceiveError) -> FailureReason {
     match (error.fault(), error) {
         (Fault::House, _) => FailureReason::ProcessingFailure,
-        (Fault::TooLarge, _) => FailureReason::OutOfResources,
+        (Fault::TooLarge | Fault::Full, _) => FailureReason::OutOfResources,
+        (Fault::Held, _) => FailureReason::HeldBack,
         (Fault::Mismatch, _) => FailureReason::DoesNotMatch,
         (Fault::Conflict, _) => FailureReason::DuplicateInstance,
+        (Fault::Closed, _) => FailureReason::StudyClosed,
         (Fault::Sender, ReceiveError::Identity(_)) => FailureReason::InvalidInstance,
         (Fault::Sender, _) => FailureReason::CannotUnderstand,
     }

@@ -2,6 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod conditional;
+mod own_record;
+mod pictures;
 mod pixels;
+mod removal;
+mod retrieve;
+mod search;
+mod store_json;
 mod store_search_retrieve;
 mod support;
+mod wado_uri;
+mod worklist;

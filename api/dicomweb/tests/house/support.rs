@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use chrono::TimeDelta;
 use clinical::clock::{Clock, SystemClock};
 use dicom_core::value::PixelFragmentSequence;
@@ -27,6 +27,7 @@ pub const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 
 /// The house, as a client sees it.
 pub struct House {
+    pub app: App,
     router: Router,
     _folder: tempfile::TempDir,
 }
@@ -91,7 +92,8 @@ pub async fn on_each<F: AsyncFn(House)>(test: F) {
         let app = App::new(db.clone(), archive, clock, HttpLimits::default(), authenticator);
         let pool = Arc::new(DecodePool::inline());
         let state = DicomWebState::new(app.clone(), receiver, pool, PixelLimits::default());
-        test(House { router: gate::layers(dicomweb::routes(state), app), _folder: folder }).await;
+        let router = gate::layers(dicomweb::routes(state), app.clone());
+        test(House { app, router, _folder: folder }).await;
     })
     .await;
 }
@@ -106,9 +108,15 @@ impl House {
 
     /// `GET` below `/dicom-web` with further headers.
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = Request::get(format!("/dicom-web{path}"))
-            .header(header::AUTHORIZATION, "Bearer secret")
-            .header(header::HOST, "pacs:8080");
+        self.ask(Method::GET, &format!("/dicom-web{path}"), headers).await
+    }
+
+    /// Any request without a body; a header `authorization` among `headers` is the only one.
+    pub async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "pacs:8080");
+        if !headers.iter().any(|(name, _)| *name == "authorization") {
+            request = request.header(header::AUTHORIZATION, "Bearer secret");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -133,6 +141,17 @@ impl House {
             body.chunks(1_000).map(|it| Ok(it.to_vec())).collect();
         let body = Body::from_stream(futures::stream::iter(pieces));
         self.send(request.body(body).unwrap()).await
+    }
+
+    /// Any request with a body of DICOM JSON.
+    pub async fn tell(&self, method: Method, path: &str, body: &serde_json::Value) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/dicom-web{path}"))
+            .header(header::AUTHORIZATION, "Bearer secret")
+            .header(header::CONTENT_TYPE, "application/dicom+json")
+            .header(header::HOST, "pacs:8080");
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
     /// Stores instances as one request.
@@ -163,6 +182,7 @@ pub struct Image {
     pub number: u32,
     pub modality: &'static str,
     pub name: &'static str,
+    pub patient: &'static str,
     pub date: &'static str,
     pub frames: Vec<[u8; 16]>,
     /// Bytes of a private element before the pixels.
@@ -178,13 +198,15 @@ impl Image {
             number: 1,
             modality: "CT",
             name: "Muster^Ada",
+            patient: "P1",
             date: "20260102",
             frames: vec![std::array::from_fn(|index| index as u8 * 16)],
             ballast: 0,
         }
     }
 
-    fn object(&self) -> InMemDicomObject {
+    /// Its data set without pixels.
+    pub fn object(&self) -> InMemDicomObject {
         let text = |tag, vr, text: &str| DataElement::new(tag, vr, PrimitiveValue::from(text));
         let number = |tag, number: u16| DataElement::new(tag, VR::US, PrimitiveValue::from(number));
         InMemDicomObject::from_element_iter([
@@ -196,7 +218,7 @@ impl Image {
             text(tags::ACCESSION_NUMBER, VR::SH, "A-1"),
             text(tags::MODALITY, VR::CS, self.modality),
             text(tags::PATIENT_NAME, VR::PN, self.name),
-            text(tags::PATIENT_ID, VR::LO, "P1"),
+            text(tags::PATIENT_ID, VR::LO, self.patient),
             text(tags::STUDY_INSTANCE_UID, VR::UI, self.study),
             text(tags::SERIES_INSTANCE_UID, VR::UI, self.series),
             text(tags::INSTANCE_NUMBER, VR::IS, &self.number.to_string()),
@@ -235,6 +257,11 @@ impl Image {
         file(object, transfer_syntax)
     }
 
+    /// A Part 10 file without Pixel Data.
+    pub fn without_pixels(&self) -> Vec<u8> {
+        file(self.object(), EXPLICIT_LE)
+    }
+
     /// The frame as RLE Lossless (PS3.5, annex G): one segment, one literal run.
     pub fn rle_frame(frame: &[u8; 16]) -> Vec<u8> {
         let mut bytes = vec![0; 64];
@@ -247,11 +274,16 @@ impl Image {
 
     /// A Part 10 file in RLE Lossless.
     pub fn compressed(&self) -> Vec<u8> {
+        self.compressed_in(RLE)
+    }
+
+    /// The same, which says that it is in another transfer syntax.
+    pub fn compressed_in(&self, transfer_syntax: &str) -> Vec<u8> {
         let fragments: Vec<Vec<u8>> = self.frames.iter().map(Self::rle_frame).collect();
         let mut object = self.object();
         let pixels = PixelFragmentSequence::new(Vec::<u32>::new(), fragments);
         object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, dicom_core::value::Value::from(pixels)));
-        file(object, RLE)
+        file(object, transfer_syntax)
     }
 
     /// Its path below `/dicom-web`.
@@ -260,7 +292,8 @@ impl Image {
     }
 }
 
-fn file(object: InMemDicomObject, transfer_syntax: &str) -> Vec<u8> {
+/// A Part 10 file.
+pub fn file(object: InMemDicomObject, transfer_syntax: &str) -> Vec<u8> {
     let meta = FileMetaTableBuilder::new().transfer_syntax(transfer_syntax);
     let mut bytes = Vec::new();
     object.with_meta(meta).unwrap().write_all(&mut bytes).unwrap();

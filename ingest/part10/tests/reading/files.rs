@@ -144,6 +144,49 @@ fn un_of_undefined_length_is_an_implicit_sequence() {
     assert_eq!(text(&items[0], tags::REFERENCED_SOP_CLASS_UID).as_deref(), Some("1.2"));
 }
 
+/// The same of known length: in implicit VR as the standard says, in explicit VR from some writers; nothing else.
+#[test]
+fn un_of_known_length_is_a_sequence_where_the_dictionary_and_the_bytes_say_so() {
+    let element = |value: &[u8]| {
+        let mut data_set = vec![0x08, 0, 0x15, 0x11, b'U', b'N', 0, 0];
+        data_set.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        data_set.extend_from_slice(value);
+        read(&file_of(EXPLICIT, &data_set))
+            .unwrap()
+            .header()
+            .element(tags::REFERENCED_SERIES_SEQUENCE)
+            .unwrap()
+            .clone()
+    };
+    let implicit = b"\xFE\xFF\x00\xE0\x0C\0\0\0\x08\0\x50\x11\x04\0\0\x001.2\0";
+    let explicit = b"\xFE\xFF\x00\xE0\x0C\0\0\0\x08\0\x50\x11UI\x04\x001.2\0";
+    for value in [&implicit[..], explicit] {
+        let sequence = element(value);
+        assert_eq!(
+            text(&sequence.items().unwrap()[0], tags::REFERENCED_SOP_CLASS_UID).as_deref(),
+            Some("1.2")
+        );
+    }
+    assert_eq!(element(b"\xFE\xFF\x00\xE0\x0E\0\0\0\x08\0").vr(), VR::UN);
+}
+
+/// Readers of the field take them: no preamble and group 2, or none of its elements that tells the transfer syntax.
+#[test]
+fn a_data_set_without_file_meta_information_is_read_as_it_shows_itself() {
+    for by in [IMPLICIT, EXPLICIT, BIG_ENDIAN] {
+        let bare = read(&data_set(native(), by)).unwrap();
+        assert_eq!(bare.transfer_syntax().as_str(), by);
+        assert_eq!(text(bare.header(), tags::PATIENT_NAME).as_deref(), Some("Müller^Jörg"));
+        let mut nameless = vec![0; 128];
+        nameless.extend_from_slice(b"DICM\x02\0\x03\0UI\x02\x001\0");
+        nameless.extend_from_slice(&data_set(native(), by));
+        assert_eq!(read(&nameless).unwrap().transfer_syntax().as_str(), by);
+    }
+    for other in [&b"\x08\0\x05\0nothing like an element"[..], b"\x08\0\xFF\xFFCS\x02\0AB", &[8; 400]] {
+        assert_eq!(refusal(other), "not-dicom");
+    }
+}
+
 /// Implicit VR leaves US or SS to Pixel Representation (0028,0103), PS3.5, section A.1.
 #[test]
 fn implicit_pixel_values_are_signed_where_pixels_are() {

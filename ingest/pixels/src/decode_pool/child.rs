@@ -20,11 +20,10 @@ pub fn run_child() -> io::Result<()> {
     std::panic::set_hook(Box::new(|_| {}));
     let (mut stdin, mut stdout) = (io::stdin().lock(), io::stdout().lock());
     let watch = start_watch();
-    let mut is_limited = false;
+    let before = address_space();
+    leave_no_core()?;
     while let Some((request, stream)) = message::read_request(&mut stdin)? {
-        if !std::mem::replace(&mut is_limited, true) {
-            limit_memory(request.memory_bytes)?;
-        }
+        limit_memory(before.saturating_add(request.memory_bytes))?;
         let patience = Duration::from_millis(request.patience_ms.saturating_mul(2));
         // the watch ends only with this process, so both messages arrive
         let _ = watch.send(Some(patience));
@@ -38,7 +37,10 @@ pub fn run_child() -> io::Result<()> {
 /// Ends the process where a frame takes longer than it may and no parent has killed it.
 fn start_watch() -> Sender<Option<Duration>> {
     let (sender, receiver) = channel::<Option<Duration>>();
+    let (ready, is_ready) = channel();
     thread::spawn(move || {
+        // what a thread reserves for its memory must be there before the limit is drawn
+        let _ = ready.send(());
         while let Ok(message) = receiver.recv() {
             let Some(patience) = message else { continue };
             if receiver.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
@@ -46,19 +48,29 @@ fn start_watch() -> Sender<Option<Duration>> {
             }
         }
     });
+    let _ = is_ready.recv();
     sender
 }
 
-/// Limits the address space to what is in use now and `share` more.
 #[cfg(unix)]
-fn limit_memory(share: u64) -> io::Result<()> {
-    let limit = address_space().saturating_add(share);
-    rlimit::setrlimit(rlimit::Resource::CORE, 0, 0)?;
-    rlimit::setrlimit(rlimit::Resource::AS, limit, limit)
+fn leave_no_core() -> io::Result<()> {
+    rlimit::setrlimit(rlimit::Resource::CORE, 0, 0)
 }
 
 #[cfg(not(unix))]
-fn limit_memory(_share: u64) -> io::Result<()> {
+fn leave_no_core() -> io::Result<()> {
+    Ok(())
+}
+
+/// Limits the address space; the next frame may be allowed more.
+#[cfg(unix)]
+fn limit_memory(bytes: u64) -> io::Result<()> {
+    let (_, most) = rlimit::getrlimit(rlimit::Resource::AS)?;
+    rlimit::setrlimit(rlimit::Resource::AS, bytes.min(most), most)
+}
+
+#[cfg(not(unix))]
+fn limit_memory(_bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
@@ -69,4 +81,9 @@ fn address_space() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap_or_default();
     let kibibytes: u64 = line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0);
     kibibytes * 1_024
+}
+
+#[cfg(not(unix))]
+fn address_space() -> u64 {
+    0
 }

@@ -1,13 +1,16 @@
-//! JPEG-LS (ISO/IEC 14495-1, ITU-T T.87): lossless and near-lossless, written from the standard.
+//! JPEG-LS (ISO/IEC 14495-1, ITU-T T.87): lossless and near-lossless decoding, lossless encoding, from the standard.
 //!
 //! The work is bounded by the image's own size: a stream that ends early ends the decoding.
 
 mod bits;
+mod context;
+mod encode;
 mod preset;
 mod scan;
 mod segments;
 
 use bits::Bits;
+pub use encode::encode;
 use preset::{Coding, Preset};
 use scan::ScanDecoder;
 pub use segments::JpegLsHeader;

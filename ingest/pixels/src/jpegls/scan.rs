@@ -2,28 +2,8 @@
 
 use super::JpegLsError;
 use super::bits::Bits;
+use super::context::{Context, Gradients, RUN_ORDER, RunContext, golomb_parameter};
 use super::preset::Coding;
-
-/// Order of the run codes by run index (T.87, section A.2.1, J).
-const RUN_ORDER: [u32; 32] =
-    [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15];
-
-/// One context of regular mode: A, B, C and N of T.87, section A.2.1.
-#[derive(Debug, Clone, Copy)]
-struct Context {
-    errors: i32,
-    bias: i32,
-    correction: i32,
-    count: i32,
-}
-
-/// One context of run interruption: A, N and Nn.
-#[derive(Debug, Clone, Copy)]
-struct RunContext {
-    errors: i32,
-    count: i32,
-    negative: i32,
-}
 
 /// The state that the components of one scan share.
 pub(super) struct ScanDecoder<'a> {
@@ -31,29 +11,19 @@ pub(super) struct ScanDecoder<'a> {
     coding: Coding,
     /// `2 * NEAR + 1`.
     step: i32,
-    /// The quantized gradient for each difference from `-t3` to `t3`.
-    gradients: Vec<i8>,
+    gradients: Gradients,
     contexts: [Context; 365],
     run_contexts: [RunContext; 2],
 }
 
-/// The Golomb parameter: the least `k` with `count << k >= errors` (T.87, section A.5.1).
-#[inline]
-fn golomb_parameter(count: i32, errors: i32) -> u32 {
-    let guess = (count.leading_zeros() as i32 - errors.leading_zeros() as i32).max(0) as u32;
-    guess + u32::from((i64::from(count) << guess) < i64::from(errors))
-}
-
 impl<'a> ScanDecoder<'a> {
     pub(super) fn new(bits: Bits<'a>, coding: Coding) -> Self {
-        let errors = ((coding.range + 32) / 64).max(2);
-        let gradients = (-coding.t3..=coding.t3).map(|difference| quantized(difference, &coding)).collect();
         Self {
             bits,
             step: 2 * coding.near + 1,
-            gradients,
-            contexts: [Context { errors, bias: 0, correction: 0, count: 1 }; 365],
-            run_contexts: [RunContext { errors, count: 1, negative: 0 }; 2],
+            gradients: Gradients::new(&coding),
+            contexts: [Context::new(&coding); 365],
+            run_contexts: [RunContext::new(&coding); 2],
             coding,
         }
     }
@@ -61,18 +31,6 @@ impl<'a> ScanDecoder<'a> {
     /// Where the entropy-coded data ended.
     pub(super) fn position(&self) -> usize {
         self.bits.position()
-    }
-
-    #[inline]
-    fn gradient(&self, difference: i32) -> i32 {
-        let t3 = self.coding.t3;
-        i32::from(self.gradients[(difference.clamp(-t3, t3) + t3) as usize])
-    }
-
-    /// The context number with its sign: 0 means run mode (T.87, section A.3.4).
-    #[inline]
-    fn context(&self, a: i32, b: i32, c: i32, d: i32) -> i32 {
-        (self.gradient(d - b) * 9 + self.gradient(b - c)) * 9 + self.gradient(c - a)
     }
 
     /// One line of one component. Both slices have a place before and one after the line.
@@ -90,7 +48,7 @@ impl<'a> ScanDecoder<'a> {
         let mut b = i32::from(above[1]);
         while at < end {
             let d = i32::from(above[at + 1]);
-            let context = self.context(a, b, c, d);
+            let context = self.gradients.context(a, b, c, d);
             if context != 0 {
                 a = self.regular(context, a, b, c)?;
                 line[at] = a as u16;
@@ -129,7 +87,7 @@ impl<'a> ScanDecoder<'a> {
             let mut contexts = [0; 4];
             for ((context, above), line) in contexts.iter_mut().zip(above).zip(&*lines) {
                 let [c, b, d] = [above[at - 1], above[at], above[at + 1]].map(i32::from);
-                *context = self.context(line[at - 1].into(), b, c, d);
+                *context = self.gradients.context(line[at - 1].into(), b, c, d);
             }
             if contexts == [0; 4] {
                 let length = self.run(end - at, run_index)?;
@@ -180,21 +138,7 @@ impl<'a> ScanDecoder<'a> {
             return Err(JpegLsError::Malformed("a prediction error is out of range"));
         }
 
-        context.errors += error.abs();
-        context.bias += error * self.step;
-        if context.count == coding.reset {
-            context.errors >>= 1;
-            context.bias >>= 1;
-            context.count >>= 1;
-        }
-        context.count += 1;
-        if context.bias <= -context.count {
-            context.bias = (context.bias + context.count).max(1 - context.count);
-            context.correction = (context.correction - 1).max(-128);
-        } else if context.bias > 0 {
-            context.bias = (context.bias - context.count).min(0);
-            context.correction = (context.correction + 1).min(127);
-        }
+        context.learn(error, self.step, coding.reset);
         Ok(self.reconstructed(predicted, sign * error))
     }
 
@@ -262,31 +206,7 @@ impl<'a> ScanDecoder<'a> {
         let mapped_is_negative = k != 0 || 2 * context.negative >= context.count;
         let error = if (is_mapped == 1) == mapped_is_negative { -size } else { size };
 
-        context.negative += i32::from(error < 0);
-        context.errors += (mapped + 1 - kind) >> 1;
-        if context.count == coding.reset {
-            context.errors >>= 1;
-            context.count >>= 1;
-            context.negative >>= 1;
-        }
-        context.count += 1;
+        context.learn(error, (mapped + 1 - kind) >> 1, coding.reset);
         Ok(error)
     }
-}
-
-/// T.87, section A.3.3.
-fn quantized(difference: i32, coding: &Coding) -> i8 {
-    let size = difference.abs();
-    let level = if size <= coding.near {
-        0
-    } else if size < coding.t1 {
-        1
-    } else if size < coding.t2 {
-        2
-    } else if size < coding.t3 {
-        3
-    } else {
-        4
-    };
-    if difference < 0 { -level } else { level }
 }

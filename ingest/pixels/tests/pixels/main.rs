@@ -6,3 +6,5 @@ mod decode;
 mod pool;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod transcode;

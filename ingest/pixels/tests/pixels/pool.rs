@@ -89,14 +89,19 @@ fn a_child_without_memory_is_an_error_of_the_frame() {
     assert_eq!(outcome(&pool, "jpeg2000_rct").unwrap_err().code(), "codec-failed");
 }
 
+/// Also where two frames together would need more memory than there is.
 #[test]
-fn more_callers_than_children_wait_their_turn() {
-    let pool = DecodePool::new(PoolSettings { children: 2, ..settings("decode_child", &[]) });
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| (0..5).for_each(|_| assert_eq!(outcome(&pool, "jpegxl_12").unwrap(), 13 * 16)));
-        }
-    });
+fn more_callers_than_children_or_memory_wait_their_turn() {
+    for memory_bytes in [512 << 20, 65 << 20] {
+        let pool =
+            DecodePool::new(PoolSettings { children: 2, memory_bytes, ..settings("decode_child", &[]) });
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope
+                    .spawn(|| (0..5).for_each(|_| assert_eq!(outcome(&pool, "jpegxl_12").unwrap(), 13 * 16)));
+            }
+        });
+    }
 }
 
 /// Linux lists the children of this process under `/proc`.

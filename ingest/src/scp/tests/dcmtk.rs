@@ -11,11 +11,11 @@ use super::peer::CT;
 use super::*;
 
 const IMPLICIT: &str = "1.2.840.10008.1.2";
-const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+pub(super) const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 const JPEG_2000: &str = "1.2.840.10008.1.2.4.90";
 
 /// Runs a tool of dcmtk against the listener, with Nagle's algorithm off on its side.
-async fn dcmtk(tool: &str, running: &Running, flags: &[&str], files: &[PathBuf]) -> Output {
+pub(super) async fn dcmtk(tool: &str, running: &Running, flags: &[&str], files: &[PathBuf]) -> Output {
     let path = Path::new("/usr/bin").join(tool);
     assert!(
         path.exists(),
@@ -27,12 +27,12 @@ async fn dcmtk(tool: &str, running: &Running, flags: &[&str], files: &[PathBuf])
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
-fn explain(output: &Output) -> String {
+pub(super) fn explain(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }
 
 /// A small CT in this transfer syntax; pixels of a compressed one are fragments that nobody decodes here.
-fn ct(folder: &Path, uid: &str, transfer_syntax: &str) -> PathBuf {
+pub(super) fn ct(folder: &Path, uid: &str, transfer_syntax: &str) -> PathBuf {
     let mut object = InMemDicomObject::new_empty();
     let text = [
         (tags::SOP_CLASS_UID, VR::UI, CT),
@@ -79,7 +79,7 @@ fn ct(folder: &Path, uid: &str, transfer_syntax: &str) -> PathBuf {
 }
 
 /// The data set of a file: what follows preamble, prefix and file meta group, whose length stands at byte 140.
-fn data_set(path: &Path) -> Vec<u8> {
+pub(super) fn data_set(path: &Path) -> Vec<u8> {
     let bytes = std::fs::read(path).unwrap();
     let group_length = u32::from_le_bytes(bytes[140..144].try_into().unwrap()) as usize;
     bytes[144 + group_length..].to_vec()

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use clinical::uid::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
 
-use crate::scp::{AssociationInfo, InstanceSink, StoreScp, StoreStatus};
+use crate::scp::query::{DataSetBody, Match, Matches, Outgoing, Query, Retrieval, Towards};
+use crate::scp::{AeTitle, AssociationInfo, CommitmentScp, InstanceSink, QueryScp, StoreScp, StoreStatus};
+use crate::scu::Peer;
 
 /// An instance that was finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,56 @@ impl FakeStore {
 
     pub(super) fn dropped(&self) -> usize {
         self.shelf.dropped.load(SeqCst)
+    }
+}
+
+impl CommitmentScp for FakeStore {}
+
+/// It keeps for the tests of C-STORE alone: what is asked of it, it does not hold.
+impl QueryScp for FakeStore {
+    type Matches = Nothing;
+    type Retrieval = Nothing;
+
+    async fn find(&self, _: &AssociationInfo, _: &Query) -> Result<Nothing, StoreStatus> {
+        Ok(Nothing)
+    }
+
+    async fn retrieve(&self, _: &AssociationInfo, _: &Query, _: &Towards) -> Result<Nothing, StoreStatus> {
+        Ok(Nothing)
+    }
+
+    async fn peer(&self, _: &AssociationInfo, _: &AeTitle) -> Option<Peer> {
+        None
+    }
+}
+
+pub(super) struct Nothing;
+
+impl Matches for Nothing {
+    async fn next_page(&mut self) -> Result<Vec<Match>, StoreStatus> {
+        Ok(Vec::new())
+    }
+}
+
+impl Retrieval for Nothing {
+    type Body = Self;
+
+    fn instances(&self) -> &[Outgoing] {
+        &[]
+    }
+
+    fn can_give(&self, _: &Outgoing, _: &TransferSyntaxUid) -> bool {
+        false
+    }
+
+    async fn open(&self, _: usize, _: &TransferSyntaxUid) -> Result<Self, StoreStatus> {
+        Err(StoreStatus::new(StoreStatus::OUT_OF_RESOURCES, ""))
+    }
+}
+
+impl DataSetBody for Nothing {
+    async fn next(&mut self) -> Result<Option<Bytes>, StoreStatus> {
+        Ok(None)
     }
 }
 

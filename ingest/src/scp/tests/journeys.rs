@@ -117,12 +117,12 @@ async fn a_peer_that_receives_little_gets_its_response_in_fragments() {
 /// PS3.7, annex C.5: 0211 unrecognized operation; its data set is read and dropped.
 #[tokio::test]
 async fn an_operation_that_we_do_not_offer_is_answered_and_the_association_goes_on() {
-    const C_FIND_RQ: u16 = 0x0020;
+    const N_GET_RQ: u16 = 0x0110;
     let running = Running::start().await;
     let mut peer = Peer::associated(running.address).await;
-    let command = request(C_FIND_RQ, 5, true, Some((CT, "")));
+    let command = request(N_GET_RQ, 5, true, Some((CT, "")));
     peer.send_bytes(&pdata(&[(CT_CONTEXT, 3, &command), (CT_CONTEXT, 2, b"identifier")])).await;
-    assert_eq!(peer.answer().await, Answer { field: 0x8020, message_id: 5, status: 0x0211 });
+    assert_eq!(peer.answer().await, Answer { field: 0x8110, message_id: 5, status: 0x0211 });
     assert_eq!(peer.echo().await.status, 0);
     running.stop().await;
 }

@@ -6,6 +6,7 @@ mod hostile;
 mod journeys;
 mod limits;
 mod peer;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -59,7 +60,7 @@ impl Running {
 }
 
 fn open_to_all() -> ScpSettings {
-    ScpSettings { allowed_calling: CallingAe::Any, ..ScpSettings::default() }
+    ScpSettings { allowed_calling: CallingAe::Any, query_calling: CallingAe::Any, ..ScpSettings::default() }
 }
 
 /// Waits until `condition` holds; a test that waits in vain fails here.

@@ -83,12 +83,16 @@ impl Bench {
     }
 
     async fn until_done(&self, count: usize) {
-        let done = async {
-            while self.done.lock().unwrap().len() < count {
+        self.until(|| self.done.lock().unwrap().len() >= count).await;
+    }
+
+    async fn until(&self, is_so: impl Fn() -> bool) {
+        let waited = async {
+            while !is_so() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, done).await.expect("it is done in time");
+        tokio::time::timeout(PATIENCE, waited).await.expect("it comes in time");
     }
 }
 
@@ -107,6 +111,7 @@ async fn a_slow_queue_holds_up_no_other() {
         }
         bench.until_done(3).await;
         assert_eq!(*bench.done.lock().unwrap(), ["deliver_event"; 3]);
+        bench.until(|| bench.most_at_work.load(Ordering::SeqCst) >= 2).await;
         bench.gate.add_permits(4);
         bench.until_done(7).await;
         assert_eq!(bench.most_at_work.load(Ordering::SeqCst).min(2), 2, "two analyses ran together");

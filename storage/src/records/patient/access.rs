@@ -70,7 +70,16 @@ pub enum Shown {
 
 impl Shown {
     /// The condition ` AND …` on the patient that `column` names; `bind` gives the place of an argument.
-    pub(crate) fn condition(self, column: &str, mut bind: impl FnMut(Value) -> String) -> String {
+    pub(crate) fn condition(self, column: &str, bind: impl FnMut(Value) -> String) -> String {
+        self.unless(&format!("= {column}"), bind)
+    }
+
+    /// The same on all patients whom the subquery `patients` finds.
+    pub(crate) fn condition_among(self, patients: &str, bind: impl FnMut(Value) -> String) -> String {
+        self.unless(&format!("IN ({patients})"), bind)
+    }
+
+    fn unless(self, test: &str, mut bind: impl FnMut(Value) -> String) -> String {
         let unless = match self {
             Self::Everybody => return String::new(),
             Self::Unrestricted => String::new(),
@@ -85,7 +94,7 @@ impl Shown {
         };
         format!(
             " AND NOT EXISTS (SELECT 1 FROM patients AS veiled
-                               WHERE veiled.patient_id = {column} AND veiled.is_restricted{unless})"
+                               WHERE veiled.patient_id {test} AND veiled.is_restricted{unless})"
         )
     }
 }

@@ -5,7 +5,8 @@ use clinical::id::{ClinicId, PatientId, StudyId};
 use uuid::Uuid;
 
 use super::{Patient, day_of, setting};
-use crate::db::{DbError, FromRow, Result, Row, Tx, sql};
+use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, sql};
+use crate::records::workitem;
 
 /// The setting that says for how many years records are kept, and what holds without it.
 ///
@@ -115,7 +116,8 @@ impl Patient {
         let lock = "UPDATE patient_identifiers SET patient_id = patient_id
                      WHERE clinic_id = $1 AND patient_id = $2";
         sql(lock).bind(clinic).bind(id).execute(db).await?;
-        let retention_years = setting(db, clinic, YEARS.0, YEARS.1, (1, 100)).await?;
+        workitem::forget_patient(db, clinic, id).await?;
+        let retention_years = retention_years(db, clinic).await?;
         // At most 100 years: the product fits.
         let retention = Months::new(retention_years as u32 * 12);
         let mut erased = Erased { retention_years, ..Erased::default() };
@@ -139,6 +141,11 @@ impl Patient {
         erased.identifiers = erase_person(db, clinic, id, now, erased.kept_until.is_some()).await?;
         Ok(erased)
     }
+}
+
+/// For how many years the clinic keeps records: its setting `recordRetentionYears`.
+pub(crate) async fn retention_years(db: &mut Conn, clinic: ClinicId) -> Result<i64> {
+    setting(db, clinic, YEARS.0, YEARS.1, (1, 100)).await
 }
 
 /// The blobs that its rows named.

@@ -58,7 +58,8 @@ pub async fn studies_of(
     limit: i64,
 ) -> Result<Vec<ImagingStudyRecord>> {
     let statement = built_sql(format!(
-        "{SELECT} WHERE clinic_id = $1 AND patient_id = $2 AND study_id < $3 ORDER BY study_id DESC LIMIT $4"
+        "{SELECT} WHERE clinic_id = $1 AND patient_id = $2 AND hidden_at IS NULL AND study_id < $3
+          ORDER BY study_id DESC LIMIT $4"
     ))
     .bind(clinic)
     .bind(patient)
@@ -74,7 +75,9 @@ pub async fn studies_of(
 /// [`DbError::NotFound`] when the clinic has none of that identifier.
 pub async fn study(db: &mut Conn, clinic: ClinicId, id: StudyId) -> Result<ImagingStudyRecord> {
     let statement =
-        built_sql(format!("{SELECT} WHERE clinic_id = $1 AND study_id = $2")).bind(clinic).bind(id);
+        built_sql(format!("{SELECT} WHERE clinic_id = $1 AND study_id = $2 AND hidden_at IS NULL"))
+            .bind(clinic)
+            .bind(id);
     whole(db, clinic, statement).await?.pop().ok_or(DbError::NotFound)
 }
 
@@ -87,8 +90,9 @@ async fn whole(db: &mut Conn, clinic: ClinicId, studies: Statement) -> Result<Ve
         let places: Vec<String> = (2..batch.len() + 2).map(|place| format!("${place}")).collect();
         let statement = built_sql(format!(
             "SELECT study_id, series_uid, modality, series_number, description,
-                    (SELECT count(*) FROM instances WHERE instances.series_id = series.series_id) AS instance_count
-               FROM series WHERE clinic_id = $1 AND study_id IN ({}) ORDER BY series_number, series_uid",
+                    (SELECT count(*) FROM instances WHERE instances.series_id = series.series_id
+                                                  AND instances.hidden_at IS NULL) AS instance_count
+               FROM series WHERE clinic_id = $1 AND hidden_at IS NULL AND study_id IN ({}) ORDER BY series_number, series_uid",
             places.join(", ")
         ))
         .bind(clinic);
