@@ -51,6 +51,7 @@ pub async fn run(
     tell("token", token(config));
     tell("secrets", secrets(config));
     tell("senders", senders(config));
+    tell("readers", readers(config));
     tell("open files", open_files(config));
     for verdict in database(config).await {
         tell("database", verdict);
@@ -148,6 +149,18 @@ fn senders(config: &Config) -> Verdict {
         return Verdict::Note("no AE title may send by DIMSE".to_owned(), mend);
     }
     Verdict::Ok(config.allowed_ae.join(", "))
+}
+
+/// Who may query and retrieve by DIMSE without a key.
+fn readers(config: &Config) -> Verdict {
+    if config.any_query_ae {
+        let mend = "whoever may call reads every image of the clinic: name the readers in query_ae instead";
+        return Verdict::Note("every AE title that may call may query and retrieve".to_owned(), mend);
+    }
+    Verdict::Ok(match config.query_ae.as_slice() {
+        [] => "keys, and titles that are registered to their clinic".to_owned(),
+        named => named.join(", "),
+    })
 }
 
 /// `serve` raises its own limit as far as the system allows.

@@ -29,7 +29,7 @@ mod wish;
 
 use clinical::role::{Action, Resource};
 use gate::{Operation, Routes, Rule, delete, get, options, post, put};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use base_url::BaseUrl;
 use capabilities::Capabilities;
@@ -44,6 +44,8 @@ const INCLUDED: &str = "^(all|[0-9A-Za-z.]+)(,(all|[0-9A-Za-z.]+))*$";
 /// Centre, width and function.
 const WINDOW: &str =
     r"^[+-]?[0-9]{1,9}(\.[0-9]+)?,[1-9][0-9]{0,8}(\.[0-9]+)?(,(linear|linear-exact|sigmoid))?$";
+/// `patient`, `technique` or both.
+const ANNOTATION: &str = "^(patient|technique)(,(patient|technique))?$";
 /// Columns and rows, each from 1 to 16,384; then left, top, columns and rows of the source.
 const VIEWPORT: &str = "^([1-9][0-9]{0,3}|1[0-5][0-9]{3}|16[0-2][0-9]{2}|163[0-7][0-9]|1638[0-4])\
     (,([1-9][0-9]{0,3}|1[0-5][0-9]{3}|16[0-2][0-9]{2}|163[0-7][0-9]|1638[0-4]))\
@@ -55,13 +57,17 @@ const FRAMES: &str = "^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$";
 
 /// The parameters of the path in their own form.
 fn described(operation: Operation) -> Operation {
-    let uid = || json!({"type": "string", "maxLength": 64, "pattern": "^[0-9]+(\\.[0-9]+)*$"});
     operation
         .path_value("study", uid())
         .path_value("series", uid())
         .path_value("instance", uid())
         .path_value("frames", json!({"type": "string", "pattern": FRAMES}))
         .path_value("attribute", json!({"type": "string", "pattern": ATTRIBUTE}))
+}
+
+/// The schema of a UID (PS3.5, section 9.1).
+fn uid() -> Value {
+    json!({"type": "string", "maxLength": 64, "pattern": "^[0-9]+(\\.[0-9]+)*$"})
 }
 
 /// The routes of this house.
@@ -170,54 +176,42 @@ fn store(path: impl Into<String>, about: &'static str) -> Operation {
 }
 
 fn retrieve(path: impl Into<String>, about: &'static str) -> Operation {
-    described(get(path, may_read()))
+    read(path)
         .says(about)
         .answers_bytes(200, "multipart/related", "The stored bytes.")
         .answers_bytes(200, "application/dicom", "The stored bytes of one instance.")
         .answers_bytes(206, "multipart/related", "Those that the client takes.")
         .answers_bytes(206, "application/dicom", "The bytes that were asked for.")
         .refuses(416, "range-not-satisfiable: there are fewer bytes")
-        .answers_nothing(304, "The client has them already.")
         .refuses(406, "not-acceptable: nothing is stored in that form")
-        .told_once_a_minute()
-        .streamed()
 }
 
 fn describe(path: impl Into<String>, about: &'static str) -> Operation {
-    described(get(path, may_read()))
+    read(path)
         .says(about)
         .answers_bytes(200, "application/dicom+json", "One object an instance.")
-        .answers_nothing(304, "The client has them already.")
         .refuses(406, "not-acceptable: the answer is application/dicom+json")
-        .told_once_a_minute()
-        .streamed()
 }
 
 fn frames(path: impl Into<String>, about: &'static str) -> Operation {
-    described(get(path, may_read()))
+    read(path)
         .says(about)
         .answers_bytes(200, "multipart/related", "One part a frame.")
         .answers_bytes(200, "application/octet-stream", "The one that was asked for.")
         .answers_bytes(206, "application/octet-stream", "The bytes that were asked for.")
-        .answers_nothing(304, "The client has them already.")
         .refuses(400, "invalid-frame-list: a list of numbers from 1")
         .refuses(416, "range-not-satisfiable: there are fewer bytes")
         .refuses(406, "not-acceptable: the frames are in another transfer syntax")
         .refuses(422, "no-pixels, not-decodable: there is nothing to show")
-        .told_once_a_minute()
-        .streamed()
 }
 
 fn pictures(path: impl Into<String>, about: &'static str) -> Operation {
-    described(get(path, may_read()))
+    read(path)
         .says(about)
         .query_value("window", json!({"type": "string", "pattern": WINDOW}))
         .query_value("viewport", json!({"type": "string", "pattern": VIEWPORT}))
         .query_value("quality", json!({"type": "integer", "minimum": 1, "maximum": 100}))
-        .query_value(
-            "annotation",
-            json!({"type": "string", "pattern": "^(patient|technique)(,(patient|technique))?$"}),
-        )
+        .query_value("annotation", json!({"type": "string", "pattern": ANNOTATION}))
         .query_value(
             "iccprofile",
             json!({"type": "string", "enum": ["no", "yes", "srgb", "adobergb", "rommrgb"]}),
@@ -226,19 +220,15 @@ fn pictures(path: impl Into<String>, about: &'static str) -> Operation {
         .answers_bytes(200, "image/png", "The picture.")
         .answers_bytes(200, "image/gif", "The picture, or all frames of an instance.")
         .answers_bytes(200, "multipart/related", "Several pictures.")
-        .answers_nothing(304, "The client has it already.")
         .refuses(400, "invalid-value, unknown-key: a parameter that does not read")
         .refuses(406, "not-acceptable: JPEG, PNG and GIF are there")
         .refuses(422, "no-pixels, not-decodable: there is nothing to show")
-        .told_once_a_minute()
-        .streamed()
 }
 
 fn wado() -> Operation {
-    let uid = || json!({"type": "string", "maxLength": 64, "pattern": "^[0-9]+(\\.[0-9]+)*$"});
     let edge = || json!({"type": "integer", "minimum": 1, "maximum": 16_384});
     let part = "(0(\\.[0-9]+)?|1(\\.0+)?)";
-    get("/wado", may_read())
+    read("/wado")
         .says("One instance, or a picture of it (WADO-URI).")
         .query_value("requestType", json!({"type": "string", "enum": ["WADO"]}))
         .query_value("studyUID", uid())
@@ -253,25 +243,23 @@ fn wado() -> Operation {
         .query_value("windowCenter", json!({"type": "number"}))
         .query_value("windowWidth", json!({"type": "number", "minimum": 1}))
         .query_value("imageQuality", json!({"type": "integer", "minimum": 1, "maximum": 100}))
-        .query_value(
-            "annotation",
-            json!({"type": "string", "pattern": "^(patient|technique)(,(patient|technique))?$"}),
-        )
+        .query_value("annotation", json!({"type": "string", "pattern": ANNOTATION}))
         .query_value("anonymize", json!({"type": "string", "enum": ["yes"]}))
         .answers_bytes(200, "application/dicom", "The instance.")
         .answers_bytes(200, "image/jpeg", "The picture.")
         .answers_bytes(200, "image/png", "The picture.")
         .answers_bytes(200, "image/gif", "The picture, or all frames.")
         .answers_bytes(206, "application/dicom", "The bytes that were asked for.")
-        .answers_nothing(304, "The client has it already.")
         .refuses(400, "invalid-value, invalid-uid, unknown-key: a parameter that does not read")
         .refuses(406, "not-acceptable and others: it cannot be had in that form")
         .refuses(416, "range-not-satisfiable: there are fewer bytes")
-        .told_once_a_minute()
-        .streamed()
 }
 
-/// Patients read what is of themselves; [`resource::Resource`] holds that.
-fn may_read() -> Rule {
-    Rule::may(Action::Read, Resource::Study).own_by_record()
+/// A way to read images: patients read what is of themselves, which [`resource::Resource`] holds; frames that are
+/// fetched one by one are one act.
+fn read(path: impl Into<String>) -> Operation {
+    described(get(path, Rule::may(Action::Read, Resource::Study).own_by_record()))
+        .answers_nothing(304, "The client has it already.")
+        .told_once_a_minute()
+        .streamed()
 }
