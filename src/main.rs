@@ -164,11 +164,27 @@ impl Line {
     }
 }
 
+/// `medilink doctor | head` closes our output early: that is no fault to report. (SIGPIPE stays ignored: its default
+/// would end the service when a decoding child goes.)
+fn leave_quietly_when_nobody_reads() {
+    /// As a shell tells an end by SIGPIPE.
+    const ENDED_BY_SIGPIPE: i32 = 128 + 13;
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to stdout") && said.contains("Broken pipe") {
+            std::process::exit(ENDED_BY_SIGPIPE);
+        }
+        report(panic);
+    }));
+}
+
 fn main() -> ExitCode {
     // The child reads frames of strangers: it needs no settings and gets none.
     if std::env::args().nth(1).as_deref() == Some("decode-child") {
         return if ingest::pixels::run_child().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
+    leave_quietly_when_nobody_reads();
     match run(Line::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

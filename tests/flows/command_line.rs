@@ -179,3 +179,16 @@ fn the_demo_shows_findings_and_keeps_serving() {
     demo.kill().unwrap();
     demo.wait().unwrap();
 }
+
+#[test]
+fn output_that_nobody_reads_to_its_end_is_no_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program();
+    command.args(["models", "list"]).env("MEDILINK_DATA_DIR", folder.path());
+    // The reading end is closed before a line is written.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let done = command.stdout(writer).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let told = String::from_utf8(done.wait_with_output().unwrap().stderr).unwrap();
+    assert!(!told.contains("panicked"), "{told}");
+}
