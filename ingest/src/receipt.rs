@@ -9,6 +9,7 @@ use deidentify::DeidentifyError;
 use part10::Part10Error;
 use storage::archive::ArchiveError;
 use storage::db::DbError;
+use storage::records::instance::Instance;
 use storage::records::quarantine::HeldReason;
 
 pub use storage::records::instance::Origin;
@@ -99,6 +100,22 @@ pub struct Received {
 }
 
 impl Received {
+    /// What is told of a newcomer whose UID is taken: where the stored instance lies, which need not be the study
+    /// and series that the newcomer names.
+    pub(crate) fn known(known: Instance, disposition: Disposition) -> Self {
+        Self {
+            instance_id: known.instance_id,
+            study_id: known.study_id,
+            patient_id: known.patient_id,
+            study_uid: known.study_uid,
+            series_uid: known.series_uid,
+            sop_uid: known.sop_uid,
+            sop_class_uid: known.sop_class_uid,
+            disposition,
+            stored_at: known.stored_at,
+        }
+    }
+
     /// The row of the audit trail for a door that no caller with a token has opened: `route` names the door,
     /// `detail` who sent.
     pub fn entry(

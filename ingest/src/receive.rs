@@ -342,17 +342,7 @@ impl Hall {
             }
             Disposition::KeptAside
         };
-        Ok(Some(Received {
-            instance_id: known.instance_id,
-            study_id: known.study_id,
-            patient_id: known.patient_id,
-            study_uid: known.study_uid,
-            series_uid: known.series_uid,
-            sop_uid: known.sop_uid,
-            sop_class_uid: known.sop_class_uid,
-            disposition,
-            stored_at: known.stored_at,
-        }))
+        Ok(Some(Received::known(known, disposition)))
     }
 
     /// Whether the stored blob ends in the very data set that has come; asked only when the files differ.

@@ -139,12 +139,9 @@ impl Hall {
         let destinations = self.rules.destinations(clinic, arrival.seen()).await?;
         let mut tx = self.db.begin().await?;
         let known = Instance::by_uid(&mut tx, clinic, &identity.sop_uid).await?.ok_or(DbError::NotFound)?;
-        let received = |disposition| {
-            arrival.received(known.instance_id, known.study_id, known.patient_id, disposition, now)
-        };
         if known.sha256 == facts.sha256 {
             tx.commit().await?;
-            return Ok(received(Disposition::AlreadyStored));
+            return Ok(Received::known(known, Disposition::AlreadyStored));
         }
         // Under another study or series the newcomer is not the same instance grown newer: it is kept aside.
         let is_in_place = known.study_uid == identity.study_uid && known.series_uid == identity.series_uid;
@@ -164,7 +161,7 @@ impl Hall {
             OnConflict::Replace | OnConflict::Keep => {
                 if !Version::keep_aside(&mut tx, clinic, known.instance_id, facts, now).await? {
                     tx.commit().await?;
-                    return Ok(received(Disposition::AlreadyStored));
+                    return Ok(Received::known(known, Disposition::AlreadyStored));
                 }
                 Disposition::KeptAside
             }
@@ -172,6 +169,10 @@ impl Hall {
         let event = Event::InstanceVersioned { study_id: known.study_id, instance_id: known.instance_id };
         outbox::tell(&mut tx, clinic, &event, now).await?;
         tx.commit().await?;
-        Ok(received(disposition))
+        Ok(Received {
+            sop_class_uid: identity.sop_class_uid.clone(),
+            stored_at: now,
+            ..Received::known(known, disposition)
+        })
     }
 }

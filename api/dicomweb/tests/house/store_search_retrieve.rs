@@ -148,6 +148,17 @@ async fn other_bytes_under_a_uid_are_kept_aside_and_the_answer_says_so() {
         assert_eq!(aside.json()["00081199"]["Value"][0]["00081196"]["Value"], json!([0xB101]));
         assert!(aside.header("warning").starts_with("299 "));
         assert!(house.accepting(&first.path(), "application/dicom").await.body == first.plain());
+
+        let elsewhere = Image { study: "1.2.9", ..second };
+        let aside = house.store("/studies", &[elsewhere.plain()]).await;
+        assert_eq!(aside.status, 202);
+        let stored = &aside.json()["00081199"]["Value"][0];
+        assert_eq!(stored["00081196"]["Value"], json!([0xB101]));
+        let url = stored["00081190"]["Value"][0].as_str().unwrap();
+        assert!(
+            url.ends_with(&first.path()),
+            "{url} is where the instance lies, not where the newcomer says"
+        );
     })
     .await;
 }
