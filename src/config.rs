@@ -118,6 +118,15 @@ pub struct Config {
     pub decode_memory_bytes: u64,
     /// The longest that one frame may take.
     pub decode_timeout_seconds: u64,
+    /// What runs networks: `tract`, `onnxruntime`, `openvino`, or `auto`, the fastest of those that are there and answer
+    /// as a network's reference vectors say.
+    pub backend: String,
+    /// ONNX Runtime's shared library, or a folder that holds it, such as Python's `site-packages`; empty: the system's.
+    pub onnxruntime_library: String,
+    /// OpenVINO's shared library, likewise.
+    pub openvino_library: String,
+    /// So many images are analysed at a time; 0: as many as there are processors.
+    pub analysis_threads: usize,
     /// Frames of one instance that are analysed; more are thinned out evenly.
     pub frames_per_instance: u32,
     /// A job is dead after so many failed tries.
@@ -203,6 +212,10 @@ impl Default for Config {
             decode_children: 2,
             decode_memory_bytes: 768 << 20,
             decode_timeout_seconds: 10,
+            backend: "auto".into(),
+            onnxruntime_library: String::new(),
+            openvino_library: String::new(),
+            analysis_threads: 0,
             frames_per_instance: 64,
             job_tries: 5,
             dicom_tries: 20,
@@ -232,11 +245,13 @@ fn is_no_setting(name: &str) -> bool {
 const LEAST_SWEEP_AGE_SECONDS: i64 = 600;
 
 /// The seeds' names and the usual ones, in rising precedence below `MEDILINK_…`.
-const OTHER_NAMES: [(&str, &str); 6] = [
+const OTHER_NAMES: [(&str, &str); 8] = [
     ("CONNECTION_STRING", "database_url"),
     ("DATABASE_URL", "database_url"),
     ("DICOM_STORAGE_PATH", "archive_url"),
     ("MAX_FILE_SIZE", "upload_bytes"),
+    ("OPENVINO_INSTALL_DIR", "openvino_library"),
+    ("ORT_DYLIB_PATH", "onnxruntime_library"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"),
     ("SENTRY_DSN", "sentry_dsn"),
 ];
@@ -278,6 +293,7 @@ impl Config {
 
     fn check(self) -> Result<Self> {
         self.scp()?;
+        self.backend()?;
         self.on_conflict()?;
         self.clamd()?;
         self.http_address()?;
@@ -429,6 +445,7 @@ mod tests {
     fn a_value_that_does_not_fit_is_refused_with_its_name() {
         for (name, value) in [
             ("MEDILINK_UPLOAD_BYTES", "ten"),
+            ("MEDILINK_BACKEND", "rten"),
             ("MEDILINK_ON_CONFLICT", "overwrite"),
             ("MEDILINK_AE_TITLE", "SEVENTEEN_LETTERS"),
             ("MEDILINK_QUERY_AE", "SEVENTEEN_LETTERS"),

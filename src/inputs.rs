@@ -152,6 +152,17 @@ fn add_zip(path: &Path, inputs: &mut Vec<Input>) -> Result<(), InputError> {
 }
 
 impl Input {
+    /// How many bytes it will have, as far as that is known before it is read.
+    pub fn size(&self) -> u64 {
+        match &self.source {
+            Source::File(path) => std::fs::metadata(path).map_or(0, |it| it.len()),
+            Source::Entry { archive, index } => {
+                let mut archive = archive.lock().unwrap_or_else(PoisonError::into_inner);
+                archive.by_index_raw(*index).map_or(0, |entry| entry.size())
+            }
+        }
+    }
+
     /// The whole file, up to `limit` bytes.
     ///
     /// # Errors

@@ -3,27 +3,60 @@
 //! The same for a job of the worker and for `medilink analyze`; it blocks, so
 //! a server calls it through `spawn_blocking`.
 
-use std::sync::{Arc, OnceLock};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use bytes::Bytes;
 use clinical::imaging::{
     Abstention, AbstentionCode, DecodeRequest, Frame, FrameSelection, ImageContext, Outcome,
 };
-use inference::{Network, Summary, TractBackend};
+use inference::{InferenceError, Network, Summary};
 use ingest::part10::{self, Part10, Part10Error};
 use ingest::pixels::{self, DecodePool, PixelError, PixelLimits};
 use models::{Card, Eligibility, Registry};
 
+use crate::loader::{LoadError, Loader};
+
 /// The networks, loaded when first needed, and the means to decode for them.
 pub struct Reader {
-    registry: Registry,
-    loaded: Vec<(Card, OnceLock<Arc<Network>>)>,
+    /// The networks that are always there.
+    own: Registry,
+    held: RwLock<Held>,
+    loader: Loader,
     pool: Arc<DecodePool>,
     pixel_limits: PixelLimits,
     part10_limits: part10::Limits,
     frames_per_instance: u32,
+}
+
+/// The networks at hand now.
+#[derive(Clone)]
+struct Held {
+    registry: Arc<Registry>,
+    places: Vec<Arc<Place>>,
+}
+
+impl Held {
+    /// Those of a registry; a network that was at hand before stays loaded.
+    fn of(registry: Registry, before: &[Arc<Place>]) -> Self {
+        let place = |card: &Card| {
+            let known = before.iter().find(|place| place.card == *card);
+            known.map_or_else(|| Arc::new(Place::of(card)), Arc::clone)
+        };
+        Self { places: registry.iter().map(place).collect(), registry: Arc::new(registry) }
+    }
+}
+
+/// A card, and its network once it was needed.
+struct Place {
+    card: Card,
+    /// Held while the network is being loaded, so that it proves itself once.
+    loading: Mutex<()>,
+    network: OnceLock<Arc<Network>>,
+    /// Why the network is not asked any more.
+    illness: OnceLock<String>,
 }
 
 /// One network's word on one image.
@@ -37,6 +70,8 @@ pub struct Reading {
     pub summary: Summary,
     /// How long decoding and the network took.
     pub duration_ms: f64,
+    /// Whether the network was run although its card does not fit the image.
+    pub is_forced: bool,
 }
 
 /// Which networks are asked.
@@ -47,24 +82,70 @@ pub enum Asked {
     Active,
     /// These, whatever their state.
     Named(Vec<String>),
+    /// These versions of them, by name and version.
+    These(Vec<(String, String)>),
+    /// These, whatever their state and whatever the image is of: for evaluation only.
+    Forced(Vec<String>),
+}
+
+impl Asked {
+    /// Those that are asked by name.
+    fn names(&self) -> &[String] {
+        match self {
+            Self::Active | Self::These(_) => &[],
+            Self::Named(names) | Self::Forced(names) => names,
+        }
+    }
 }
 
 impl Reader {
     /// A reader over `registry`; no network is loaded yet.
     pub fn new(
         registry: Registry,
+        loader: Loader,
         pool: Arc<DecodePool>,
         pixel_limits: PixelLimits,
         part10_limits: part10::Limits,
         frames_per_instance: u32,
     ) -> Self {
-        let loaded = registry.iter().map(|card| (card.clone(), OnceLock::new())).collect();
-        Self { registry, loaded, pool, pixel_limits, part10_limits, frames_per_instance }
+        let held = RwLock::new(Held::of(registry.clone(), &[]));
+        Self { own: registry, held, loader, pool, pixel_limits, part10_limits, frames_per_instance }
     }
 
     /// The networks at hand.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
+    pub fn registry(&self) -> Arc<Registry> {
+        self.held().registry
+    }
+
+    /// Holds these networks beside those that are always there, each with the file of its weights; others that it
+    /// held are let go of once nobody runs them.
+    pub fn hold(&self, stored: &[(Card, PathBuf)]) {
+        let own = self.own.iter().count();
+        let is_known = |held: &Held| held.registry.iter().skip(own).eq(stored.iter().map(|(card, _)| card));
+        if is_known(&self.held()) {
+            return;
+        }
+        let registry = self.own.clone().with_stored(stored.iter().cloned());
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        *held = Held::of(registry, &held.places);
+    }
+
+    fn held(&self) -> Held {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What makes networks ready.
+    pub fn loader(&self) -> &Loader {
+        &self.loader
+    }
+
+    /// The names of the runtimes that have been used, each once.
+    pub fn backends(&self) -> Vec<&'static str> {
+        let mut names: Vec<&'static str> =
+            self.held().places.iter().filter_map(|place| Some(place.network.get()?.backend())).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// The processes that decode.
@@ -72,19 +153,12 @@ impl Reader {
         &self.pool
     }
 
-    /// The active networks that are meant for the modality, by the hash of their weights.
-    pub fn meant_for(&self, modality: Option<&str>) -> Vec<&str> {
-        let image = ImageContext { modality: modality.map(str::to_owned), ..ImageContext::default() };
-        let is_meant = |card: &&Card| card.eligibility(&image) != Eligibility::NotForModality;
-        self.registry.active().filter(is_meant).map(|card| card.sha256.as_str()).collect()
-    }
-
     /// Checks that every name asked for is a network.
     pub fn check(&self, asked: &Asked) -> Result<()> {
-        let Asked::Named(names) = asked else { return Ok(()) };
-        for name in names {
-            if self.registry.get(name).is_none() {
-                let known: Vec<_> = self.registry.iter().map(|card| card.name.as_str()).collect();
+        let registry = self.registry();
+        for name in asked.names() {
+            if registry.get(name).is_none() {
+                let known: Vec<_> = registry.iter().map(|card| card.name.as_str()).collect();
                 bail!("there is no network {name:?}; known are {}", known.join(", "));
             }
         }
@@ -106,11 +180,15 @@ impl Reader {
         }
         let mut readings = Vec::new();
         let mut decoded: Option<(DecodeRequest, Result<Vec<Frame>, PixelError>)> = None;
-        for card in self.cards(asked) {
+        let registry = self.registry();
+        for card in cards(&registry, asked) {
             let started = Instant::now();
-            match card.eligibility(&image) {
-                Eligibility::NotForModality => continue,
-                Eligibility::Ineligible { reasons } => {
+            let mut is_forced = false;
+            match (card.eligibility(&image), asked) {
+                (Eligibility::Eligible, _) => {}
+                (_, Asked::Forced(_)) => is_forced = true,
+                (Eligibility::NotForModality, _) => continue,
+                (Eligibility::Ineligible { reasons }, _) => {
                     let reason = reasons.join("; ");
                     readings.push(Reading::abstained(
                         Some(card),
@@ -120,18 +198,23 @@ impl Reader {
                     ));
                     continue;
                 }
-                Eligibility::Eligible => {}
             }
-            let network = self.network(card)?;
+            let network = match self.network(card) {
+                Ok(network) => network,
+                Err(NetworkError::Unhealthy(reason)) => {
+                    let code = AbstentionCode::NetworkUnhealthy;
+                    readings.push(Reading::abstained(Some(card), code, reason, started));
+                    continue;
+                }
+                Err(NetworkError::NotReady(error)) => return Err(ReadError::Network(error)),
+            };
             let request = self.bounded(network.decode_request(), object.frame_count());
             if decoded.as_ref().is_none_or(|(done, _)| *done != request) {
                 let frames = pixels::decode(&object, &request, &self.pixel_limits, &self.pool);
                 decoded = Some((request, frames));
             }
-            let frames = decoded.as_ref().map(|(_, frames)| frames);
-            let outcome = match frames {
-                Some(Ok(frames)) => inference::analyze(&network, frames, &image)
-                    .map_err(|error| ReadError::Network(error.into()))?,
+            let outcome = match decoded.as_ref().map(|(_, frames)| frames) {
+                Some(Ok(frames)) => self.outcome(&network, frames, &image, is_forced)?,
                 Some(Err(error)) => Outcome::Abstained(Abstention {
                     code: AbstentionCode::NotDecodable,
                     reason: format!("{}: {error}", error.code()),
@@ -143,6 +226,7 @@ impl Reader {
                 outcome,
                 network: Some(card.clone()),
                 duration_ms: milliseconds(started),
+                is_forced,
             });
         }
         if readings.is_empty() {
@@ -153,10 +237,33 @@ impl Reader {
         Ok(readings)
     }
 
-    fn cards(&self, asked: &Asked) -> Vec<&Card> {
-        match asked {
-            Asked::Active => self.registry.active().collect(),
-            Asked::Named(names) => names.iter().filter_map(|name| self.registry.get(name)).collect(),
+    /// What the network sees; one that answers what is no probability is not asked again.
+    fn outcome(
+        &self,
+        network: &Network,
+        frames: &[Frame],
+        image: &ImageContext,
+        is_forced: bool,
+    ) -> Result<Outcome, ReadError> {
+        let seen = if is_forced {
+            inference::analyze_forced(network, frames)
+        } else {
+            inference::analyze(network, frames, image)
+        };
+        match seen {
+            Ok(outcome) => Ok(outcome),
+            Err(
+                error @ (InferenceError::NotFinite(_)
+                | InferenceError::NotProbabilities(_)
+                | InferenceError::OutputShape { .. }),
+            ) => {
+                let reason = error.to_string();
+                if let Some(place) = self.place(network.card()) {
+                    place.falls_ill(&reason);
+                }
+                Ok(Outcome::Abstained(Abstention { code: AbstentionCode::NetworkUnhealthy, reason }))
+            }
+            Err(error) => Err(ReadError::Network(error.into())),
         }
     }
 
@@ -170,24 +277,90 @@ impl Reader {
         }
     }
 
-    /// The network of a card, loaded when it was not.
-    pub fn network(&self, card: &Card) -> Result<Arc<Network>, ReadError> {
-        let place =
-            self.loaded.iter().find(|(known, _)| known.sha256 == card.sha256 && known.name == card.name);
-        let load = || {
-            let weights = self.registry.weights(card)?;
-            Network::load(&TractBackend, card, &weights).context("the network does not load")
-        };
-        let Some((_, loaded)) = place else {
-            return Err(ReadError::Network(anyhow::anyhow!("{} is not at hand", card.title())));
-        };
-        if let Some(network) = loaded.get() {
-            return Ok(Arc::clone(network));
-        }
-        let network = Arc::new(load().map_err(ReadError::Network)?);
-        // Two may load at once; both have the same network, and one of them is kept.
-        Ok(Arc::clone(loaded.get_or_init(|| network)))
+    fn place(&self, card: &Card) -> Option<Arc<Place>> {
+        let is_it = |place: &&Arc<Place>| place.card.name == card.name && place.card.version == card.version;
+        self.held().places.iter().find(is_it).map(Arc::clone)
     }
+
+    /// The network of a card, loaded when it was not.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkError`]
+    pub fn network(&self, card: &Card) -> Result<Arc<Network>, NetworkError> {
+        let place = self
+            .place(card)
+            .ok_or_else(|| NetworkError::NotReady(anyhow::anyhow!("{} is not at hand", card.title())))?;
+        let ready = || match (place.illness.get(), place.network.get()) {
+            (Some(illness), _) => Some(Err(NetworkError::Unhealthy(illness.clone()))),
+            (None, Some(network)) => Some(Ok(Arc::clone(network))),
+            (None, None) => None,
+        };
+        if let Some(ready) = ready() {
+            return ready;
+        }
+        let _loading = place.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = ready() {
+            return ready;
+        }
+        let weights = self.registry().weights(card).map_err(|error| NetworkError::NotReady(error.into()))?;
+        match self.loader.load(card, &weights) {
+            Ok(network) => Ok(Arc::clone(place.network.get_or_init(|| Arc::new(network)))),
+            Err(LoadError::Unfit { reason, .. }) => {
+                place.falls_ill(&reason);
+                Err(NetworkError::Unhealthy(reason))
+            }
+            Err(error @ LoadError::NotTried(_)) => Err(NetworkError::NotReady(error.into())),
+        }
+    }
+}
+
+/// The cards that are meant by what is asked.
+fn cards<'r>(registry: &'r Registry, asked: &Asked) -> Vec<&'r Card> {
+    match asked {
+        Asked::Active => registry.active().collect(),
+        Asked::Named(names) | Asked::Forced(names) => {
+            names.iter().filter_map(|name| registry.get(name)).collect()
+        }
+        Asked::These(versions) => {
+            versions.iter().filter_map(|(name, version)| registry.get_version(name, version)).collect()
+        }
+    }
+}
+
+impl Place {
+    fn of(card: &Card) -> Self {
+        Self {
+            card: card.clone(),
+            loading: Mutex::default(),
+            network: OnceLock::new(),
+            illness: OnceLock::new(),
+        }
+    }
+
+    /// Asks the network no more, until this program starts anew.
+    fn falls_ill(&self, reason: &str) {
+        if self.illness.set(reason.to_owned()).is_ok() {
+            let (name, version) = (self.card.name.clone(), self.card.version.clone());
+            tracing::error!(
+                network = self.card.title(),
+                reason,
+                "a network is unhealthy and is asked no more"
+            );
+            metrics::gauge!("medilink_network_unhealthy", "network" => name, "version" => version).set(1.0);
+        }
+    }
+}
+
+/// Why there is no network to ask.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// It has not proved itself, or has answered what is no probability.
+    #[error("the network is unhealthy: {0}")]
+    Unhealthy(String),
+    /// Its weights or its runtime are not there.
+    #[error("{0:#}")]
+    NotReady(anyhow::Error),
 }
 
 /// Why an image was not read at all.
@@ -224,6 +397,7 @@ impl Reading {
             outcome: Outcome::Abstained(Abstention { code, reason: reason.into() }),
             summary: Summary::default(),
             duration_ms: milliseconds(started),
+            is_forced: false,
         }
     }
 }

@@ -20,11 +20,13 @@ use ingest::pixels::DecodePool;
 use ingest::receive::Receiver;
 use ingest::scp::ScpEvents;
 use models::Registry;
+use networks_house::NetworksState;
 use storage::archive::{Archive, DataKeys};
 use storage::db::Db;
 use storage::secret::Keyring;
 
 use crate::config::Config;
+use crate::loader::Loader;
 use crate::reader::Reader;
 
 /// Everything a command needs that touches rows or bytes.
@@ -85,15 +87,32 @@ pub fn archive(config: &Config, environment: &BTreeMap<String, String>) -> Resul
     Archive::open(&config.archive_url(), options).context("the archive cannot be opened")
 }
 
+/// What makes networks ready by the settings.
+pub fn loader(config: &Config) -> Result<Loader> {
+    Ok(Loader::new(config.runtimes(), config.backend()?, config.prover()?))
+}
+
+/// The networks of the box and of the settings' folder.
+fn own_registry(config: &Config) -> Result<Registry> {
+    let folder = config.networks_dir();
+    Registry::built_in()
+        .with_folder(&folder)
+        .with_context(|| format!("the networks in {} cannot be read", folder.display()))
+}
+
 /// The networks of the box and of the settings' folder, with the decoders they need.
 pub fn reader(config: &Config) -> Result<Reader> {
-    let folder = config.networks_dir();
-    let registry = Registry::built_in()
-        .with_folder(&folder)
-        .with_context(|| format!("the networks in {} cannot be read", folder.display()))?;
+    let registry = own_registry(config)?;
     let pool = config.pool()?.map_or_else(DecodePool::inline, DecodePool::new);
     let limits = config.receive()?.limits.part10;
-    Ok(Reader::new(registry, Arc::new(pool), config.pixels(), limits, config.frames_per_instance))
+    Ok(Reader::new(
+        registry,
+        loader(config)?,
+        Arc::new(pool),
+        config.pixels(),
+        limits,
+        config.frames_per_instance,
+    ))
 }
 
 /// The street over this house, for callers who show `token`.
@@ -113,7 +132,9 @@ pub fn street(house: &House, token: &str, doors: Doors, dimse: Arc<ScpEvents>) -
         authenticator,
     );
     ScpEvents::describe();
-    let networks = house.reader.registry().active().map(|card| card.name.clone());
+    let registry = house.reader.registry();
+    let own_networks = Arc::new(own_registry(&house.config)?);
+    let networks = registry.active().map(|card| card.name.clone());
     Ok(Street {
         identity: Identity::new(app.clone(), house.config.identity()),
         webhook_targets: house.config.webhook_targets(),
@@ -124,6 +145,7 @@ pub fn street(house: &House, token: &str, doors: Doors, dimse: Arc<ScpEvents>) -
             Arc::clone(house.reader.pool()),
             house.config.pixels(),
         ),
+        networks: NetworksState::new(app.clone(), own_networks, house.config.receive()?.spool_folder),
         app,
         doors,
         gauges: Arc::new(move || dimse.publish()),

@@ -18,6 +18,7 @@ use dicom_house::DicomState;
 use dicomweb::DicomWebState;
 use gate::{App, Routes, Rule, get};
 use identity::Identity;
+use networks_house::NetworksState;
 use storage::records::webhook::target::Targets;
 
 pub use health::Doors;
@@ -31,6 +32,8 @@ pub struct Street {
     pub dicom: DicomState,
     /// What `/dicom-web` needs beyond it.
     pub dicomweb: DicomWebState,
+    /// What `/api/models` needs beyond it.
+    pub networks: NetworksState,
     /// What signing in needs beyond it.
     pub identity: Identity,
     /// To which hosts a clinic may have events sent.
@@ -59,6 +62,7 @@ pub fn routes(street: Street) -> Routes {
     let houses = dicom_house::routes(street.dicom.clone())
         .merge(dicomweb::routes(street.dicomweb.clone()))
         .merge(findings::routes(app()))
+        .merge(networks_house::routes(street.networks.clone()))
         .merge(identity::routes(street.identity.clone()))
         .merge(clinics::routes(app()))
         .merge(patients::routes(app()))

@@ -18,6 +18,7 @@ pub(crate) async fn metrics(State(street): State<Street>) -> Result<Response, Pr
     for (state, count) in [("queued", depth.queued), ("running", depth.running), ("dead", depth.dead)] {
         gauge!("medilink_jobs", "state" => state).set(count as f64);
     }
+    networks_house::measure(&street.networks).await?;
     (street.gauges)();
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((kind, gate::metrics::render()).into_response())

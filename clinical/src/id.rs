@@ -127,6 +127,8 @@ ids! {
     WorkitemId
     /// An object that is held back.
     HeldId
+    /// A network that was added.
+    NetworkId
 }
 
 impl ClinicId {

@@ -1,8 +1,10 @@
 //! Work that is asked for now and done later.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::id::{CommitmentId, PeerId, StudyId, WebhookId};
+use crate::id::{CommitmentId, NetworkId, PeerId, StudyId, WebhookId};
+use crate::uid::TransactionUid;
 
 /// A line of work with a concurrency of its own, so that a slow one holds up no other.
 ///
@@ -66,6 +68,16 @@ pub enum Job {
         /// The study.
         study_id: StudyId,
     },
+    /// Make maps of what counted for the findings of a study.
+    ExplainFindings {
+        /// The study.
+        study_id: StudyId,
+    },
+    /// Make objects of what was found in a study, and store them in it.
+    ReportFindings {
+        /// The study.
+        study_id: StudyId,
+    },
     /// Bring what waits of one record's events to a webhook, in order.
     DeliverEvent {
         /// The webhook.
@@ -85,34 +97,60 @@ pub enum Job {
         /// The request.
         commitment_id: CommitmentId,
     },
+    /// Run a network that was added over its reference images.
+    ProveNetwork {
+        /// The network.
+        network_id: NetworkId,
+    },
+    /// Ask a peer again that has not reported on storage commitment yet.
+    AwaitCommitment {
+        /// Who was asked.
+        peer_id: PeerId,
+        /// Under which transaction.
+        transaction_uid: TransactionUid,
+        /// When it was asked first.
+        since: DateTime<Utc>,
+    },
 }
 
 impl Job {
     /// The kinds that this program can do, each with its queue; a newer program beside it may enqueue others.
     pub const KINDS: &[(&str, Queue)] = &[
         ("analyze_study", Queue::Imaging),
+        ("explain_findings", Queue::Imaging),
+        ("report_findings", Queue::Report),
         ("deliver_event", Queue::Notification),
         ("forward_instances", Queue::Dicom),
         ("report_commitment", Queue::Dicom),
+        ("await_commitment", Queue::Dicom),
+        ("prove_network", Queue::Imaging),
     ];
 
     /// The stable name of the kind of work.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::AnalyzeStudy { .. } => "analyze_study",
+            Self::ExplainFindings { .. } => "explain_findings",
+            Self::ReportFindings { .. } => "report_findings",
             Self::DeliverEvent { .. } => "deliver_event",
             Self::ForwardInstances { .. } => "forward_instances",
             Self::ReportCommitment { .. } => "report_commitment",
+            Self::AwaitCommitment { .. } => "await_commitment",
+            Self::ProveNetwork { .. } => "prove_network",
         }
     }
 
     /// What makes two waiting jobs of a kind the same job.
     pub fn key(&self) -> String {
         match self {
-            Self::AnalyzeStudy { study_id } => study_id.to_string(),
+            Self::AnalyzeStudy { study_id }
+            | Self::ExplainFindings { study_id }
+            | Self::ReportFindings { study_id } => study_id.to_string(),
             Self::DeliverEvent { webhook_id, aggregate } => format!("{webhook_id}/{aggregate}"),
             Self::ForwardInstances { study_id, peer_id } => format!("{study_id}/{peer_id}"),
             Self::ReportCommitment { commitment_id } => commitment_id.to_string(),
+            Self::ProveNetwork { network_id } => network_id.to_string(),
+            Self::AwaitCommitment { peer_id, transaction_uid, .. } => format!("{peer_id}/{transaction_uid}"),
         }
     }
 }
@@ -120,10 +158,14 @@ impl Job {
 /// How soon a job is wanted; higher runs first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
+    /// Work that nothing hangs on; it is done when there is no other.
+    Spare = -10,
     /// Work that follows from storing: nobody waits at a screen.
     Routine = 0,
     /// A person asked and waits.
     Urgent = 10,
+    /// A life may hang on it: ordered STAT, or found urgent.
+    Stat = 20,
 }
 
 #[cfg(test)]
@@ -134,16 +176,27 @@ mod tests {
     fn every_kind_of_work_has_its_queue() {
         let jobs = [
             Job::AnalyzeStudy { study_id: StudyId::new() },
+            Job::ExplainFindings { study_id: StudyId::new() },
+            Job::ReportFindings { study_id: StudyId::new() },
             Job::DeliverEvent { webhook_id: WebhookId::new(), aggregate: "study:1".to_owned() },
             Job::ForwardInstances { study_id: StudyId::new(), peer_id: PeerId::new() },
             Job::ReportCommitment { commitment_id: CommitmentId::new() },
+            Job::ProveNetwork { network_id: NetworkId::new() },
+            Job::AwaitCommitment {
+                peer_id: PeerId::new(),
+                transaction_uid: "2.25.1".parse().unwrap(),
+                since: DateTime::UNIX_EPOCH,
+            },
         ];
         assert_eq!(jobs.len(), Job::KINDS.len());
         for job in jobs {
             assert!(Job::KINDS.iter().any(|(kind, _)| *kind == job.kind()), "{}", job.kind());
             assert_eq!(serde_json::json!(job)["type"], job.kind());
         }
-        assert_eq!(Queue::Imaging.kinds().collect::<Vec<_>>(), ["analyze_study"]);
+        assert_eq!(
+            Queue::Imaging.kinds().collect::<Vec<_>>(),
+            ["analyze_study", "explain_findings", "prove_network"]
+        );
         assert_eq!(serde_json::json!(Queue::Ehr), Queue::Ehr.as_str());
     }
 }

@@ -67,6 +67,7 @@ const TABLE: &str = "
     study           read                 * c c c c . . c o . . .
     study           list                 * c c c c . . c . . . .
     study           update               * c . c . . . . . . . .
+    study           export               * c . c . . . . . . . .
     study           delete,erase         * c . . . . . . . . . .
     workitem        create,update        * c . c . . . c . . . .
     workitem        read,list            * c c c c . . c . . . .
@@ -76,7 +77,8 @@ const TABLE: &str = "
     analysis        read,list            * c . c c . . c . . . .
     finding         read,list            * c . c c . . c . . . .
     finding         review               * . . c . . . . . . . .
-    network         create,update,delete * c . . . . . . . . . .
+    network         create,delete        * . . . . . . . . . . .
+    network         update               * c . . . . . . . . . .
     network         read,list            * c c c c . . c . . . *
     assessment      create               * . . c c . . . o . . .
     assessment      read                 * c . c c . . . o . . .

@@ -3,15 +3,22 @@
 use clinical::imaging::{
     Abstention, AbstentionCode, DecodeRequest, Frame, FrameSelection, ImageContext, LabelScore, Outcome,
 };
-use models::{Card, Eligibility, ReferenceVectors};
-use ndarray::{ArrayView4, ArrayViewD};
+use models::{Card, Eligibility, Precision, ReferenceVectors, Task};
+use ndarray::{ArrayD, ArrayView4, Dimension, IxDyn};
 use rayon::prelude::*;
 
-use crate::interpret::classification;
-use crate::{InferenceBackend, InferenceError, LoadedNetwork, prepare, quality_gate};
+use crate::interpret::{self, classification};
+use crate::{
+    InferenceBackend, InferenceError, LoadedNetwork, Outputs, out_of_distribution, prepare, quality_gate,
+};
 
 /// The most that a probability may differ from a reference vector's.
-const REFERENCE_TOLERANCE: f32 = 1e-4;
+const fn reference_tolerance(precision: Precision) -> f32 {
+    match precision {
+        Precision::F32 => 1e-4,
+        Precision::Bf16 => 5e-3,
+    }
+}
 
 /// A network with its card, loaded and ready.
 pub struct Network {
@@ -41,6 +48,11 @@ impl Network {
         self.backend
     }
 
+    /// The numbers that it reckons in.
+    pub fn precision(&self) -> Precision {
+        self.loaded.precision()
+    }
+
     /// What the network wants decoded: at most so many frames as its card says, at full size.
     pub fn decode_request(&self) -> DecodeRequest {
         DecodeRequest { frames: FrameSelection::Spread(self.card.input.frames_at_most), least_size: None }
@@ -50,70 +62,131 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// [`InferenceError::NotReference`] for a difference above 1e-4; else as [`analyze`].
+    /// [`InferenceError::NotReference`] for a difference above 1e-4, or above 5e-3 in bf16; else as [`analyze`].
     pub fn self_check(&self, reference: &ReferenceVectors) -> Result<f32, InferenceError> {
         let mut difference = 0.0_f32;
         for vector in &reference.vectors {
-            let input: Vec<f32> = vector.image.iter().map(|grey| f32::from(*grey) / 255.0).collect();
-            let shape = [1, 1, reference.rows as usize, reference.columns as usize];
-            let input = ArrayViewD::from_shape(shape.to_vec(), &input)
-                .map_err(|error| InferenceError::NotRun(error.to_string()))?;
-            let outputs = self.loaded.run(input)?;
+            let outputs = self.run(&self.input_of(reference, &vector.image)?)?;
             let found = classification::probabilities(&self.card, &outputs)?;
             for (found, expected) in found.iter().zip(&vector.probabilities) {
                 difference = difference.max((found - expected).abs());
             }
         }
-        if difference <= REFERENCE_TOLERANCE {
+        let allowed = reference_tolerance(self.precision());
+        if difference <= allowed {
             return Ok(difference);
         }
-        Err(InferenceError::NotReference { difference, allowed: REFERENCE_TOLERANCE })
+        Err(InferenceError::NotReference { difference, allowed })
     }
 
-    /// What the network says of one prepared image.
-    fn score(&self, frame: u32, input: ArrayView4<'_, f32>) -> Result<Vec<LabelScore>, InferenceError> {
+    /// Runs the network once over stripes within its value range, to see that it gives numbers.
+    ///
+    /// # Errors
+    ///
+    /// As [`analyze`].
+    pub fn try_out(&self) -> Result<(), InferenceError> {
+        let input = &self.card.input;
+        let [black, white] = input.value_range;
+        let stripes = ArrayD::from_shape_fn(IxDyn(input.shape.as_slice()), |at| {
+            let (mean, deviation) = input.normalisation(at[1]);
+            let shade = at.as_array_view().iter().sum::<usize>() % 17;
+            (black + (white - black) * shade as f32 / 16.0 - mean) / deviation
+        });
+        let outputs = self.run(&stripes)?;
+        if self.card.task.is_of_whole_images() {
+            classification::probabilities(&self.card, &outputs)?;
+        }
+        Ok(())
+    }
+
+    /// The network's input for an 8-bit grey image of its size.
+    fn input_of(&self, reference: &ReferenceVectors, image: &[u8]) -> Result<ArrayD<f32>, InferenceError> {
+        let input = &self.card.input;
+        let [black, white] = input.value_range;
+        let mut values = Vec::with_capacity(image.len() * input.channels.count());
+        for channel in 0..input.channels.count() {
+            let (mean, deviation) = input.normalisation(channel);
+            values.extend(
+                image
+                    .iter()
+                    .map(|grey| (black + (white - black) * f32::from(*grey) / 255.0 - mean) / deviation),
+            );
+        }
+        let shape = [1, input.channels.count(), reference.rows as usize, reference.columns as usize];
+        ArrayD::from_shape_vec(shape.to_vec(), values)
+            .map_err(|error| InferenceError::NotRun(error.to_string()))
+    }
+
+    /// The outputs for an input, once all of them have proved to be numbers.
+    pub(crate) fn run(&self, input: &ArrayD<f32>) -> Result<Outputs, InferenceError> {
+        let outputs = self.loaded.run(input.view())?;
+        match outputs.iter().find(|(_, values)| !values.iter().all(|value| value.is_finite())) {
+            Some((name, _)) => Err(InferenceError::NotFinite(name.clone())),
+            None => Ok(outputs),
+        }
+    }
+
+    /// What the network says of one prepared image, or why it would not.
+    fn score(&self, frame: &Frame, input: ArrayView4<'_, f32>) -> Result<Seen, InferenceError> {
         let outputs = self.loaded.run(input.into_dyn())?;
-        classification::labels(&self.card, &outputs, frame)
+        let scores = interpret::scores(&self.card, &outputs, frame)?;
+        Ok(match out_of_distribution::objection(&self.card, &outputs)? {
+            Some(reason) => Seen::Unfit(AbstentionCode::OutOfDistribution, reason),
+            None => Seen::Scored(scores),
+        })
     }
 }
 
 /// What came of one frame.
 enum Seen {
     Scored(Vec<LabelScore>),
-    Unfit(String),
+    Unfit(AbstentionCode, String),
 }
 
 /// What the network sees in the frames of one instance, or why it would not look.
 ///
-/// An image that the card does not fit, that has no frames, or none fit to be read, leads to an
-/// abstention. Of the frames that are fit, run in parallel, each label keeps the highest probability
+/// An image that the card does not fit, that has no frames, or none fit to be read or like those the
+/// network learned from, leads to an abstention. Of the frames that are fit, run in parallel, each label keeps the highest probability
 /// and the frame that gave it.
 ///
 /// # Errors
 ///
 /// [`InferenceError`]; one bad frame fails the instance.
 pub fn analyze(network: &Network, frames: &[Frame], image: &ImageContext) -> Result<Outcome, InferenceError> {
-    if let Some(reason) = ineligibility(&network.card, image) {
+    match ineligibility(&network.card, image) {
+        Some(reason) => Ok(abstained(AbstentionCode::NotEligible, reason)),
+        None => analyze_forced(network, frames),
+    }
+}
+
+/// As [`analyze`], whatever the image says that it is of: for evaluation only. What it shows is judged all the same.
+///
+/// # Errors
+///
+/// As [`analyze`].
+pub fn analyze_forced(network: &Network, frames: &[Frame]) -> Result<Outcome, InferenceError> {
+    if network.card.task == Task::Segmentation3d {
+        let reason = "the network takes the slices of a series together".to_owned();
         return Ok(abstained(AbstentionCode::NotEligible, reason));
     }
     if frames.is_empty() {
         return Ok(abstained(AbstentionCode::NoPixels, "the object holds no frames".to_owned()));
     }
-    let seen: Vec<Seen> = frames.par_iter().map(|frame| look(network, frame)).collect::<Result<_, _>>()?;
+    let seen: Vec<Seen> = match frames {
+        // Without a detour over other threads.
+        [frame] => vec![look(network, frame)?],
+        frames => frames.par_iter().map(|frame| look(network, frame)).collect::<Result<_, _>>()?,
+    };
     let mut best: Vec<LabelScore> = Vec::new();
-    let mut objection = String::new();
+    let mut objection = (AbstentionCode::NoPixels, String::new());
     for frame in seen {
         match frame {
-            Seen::Unfit(reason) => objection = reason,
+            Seen::Unfit(code, reason) => objection = (code, reason),
             Seen::Scored(scores) if best.is_empty() => best = scores,
-            Seen::Scored(scores) => keep_the_higher(&mut best, scores),
+            Seen::Scored(scores) => best = interpret::join(&network.card, best, scores),
         }
     }
-    if best.is_empty() {
-        Ok(abstained(AbstentionCode::PoorQuality, objection))
-    } else {
-        Ok(Outcome::Scored(best))
-    }
+    if best.is_empty() { Ok(abstained(objection.0, objection.1)) } else { Ok(Outcome::Scored(best)) }
 }
 
 /// Prepares one frame and runs the network over it, unless the quality gate objects.
@@ -121,18 +194,14 @@ fn look(network: &Network, frame: &Frame) -> Result<Seen, InferenceError> {
     let input = &network.card.input;
     let prepared =
         prepare(frame, input).map_err(|error| InferenceError::Frame { frame: frame.index, error })?;
-    match quality_gate::objection(frame, input, prepared.view()) {
-        Some(reason) => Ok(Seen::Unfit(reason)),
-        None => network.score(frame.index, prepared.view()).map(Seen::Scored),
+    // What is no number would come out as none, and the network would be blamed for the image.
+    if !prepared.iter().all(|value| value.is_finite()) {
+        let reason = "its look-up tables make values that are not finite".to_owned();
+        return Ok(Seen::Unfit(AbstentionCode::PoorQuality, reason));
     }
-}
-
-/// Label by label, the score with the higher probability; of equal ones the earlier frame's.
-fn keep_the_higher(best: &mut [LabelScore], scores: Vec<LabelScore>) {
-    for (best, score) in best.iter_mut().zip(scores) {
-        if score.probability > best.probability {
-            *best = score;
-        }
+    match quality_gate::objection(frame, input, prepared.view()) {
+        Some(reason) => Ok(Seen::Unfit(AbstentionCode::PoorQuality, reason)),
+        None => network.score(frame, prepared.view()),
     }
 }
 
@@ -222,6 +291,68 @@ mod tests {
                 assert!((scores[0].probability - (1.0 - vector.probabilities[0])).abs() < 1e-4, "{name}");
             }
         }
+    }
+
+    /// Children upside down, on their side, and in negative: none of them like those the network learned from.
+    #[test]
+    fn an_image_unlike_those_it_learned_from_is_not_scored_even_when_forced() {
+        let network = network(&TractBackend, "pneumonia224");
+        let reference = ReferenceVectors::of(network.card()).unwrap().unwrap();
+        let side = reference.rows as usize;
+        for vector in &reference.vectors {
+            let image = &vector.image;
+            let negative: Vec<u8> = image.iter().map(|grey| 255 - grey).collect();
+            let turned = (0..side * side).map(|at| image[(at % side) * side + at / side]).collect();
+            let noise = (0..side * side).map(|at| (at.wrapping_mul(2_654_435_761) >> 7) as u8).collect();
+            for pixels in [negative, turned, noise] {
+                let frames = [frame(0, reference.rows, pixels)];
+                for outcome in [analyze(&network, &frames, &child()), analyze_forced(&network, &frames)] {
+                    let abstention = abstention(outcome.unwrap());
+                    assert_eq!(abstention.code, AbstentionCode::OutOfDistribution);
+                    assert!(abstention.reason.contains("times the limit"), "{}", abstention.reason);
+                }
+            }
+        }
+    }
+
+    /// A MONOCHROME2 image that says MONOCHROME1 is shown in negative.
+    #[test]
+    fn a_chest_of_the_wrong_photometric_interpretation_is_not_scored() {
+        let network = network(&TractBackend, "pneumonia224");
+        let reference = ReferenceVectors::of(network.card()).unwrap().unwrap();
+        for vector in &reference.vectors {
+            let right = frame(0, reference.rows, vector.image.clone());
+            let wrong = Frame { photometric: Photometric::Monochrome1, ..right };
+            let abstention = abstention(analyze(&network, &[wrong], &child()).unwrap());
+            assert_eq!(abstention.code, AbstentionCode::OutOfDistribution);
+        }
+    }
+
+    /// By ONNX Runtime 1.31 with the same weights: what numpy says of the statistics, to the fourth digit.
+    #[test]
+    fn the_distance_is_that_of_another_runtime() {
+        for (name, expected) in [
+            ("pneumonia224", &[25.061186_f32, 24.930376][..]),
+            ("pneumonia28", &[17.804375, 16.307697, 18.449514, 23.930439]),
+            ("breast28", &[14.759596, 12.127199, 11.609802, 15.007439]),
+        ] {
+            let network = network(&TractBackend, name);
+            let reference = ReferenceVectors::of(network.card()).unwrap().unwrap();
+            for (vector, expected) in reference.vectors.iter().zip(expected) {
+                let input = network.input_of(&reference, &vector.image).unwrap();
+                let found = network.run(&input).unwrap()["distance"][[0, 0]];
+                assert!((found - expected).abs() < 1e-4 * expected, "{name}: {found}, not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_child_without_an_age_is_scored() {
+        let network = network(&TractBackend, "pneumonia224");
+        let reference = ReferenceVectors::of(network.card()).unwrap().unwrap();
+        let ageless = ImageContext { age_years: None, ..child() };
+        let frames = [frame(0, reference.rows, reference.vectors[0].image.clone())];
+        assert!(matches!(analyze(&network, &frames, &ageless), Ok(Outcome::Scored(_))));
     }
 
     #[test]

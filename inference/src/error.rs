@@ -5,6 +5,36 @@ use crate::PrepareError;
 /// A failure of the network or of the values around it; the instance stays without a finding.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum InferenceError {
+    /// The runtime is not there, or not in a version that serves.
+    #[error("{backend} is not available: {reason}")]
+    NotAvailable {
+        /// The backend.
+        backend: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+    /// The network needs operators that the backend does not have.
+    #[error("{backend} does not run {network}: it has no operator {}", operators.join(", "))]
+    UnsupportedOperator {
+        /// The backend.
+        backend: &'static str,
+        /// Name and version of the network.
+        network: String,
+        /// The operators, as the file names them.
+        operators: Vec<String>,
+    },
+    /// Tensors of the network lie in other files; no path in a network is followed.
+    #[error(
+        "{network} keeps its tensor {tensor:?} in another file, {file:?}: store all tensors in the ONNX file itself"
+    )]
+    ExternalData {
+        /// Name and version of the network.
+        network: String,
+        /// The first such tensor; empty where it is not known.
+        tensor: String,
+        /// Its file as the network says it.
+        file: String,
+    },
     /// The weights are no network that the backend runs.
     #[error("{backend} does not load {network}: {reason}")]
     NotLoaded {
@@ -40,6 +70,16 @@ pub enum InferenceError {
     /// An output that should be probabilities is not.
     #[error("the network's output {0} holds no probabilities: they must be 0 to 1 and together 1")]
     NotProbabilities(String),
+    /// Boxes or a mask of a shape that says nothing.
+    #[error("the network's output {output} has shape {found:?}, it must be {expected}")]
+    OutputShape {
+        /// The output.
+        output: String,
+        /// In words.
+        expected: String,
+        /// As it came.
+        found: Vec<usize>,
+    },
     /// A frame cannot be made into an input.
     #[error("frame {frame} does not fit: {error}")]
     Frame {
@@ -59,4 +99,25 @@ pub enum InferenceError {
         /// The largest that is allowed.
         allowed: f32,
     },
+}
+
+impl InferenceError {
+    /// The stable code of the problem.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotAvailable { .. } => "runtime-missing",
+            Self::UnsupportedOperator { .. } => "unsupported-operator",
+            Self::ExternalData { .. } => "external-data",
+            Self::NotLoaded { .. } => "network-unreadable",
+            Self::CardMismatch { .. } => "card-mismatch",
+            Self::WrongShape { .. } => "wrong-shape",
+            Self::NotRun(_) => "network-failed",
+            Self::NotFinite(_) => "not-finite",
+            Self::NotProbabilities(_) => "not-probabilities",
+            Self::Frame { .. } => "frame-unfit",
+            Self::Reference(_) => "reference-misfit",
+            Self::NotReference { .. } => "not-reference",
+            Self::OutputShape { .. } => "output-shape",
+        }
+    }
 }

@@ -5,14 +5,20 @@
 //! picture is made between.
 
 mod area;
+mod back;
+mod colour;
 mod grey;
+mod place;
+mod sample;
 
 use clinical::imaging::{Frame, Photometric, Samples};
-use models::{Channels, Crop, Input, Quantise, Resize};
-use ndarray::{Array2, Array4, Axis};
+use models::{Channels, Input, Quantise, Resize};
+use ndarray::{Array2, Array4, Axis, Slice, Zip};
 
-use self::area::{Square, area_mean};
-use self::grey::{Shades, luma};
+use self::area::{Tone, area_mean};
+pub(crate) use self::back::{WayBack, between, region_on_frame};
+use self::grey::Shades;
+use self::place::Place;
 
 /// Why a frame cannot be made into an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,30 +42,48 @@ pub enum PrepareError {
     UnsupportedColour,
 }
 
-/// The network's input for a frame, of the card's shape and value range.
+/// The network's input for a frame, `[1, channels, rows, columns]`; for a volume's network, one of its slices.
 ///
-/// Shades come by Modality LUT and VOI LUT (PS3.3, C.11.1 and C.11.2). Where an object has no VOI LUT,
-/// values of up to 8 bits are taken as they are, and the darkest and brightest of more bits become
-/// black and white. MONOCHROME1 is inverted, padding is black, RGB becomes its luma. The shades are
-/// rounded to 256 before the centre square is cut out and averaged down, as in the networks' training.
+/// Shades come by Modality LUT and VOI LUT (PS3.3, C.11.1 and C.11.2), or by the card's own window. Where an
+/// object has no VOI LUT, values of up to 8 bits are taken as they are, and the darkest and brightest of
+/// more bits become black and white. MONOCHROME1 is inverted, padding is black, RGB becomes its luma unless
+/// the network takes colours. With `quantise = "8-bit"` shades are rounded to 256 before the image is cut
+/// and resized, as in the networks' training.
+///
+/// A card that takes modality units or stored values gets those, held to its value range; nothing is inverted then.
 ///
 /// # Errors
 ///
 /// [`PrepareError`]
 pub fn prepare(frame: &Frame, input: &Input) -> Result<Array4<f32>, PrepareError> {
-    let Input { channels: Channels::Grey, quantise: Quantise::EightBit, crop: Crop::CentreSquare, .. } =
-        input;
-    let Resize::Area = input.resize;
     check(frame)?;
-    let square = Square::centred(frame.rows as usize, frame.columns as usize);
-    let size = (input.rows(), input.columns());
-    let mean = match frame.photometric {
-        Photometric::Rgb => colour_mean(frame, &square, size)?,
-        Photometric::Monochrome1 | Photometric::Monochrome2 => grey_mean(frame, &square, size)?,
+    let place = Place::of(frame.rows as usize, frame.columns as usize, input);
+    let planes = match (frame.photometric, input.channels) {
+        (Photometric::Rgb, Channels::Grey) => vec![colour::luma_plane(frame, &place, input)?],
+        (Photometric::Rgb, Channels::Rgb) => colour::planes(frame, &place, input)?,
+        (Photometric::Monochrome1 | Photometric::Monochrome2, _) => vec![grey_plane(frame, &place, input)?],
     };
+    let mut prepared = Array4::zeros((1, input.channels.count(), input.rows(), input.columns()));
     let [black, white] = input.value_range;
-    let scaled = mean.mapv_into(|grey| black + (white - black) * (grey / 255.0));
-    Ok(scaled.insert_axis(Axis(0)).insert_axis(Axis(0)))
+    for channel in 0..input.channels.count() {
+        let (mean, deviation) = input.normalisation(channel);
+        let normal = |value: f32| (value - mean) / deviation;
+        let plane = planes.get(channel).unwrap_or(&planes[0]);
+        let (rows, columns) = place.within();
+        let mut image = prepared.index_axis_mut(Axis(0), 0);
+        let mut image = image.index_axis_mut(Axis(0), channel);
+        image.fill(normal(black));
+        let mut within = image.slice_axis_mut(Axis(0), Slice::from(rows));
+        let within = within.slice_axis_mut(Axis(1), Slice::from(columns));
+        Zip::from(within).and(plane).for_each(|target, value| {
+            *target = normal(if input.is_in_units() {
+                value.clamp(black, white)
+            } else {
+                black + (white - black) * (value / 255.0)
+            });
+        });
+    }
+    Ok(prepared)
 }
 
 fn check(frame: &Frame) -> Result<(), PrepareError> {
@@ -75,51 +99,62 @@ fn check(frame: &Frame) -> Result<(), PrepareError> {
     if found == expected { Ok(()) } else { Err(PrepareError::WrongLength { expected, found }) }
 }
 
-fn grey_mean(frame: &Frame, square: &Square, size: (usize, usize)) -> Result<Array2<f32>, PrepareError> {
-    let shades = Shades::of(frame)?;
-    Ok(match &frame.samples {
-        Samples::U8(values) => {
-            let table = shades.table::<256>(|index| index as u8 as i64);
-            area_mean(values, square, size, |value| table[usize::from(value)])
-        }
-        Samples::I8(values) => {
-            let table = shades.table::<256>(|index| i64::from(index as u8 as i8));
-            area_mean(values, square, size, |value| table[usize::from(value as u8)])
-        }
-        Samples::U16(values) => {
-            let table = shades.table::<65536>(|index| index as u16 as i64);
-            area_mean(values, square, size, |value| table[usize::from(value)])
-        }
-        Samples::I16(values) => {
-            let table = shades.table::<65536>(|index| i64::from(index as u16 as i16));
-            area_mean(values, square, size, |value| table[usize::from(value as u16)])
-        }
-        Samples::U32(values) => area_mean(values, square, size, |value| shades.grey(i64::from(value))),
-        Samples::I32(values) => area_mean(values, square, size, |value| shades.grey(i64::from(value))),
+/// The grey frame at the network's size: shades of 0 to 255, or units.
+fn grey_plane(frame: &Frame, place: &Place, input: &Input) -> Result<Array2<f32>, PrepareError> {
+    let shades = Shades::of(frame, input)?;
+    Ok(if input.is_in_units() {
+        plane(frame, place, input.resize, |stored| shades.in_units(stored))
+    } else if input.quantise == Quantise::EightBit {
+        plane(frame, place, input.resize, |stored| shades.grey(stored))
+    } else {
+        plane(frame, place, input.resize, |stored| shades.fine_grey(stored))
     })
 }
 
-fn colour_mean(frame: &Frame, square: &Square, size: (usize, usize)) -> Result<Array2<f32>, PrepareError> {
-    let white = (1_u32 << frame.bits_stored.clamp(1, 16)) - 1;
-    let eight_bit = |value: u32| ((value.min(white) * 255 + white / 2) / white) as u8;
+/// The frame's one sample a pixel at the network's size; of up to 16 bits each tone is looked up once.
+fn plane<T: Tone>(frame: &Frame, place: &Place, resize: Resize, tone: impl Fn(i64) -> T) -> Array2<f32> {
     match &frame.samples {
-        Samples::U8(values) if white == 255 => {
-            let (pixels, _) = values.as_chunks::<3>();
-            Ok(area_mean(pixels, square, size, luma))
-        }
         Samples::U8(values) => {
-            let (pixels, _) = values.as_chunks::<3>();
-            Ok(area_mean(pixels, square, size, |pixel: [u8; 3]| {
-                luma(pixel.map(|value| eight_bit(value.into())))
-            }))
+            let table = table::<256, T>(|index| tone(index as u8 as i64));
+            resized(values, place, resize, |value| table[usize::from(value)])
+        }
+        Samples::I8(values) => {
+            let table = table::<256, T>(|index| tone(i64::from(index as u8 as i8)));
+            resized(values, place, resize, |value| table[usize::from(value as u8)])
         }
         Samples::U16(values) => {
-            let (pixels, _) = values.as_chunks::<3>();
-            Ok(area_mean(pixels, square, size, |pixel: [u16; 3]| {
-                luma(pixel.map(|value| eight_bit(value.into())))
-            }))
+            let table = table::<65536, T>(|index| tone(index as u16 as i64));
+            resized(values, place, resize, |value| table[usize::from(value)])
         }
-        _ => Err(PrepareError::UnsupportedColour),
+        Samples::I16(values) => {
+            let table = table::<65536, T>(|index| tone(i64::from(index as u16 as i16)));
+            resized(values, place, resize, |value| table[usize::from(value as u16)])
+        }
+        Samples::U32(values) => resized(values, place, resize, |value| tone(i64::from(value))),
+        Samples::I32(values) => resized(values, place, resize, |value| tone(i64::from(value))),
+    }
+}
+
+/// The tone of every stored value, in the order in which `tone` counts them.
+fn table<const LENGTH: usize, T: Tone>(tone: impl Fn(usize) -> T) -> Box<[T; LENGTH]> {
+    let mut table = Box::new([T::default(); LENGTH]);
+    for (index, entry) in table.iter_mut().enumerate() {
+        *entry = tone(index);
+    }
+    table
+}
+
+/// What of an image lies in its place, at the place's size.
+fn resized<P: Copy, T: Tone>(
+    pixels: &[P],
+    place: &Place,
+    resize: Resize,
+    tone: impl Fn(P) -> T,
+) -> Array2<f32> {
+    match resize {
+        Resize::Area => area_mean(pixels, &place.region, place.size, tone),
+        Resize::Linear => sample::linear(pixels, &place.region, place.size, |pixel| tone(pixel).into()),
+        Resize::Nearest => sample::nearest(pixels, &place.region, place.size, |pixel| tone(pixel).into()),
     }
 }
 

@@ -74,6 +74,15 @@ impl StoreScp for DimseDoor {
         }
     }
 
+    async fn judge_again(&self, association: &AssociationInfo) -> Judged {
+        let Some(identified) = &association.identified else { return Judged::Foreign };
+        match self.clinics.of(&association.called_ae, &association.calling_ae).await {
+            Ok(clinic) => keys::judge_again(&self.db, clinic, identified, self.clock.now()).await,
+            Err(NoClinic::Unknown) => Judged::Unanswered,
+            Err(NoClinic::Suspended | NoClinic::Divided) => Judged::Wrong,
+        }
+    }
+
     async fn begin(
         &self,
         association: &AssociationInfo,

@@ -1,5 +1,7 @@
 //! Who an instance is, and what the rows keep of its header.
 
+use std::collections::BTreeSet;
+
 use clinical::uid::{
     SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid, UidError,
 };
@@ -16,8 +18,10 @@ use storage::records::study::StudyFacts;
 const INDEXED_CHARACTERS: usize = 256;
 /// Most requests of a series that are indexed.
 const REQUESTS: usize = 16;
-/// Most instances that one note rejects.
+/// Most instances that one note rejects; a longer one is refused.
 const REJECTED: usize = 20_000;
+/// Most studies of which one note rejects instances.
+const REJECTED_STUDIES: usize = 100;
 
 /// Why an object cannot be told from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +35,11 @@ pub enum IdentityError {
     /// One of the four UIDs is not a UID.
     #[error("the {0} is not valid: {1}")]
     Invalid(&'static str, UidError),
+    /// A rejection note of which nobody could be sure that all of it was done.
+    #[error(
+        "a rejection note names at most {REJECTED} instances of {REJECTED_STUDIES} studies: send several"
+    )]
+    NoteTooLong,
 }
 
 impl IdentityError {
@@ -40,6 +49,7 @@ impl IdentityError {
             Self::Dicomdir => "dicomdir",
             Self::Missing(_) => "missing-uid",
             Self::Invalid(..) => "invalid-uid",
+            Self::NoteTooLong => "rejection-note-too-long",
         }
     }
 }
@@ -105,6 +115,8 @@ pub(crate) struct Facts {
     pub(crate) pixels_at: Option<(i64, i64)>,
     /// It rejects other instances.
     pub(crate) note: Option<Note>,
+    /// It would reject more than is done at once.
+    pub(crate) is_note_too_long: bool,
 }
 
 impl Facts {
@@ -118,6 +130,7 @@ impl Facts {
             }
             _ => None,
         };
+        let note = note(header);
         Self {
             patient: PatientFacts {
                 mrn: word(tags::PATIENT_ID).unwrap_or_default(),
@@ -140,6 +153,8 @@ impl Facts {
                 series_number: number(tags::SERIES_NUMBER),
                 description: word(tags::SERIES_DESCRIPTION),
                 body_part: word(tags::BODY_PART_EXAMINED),
+                manufacturer: word(tags::MANUFACTURER),
+                model: word(tags::MANUFACTURER_MODEL_NAME),
                 started_date: date(header, tags::PERFORMED_PROCEDURE_STEP_START_DATE),
                 started_time: time(header, tags::PERFORMED_PROCEDURE_STEP_START_TIME),
                 requests: requests(header),
@@ -152,7 +167,8 @@ impl Facts {
                 .pixel_data()
                 .map(|_| number(tags::NUMBER_OF_FRAMES).filter(|count| *count > 0).unwrap_or(1)),
             pixels_at,
-            note: note(header),
+            is_note_too_long: note.as_ref().is_some_and(is_too_long),
+            note,
         }
     }
 }
@@ -166,7 +182,12 @@ fn requests(header: &InMemDicomObject) -> Vec<(String, String)> {
     ids.filter(|(step, procedure)| !step.is_empty() || !procedure.is_empty()).collect()
 }
 
-/// What a Key Object Selection Document rejects (IHE RAD TF-2, section 4.66; PS3.3, section C.17.6.2.1).
+fn is_too_long(note: &Note) -> bool {
+    let studies: BTreeSet<_> = note.instances.iter().map(|(study, _)| study).collect();
+    note.instances.len() > REJECTED || studies.len() > REJECTED_STUDIES
+}
+
+/// What a Key Object Selection Document rejects, up to one more than is done at once (IHE RAD TF-2, section 4.66; PS3.3, section C.17.6.2.1).
 fn note(header: &InMemDicomObject) -> Option<Note> {
     if text(header, tags::SOP_CLASS_UID)? != uids::KEY_OBJECT_SELECTION_DOCUMENT_STORAGE {
         return None;
@@ -186,10 +207,12 @@ fn note(header: &InMemDicomObject) -> Option<Note> {
                 if let Some(Ok(sop_uid)) = sop_uid.map(|sop_uid| sop_uid.parse()) {
                     instances.push((uid.clone(), sop_uid));
                 }
+                if instances.len() > REJECTED {
+                    return Some(Note { code, instances });
+                }
             }
         }
     }
-    instances.truncate(REJECTED);
     Some(Note { code, instances })
 }
 

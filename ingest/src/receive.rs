@@ -6,6 +6,7 @@
 //! row, which is removed at once or swept later.
 
 mod admit;
+mod pseudonyms;
 mod rows;
 mod way;
 
@@ -17,7 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clinical::clock::Clock;
 use clinical::id::{InstanceId, PatientId, StudyId};
 use futures::StreamExt;
-use part10::Scan;
+use part10::{Part10Error, Scan};
 use storage::archive::Archive;
 use storage::db::Db;
 use storage::records::forward::{Rules, Seen};
@@ -32,14 +33,24 @@ use admit::Trust;
 
 use crate::dicom_json;
 use crate::hygiene::{Hygiene, HygieneSettings};
-use crate::identity::{Facts, Identity};
+use crate::identity::{Facts, Identity, IdentityError};
 use crate::limits::IngestLimits;
 use crate::spool::{Spool, SpoolError, SpoolRoom, Spooled};
 
 /// From this length on an instance is looked up before it is written.
 const LOOK_FIRST_BYTES: u64 = 1 << 20;
-/// MiB that deflated data sets may grow to while they are examined, all receipts together.
-const INFLATE_MIB: u32 = 1024;
+/// MiB that long headers and deflated data sets may take while they are examined, all receipts together.
+const EXAMINE_MIB: u32 = 1024;
+/// Bytes of a header that is examined in place: its parts are looked at in less than a few milliseconds.
+const SHORT_HEADER_BYTES: u64 = 256 << 10;
+/// Elements of such a file, an item counting four.
+const SHORT_ELEMENTS: u32 = 8_000;
+/// Fragments of such a file.
+const SHORT_FRAGMENTS: usize = 20_000;
+/// A header takes up to so many times its bytes of memory, where its elements are empty …
+const HEADER_GROWTH: u64 = 56;
+/// … and up to so many MiB, for its elements are counted ([`part10::Limits::elements`]).
+const HEADER_MIB: u64 = 448;
 /// Preamble, `DICM` and the element (0002,0000), which tells how long the File Meta Information is.
 const HEAD_BYTES: u64 = 144;
 
@@ -81,8 +92,8 @@ struct Hall {
     hygiene: Hygiene,
     /// What is forwarded to whom.
     rules: Rules,
-    /// MiB that deflated data sets may grow to, all together.
-    inflating: Semaphore,
+    /// MiB that long headers and deflated data sets may take, all together.
+    examining: Semaphore,
 }
 
 impl Receiver {
@@ -107,9 +118,9 @@ impl Receiver {
             in_memory: AtomicU64::new(0),
             space: hygiene.space.clone(),
         });
-        let inflating = Semaphore::new(INFLATE_MIB as usize);
+        let examining = Semaphore::new(EXAMINE_MIB as usize);
         let rules = Rules::new(db.clone());
-        Self(Arc::new(Hall { db, archive, clock, settings, room, hygiene, rules, inflating }))
+        Self(Arc::new(Hall { db, archive, clock, settings, room, hygiene, rules, examining }))
     }
 
     /// A place for one instance's bytes.
@@ -205,6 +216,9 @@ impl Examined {
     /// Itself, where it is what the door was told.
     fn expected_by(self, receipt: &Receipt) -> Result<Self, ReceiveError> {
         let identity = &*self.identity;
+        if receipt.may_reject && self.facts.is_note_too_long {
+            return Err(IdentityError::NoteTooLong.into());
+        }
         if receipt.expected_study.as_ref().is_some_and(|study| *study != identity.study_uid) {
             return Err(ReceiveError::OtherStudy(self.identity));
         }
@@ -296,8 +310,9 @@ impl Arrival {
 impl Hall {
     /// Checks the bytes and reads their header.
     ///
-    /// The walk takes microseconds where it passes Pixel Data over, so it is done in place; a file is read, and
-    /// a deflated data set inflated, apart and within a budget of memory that all receipts share.
+    /// With a short header that takes microseconds where the walk passes Pixel Data over, so it is done in place. A
+    /// file is read, a long header taken apart and a deflated data set inflated on a thread of their own, the latter
+    /// two within a budget of memory that all receipts share.
     async fn examine(
         &self,
         spooled: Spooled,
@@ -307,19 +322,26 @@ impl Hall {
             Ok(inflated_bytes) => inflated_bytes,
             Err(error) => return Ok((spooled, Err(error.into()))),
         };
-        if inflated_bytes.is_none() && spooled.is_in_memory() {
-            let examined = Examined::of(&spooled, &limits);
-            return Ok((spooled, examined));
+        let mut spooled = spooled;
+        if inflated_bytes.is_none() {
+            let limits = short(limits);
+            let examined = if spooled.is_in_memory() {
+                Examined::of(&spooled, &limits)
+            } else {
+                let apart;
+                (spooled, apart) = examine_apart(spooled, limits).await?;
+                apart
+            };
+            if !matches!(examined, Err(ReceiveError::Part10(Part10Error::TooLarge { .. }))) {
+                return Ok((spooled, examined));
+            }
         }
-        let permits =
-            u32::try_from(inflated_bytes.unwrap_or(0) >> 20).unwrap_or(u32::MAX).clamp(1, INFLATE_MIB);
-        let _held = self.inflating.acquire_many(permits).await;
-        tokio::task::spawn_blocking(move || {
-            let examined = Examined::of(&spooled, &limits);
-            (spooled, examined)
-        })
-        .await
-        .map_err(ReceiveError::Examine)
+        let header_bytes = inflated_bytes.unwrap_or(spooled.length()).min(limits.header_bytes);
+        let header_mib = (header_bytes.saturating_mul(HEADER_GROWTH) >> 20).min(HEADER_MIB);
+        let mib = header_mib + (inflated_bytes.unwrap_or(0) >> 20);
+        let permits = u32::try_from(mib).unwrap_or(u32::MAX).clamp(1, EXAMINE_MIB);
+        let _held = self.examining.acquire_many(permits).await;
+        examine_apart(spooled, limits).await
     }
 
     /// The stored instance, when this very one is stored already: the same bytes, or the same data set in
@@ -383,6 +405,28 @@ impl Hall {
         }
         Ok(())
     }
+}
+
+/// The limits within which a file is examined in place.
+fn short(limits: part10::Limits) -> part10::Limits {
+    part10::Limits {
+        header_bytes: limits.header_bytes.min(SHORT_HEADER_BYTES),
+        elements: limits.elements.min(SHORT_ELEMENTS),
+        fragments: limits.fragments.min(SHORT_FRAGMENTS),
+        ..limits
+    }
+}
+
+/// Examines on a thread of its own.
+async fn examine_apart(
+    spooled: Spooled,
+    limits: part10::Limits,
+) -> Result<(Spooled, Result<Examined, ReceiveError>), ReceiveError> {
+    let examine = move || {
+        let examined = Examined::of(&spooled, &limits);
+        (spooled, examined)
+    };
+    tokio::task::spawn_blocking(examine).await.map_err(ReceiveError::Examine)
 }
 
 /// Where the data set of a file starts, by its File Meta Information Group Length (PS3.10, section 7.1);

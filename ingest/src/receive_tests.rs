@@ -296,16 +296,25 @@ async fn a_hall_that_seals_knows_its_instances_again_and_reads_them() {
 
 /// A Key Object Selection Document (PS3.3, section A.35.4) of that title that names 1.2.3.1.1 of study 1.2.3.
 fn note(sop_uid: &str, code: &str) -> Vec<u8> {
+    note_of("1.2.3", sop_uid, code, 1)
+}
+
+/// The same in that study, which names 1.2.3.1.1, 1.2.3.1.2 and so on of study 1.2.3.
+fn note_of(study: &str, sop_uid: &str, code: &str, named: usize) -> Vec<u8> {
     let text = |tag: Tag, vr, text: &str| DataElement::new(tag, vr, PrimitiveValue::from(text));
-    let within =
-        |tag: Tag, item| DataElement::new(tag, VR::SQ, DataSetSequence::<InMemDicomObject>::from(vec![item]));
+    let among =
+        |tag: Tag, items| DataElement::new(tag, VR::SQ, DataSetSequence::<InMemDicomObject>::from(items));
+    let within = |tag: Tag, item| among(tag, vec![item]);
     let title = InMemDicomObject::from_element_iter([
         text(tags::CODE_VALUE, VR::SH, code),
         text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, "DCM"),
     ]);
-    let named =
-        InMemDicomObject::from_element_iter([text(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, "1.2.3.1.1")]);
-    let series = InMemDicomObject::from_element_iter([within(tags::REFERENCED_SOP_SEQUENCE, named)]);
+    let named = (1..=named).map(|number| {
+        let uid = format!("1.2.3.1.{number}");
+        InMemDicomObject::from_element_iter([text(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, &uid)])
+    });
+    let named = among(tags::REFERENCED_SOP_SEQUENCE, named.collect());
+    let series = InMemDicomObject::from_element_iter([named]);
     let evidence = InMemDicomObject::from_element_iter([
         text(tags::STUDY_INSTANCE_UID, VR::UI, "1.2.3"),
         within(tags::REFERENCED_SERIES_SEQUENCE, series),
@@ -313,8 +322,8 @@ fn note(sop_uid: &str, code: &str) -> Vec<u8> {
     let object = InMemDicomObject::from_element_iter([
         text(tags::SOP_CLASS_UID, VR::UI, uids::KEY_OBJECT_SELECTION_DOCUMENT_STORAGE),
         text(tags::SOP_INSTANCE_UID, VR::UI, sop_uid),
-        text(tags::STUDY_INSTANCE_UID, VR::UI, "1.2.3"),
-        text(tags::SERIES_INSTANCE_UID, VR::UI, "1.2.3.9"),
+        text(tags::STUDY_INSTANCE_UID, VR::UI, study),
+        text(tags::SERIES_INSTANCE_UID, VR::UI, &format!("{study}.9")),
         within(tags::CONCEPT_NAME_CODE_SEQUENCE, title),
         within(tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE, evidence),
     ]);
@@ -388,6 +397,65 @@ async fn a_note_from_a_sender_who_may_not_reject_is_stored_without_effect() {
             let receipt = Receipt { may_reject, ..Receipt::from_sender(CLINIC) };
             let received = hall.receiver.receive(receipt, spool).await.unwrap();
             assert_eq!((received.disposition, is_visible(&hall).await), (Disposition::Stored, seen));
+        }
+    })
+    .await;
+}
+
+/// IHE RAD TF-2, section 4.66.4.1.3: 113001 hides what comes later, 113037 refuses it.
+#[tokio::test]
+async fn a_note_counts_for_the_images_that_come_after_it() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Keep);
+        hall.take(&note_of("1.2.8", "1.2.8.9.1", "113001", 1)).await.unwrap();
+        let hidden = hall.take(&image("1.2.3.1.1", 100, 7, "A")).await.unwrap();
+        assert_eq!((hidden.disposition, is_visible(&hall).await), (Disposition::Stored, false));
+        hall.take(&note_of("1.2.8", "1.2.8.9.2", "113037", 2)).await.unwrap();
+        let refused = hall.take(&image("1.2.3.1.2", 100, 7, "A")).await.unwrap_err();
+        assert!(matches!(refused, ReceiveError::Rejected(_)), "{refused:?}");
+        assert_eq!(
+            hall.take(&image("1.2.3.1.3", 100, 7, "A")).await.unwrap().disposition,
+            Disposition::Stored
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_note_that_names_too_much_is_refused_and_not_done_in_part() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Keep);
+        hall.take(&image("1.2.3.1.1", 100, 7, "A")).await.unwrap();
+        let long = note_of("1.2.3", "1.2.3.9.1", "113001", 20_001);
+        let refused = hall.take(&long).await.unwrap_err();
+        assert_eq!((refused.code(), refused.fault()), ("rejection-note-too-long", Fault::Sender));
+        assert!(is_visible(&hall).await);
+        hall.take(&note_of("1.2.3", "1.2.3.9.2", "113001", 20_000)).await.unwrap();
+        assert_eq!((is_visible(&hall).await, count(&hall.db, "rejections").await), (false, 20_000));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_long_header_waits_for_memory_and_a_short_one_does_not() {
+    on_both(async |db| {
+        let hall = Hallway::new(db, OnConflict::Keep);
+        let taken = hall.receiver.0.examining.acquire_many(EXAMINE_MIB).await.unwrap();
+        hall.take(&image("1.2.3.1.1", 300_000, 7, "A")).await.unwrap();
+        // 20 kB of elements, each of which is looked at; and as many bytes as a short header never has
+        let many = note_of("1.2.3", "1.2.3.9.1", "113000", 3_000);
+        let mut wide = dicom_object::from_reader(&image("1.2.3.1.2", 100, 7, "A")[128..]).unwrap();
+        let icc_profile = PrimitiveValue::from(vec![7_u8; 300_000]);
+        wide.put(DataElement::new(tags::ICC_PROFILE, VR::OB, icc_profile));
+        let mut bytes = Vec::new();
+        wide.write_all(&mut bytes).unwrap();
+        for long in [&many, &bytes] {
+            let waiting = tokio::time::timeout(std::time::Duration::from_millis(500), hall.take(long));
+            assert!(waiting.await.is_err(), "it takes its share of the budget");
+        }
+        drop(taken);
+        for long in [&many, &bytes] {
+            assert_eq!(hall.take(long).await.unwrap().disposition, Disposition::Stored);
         }
     })
     .await;

@@ -1,34 +1,9 @@
 //! A network's card: one TOML file that says all that is known about it.
 
+use clinical::imaging::NetworkState as State;
 use serde::{Deserialize, Serialize};
 
-use crate::EligibilityRules;
-
-/// Whether a network is asked, and who sees its answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// Runs only when it is asked for by name.
-    Draft,
-    /// Runs on what it is eligible for; nobody is shown its findings.
-    Shadow,
-    /// Runs on what it is eligible for, and its findings are shown.
-    Active,
-    /// Runs no more; kept for the findings it has made.
-    Retired,
-}
-
-impl State {
-    /// The state as it is written and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Draft => "draft",
-            Self::Shadow => "shadow",
-            Self::Active => "active",
-            Self::Retired => "retired",
-        }
-    }
-}
+use crate::{Calibration, EligibilityRules, Input, OutOfDistributionRule, Outputs, Run};
 
 /// What kind of answer a network gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,98 +11,57 @@ impl State {
 pub enum Task {
     /// One probability a class, together 1.
     Classification,
+    /// One probability a class, each for itself.
+    MultiLabel,
+    /// Boxes, each with a probability a class.
+    Detection,
+    /// One probability a class and pixel.
+    Segmentation,
+    /// One probability a class and voxel of a series.
+    #[serde(rename = "segmentation-3d")]
+    Segmentation3d,
 }
 
-/// Which colours a network takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Channels {
-    /// One channel; colour images become their luma.
-    Grey,
-}
-
-/// What is cut away before the image is resized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Crop {
-    /// All but the square in the middle, as large as the shorter side.
-    CentreSquare,
-}
-
-/// How the image is brought to the network's size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Resize {
-    /// The mean over the area that each pixel of the input covers.
-    Area,
-}
-
-/// How finely shades are told apart before the image is resized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Quantise {
-    /// In 256 shades, as in the images the network learned from.
-    #[serde(rename = "8-bit")]
-    EightBit,
-}
-
-/// What a network takes, and how an image becomes that.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Input {
-    /// The tensor's name in the ONNX graph.
-    pub name: String,
-    /// Images at once, channels, rows, columns.
-    pub shape: [usize; 4],
-    /// Which colours.
-    pub channels: Channels,
-    /// How many shades before resizing.
-    pub quantise: Quantise,
-    /// What is cut away.
-    pub crop: Crop,
-    /// How it is resized.
-    pub resize: Resize,
-    /// What black and white become.
-    pub value_range: [f32; 2],
-    /// Of a multi-frame instance at most so many frames are looked at, spread evenly.
-    pub frames_at_most: u32,
-}
-
-impl Input {
-    /// Rows of the network's input.
-    pub fn rows(&self) -> usize {
-        self.shape[2]
+impl Task {
+    /// The task as it is written and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Classification => "classification",
+            Self::MultiLabel => "multi-label",
+            Self::Detection => "detection",
+            Self::Segmentation => "segmentation",
+            Self::Segmentation3d => "segmentation-3d",
+        }
     }
 
-    /// Columns of the network's input.
-    pub fn columns(&self) -> usize {
-        self.shape[3]
+    /// Whether it gives one probability a class for the whole image, and nothing else has to be made of it.
+    pub fn is_of_whole_images(self) -> bool {
+        matches!(self, Self::Classification | Self::MultiLabel)
     }
-}
-
-/// The tensors a network gives back, by their names in the ONNX graph.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Outputs {
-    /// Calibrated probabilities, `[1, classes]`.
-    pub probabilities: String,
-    /// What each probability stands for, in order.
-    pub classes: Vec<String>,
-    /// Class activation maps, `[1, classes, rows, columns]`.
-    pub cam: Option<String>,
-    /// The image as the network sees it, `[1, length]`.
-    pub embedding: Option<String>,
 }
 
 /// A code of a published terminology.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Coding {
-    /// The terminology, `RadLex` or `ICD-10-CM`.
+    /// The terminology: `RadLex`, `ICD-10-CM` or `local`.
     pub system: String,
     /// Its code.
     pub code: String,
-    /// What the terminology calls it.
+    /// What the terminology calls it; for `local`, what we mean by it.
     pub meaning: String,
+}
+
+/// What a threshold was chosen for, and on which data it was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChosenFor {
+    /// Share of the images with the label that are called so at the threshold, 0.0 to 1.0.
+    pub sensitivity: f32,
+    /// Share of the images without the label that are not called so, 0.0 to 1.0.
+    pub specificity: f32,
+    /// The data, in words.
+    pub data: String,
 }
 
 /// Something the network may see.
@@ -142,6 +76,8 @@ pub struct Label {
     pub sum_of: Vec<String>,
     /// At or above it the label counts as present; absent for one that is only shown.
     pub threshold: Option<f32>,
+    /// Why the threshold is where it is.
+    pub chosen_for: Option<ChosenFor>,
     /// The label in a published terminology, where one has it.
     pub coding: Option<Coding>,
 }
@@ -212,7 +148,7 @@ pub struct Quality {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Card {
-    /// The form of the card itself; 1.
+    /// The form of the card itself; 2.
     pub schema: u32,
     /// Lower-case letters, digits and hyphens.
     pub name: String,
@@ -220,7 +156,8 @@ pub struct Card {
     pub version: String,
     /// SHA-256 of the weights, 64 lower-case hexadecimal digits.
     pub sha256: String,
-    /// Whether it is asked.
+    /// Whether it is asked as long as nobody says otherwise; `draft` where absent.
+    #[serde(default)]
     pub state: State,
     /// What kind of answer it gives.
     pub task: Task,
@@ -232,14 +169,21 @@ pub struct Card {
     pub limits: Vec<String>,
     /// What it takes.
     pub input: Input,
+    /// How it may be run.
+    #[serde(default)]
+    pub run: Run,
     /// What it gives back.
     pub outputs: Outputs,
+    /// How its probabilities are set right; absent where they are right as they come.
+    pub calibration: Option<Calibration>,
     /// What it may see.
     pub labels: Vec<Label>,
     /// What is said about it.
     pub texts: Texts,
     /// For which images it may be asked.
     pub eligibility: EligibilityRules,
+    /// When an image is too unlike those it learned from; absent where nothing of the kind is known.
+    pub out_of_distribution: Option<OutOfDistributionRule>,
     /// What it learned from.
     pub training: Training,
     /// How well it does.
@@ -255,6 +199,14 @@ impl Card {
     /// The label with this code.
     pub fn label(&self, code: &str) -> Option<&Label> {
         self.labels.iter().find(|label| label.code == code)
+    }
+
+    /// Every tensor that the card names, the answer first, each once.
+    pub fn tensors(&self) -> Vec<&str> {
+        let mut names = self.outputs.named();
+        let distance = self.out_of_distribution.as_ref().map(|rule| rule.output.as_str());
+        names.extend(distance.filter(|name| !self.outputs.named().contains(name)));
+        names
     }
 
     /// Name and version, as people write them: `pneumonia224 1.0.0`.

@@ -8,11 +8,9 @@ use crate::Card;
 use crate::card::{Text, Texts};
 
 /// The only form of card that this program reads.
-const SCHEMA: u32 = 1;
-/// The largest side of a network's input, in pixels.
-const MAX_SIDE: usize = 4096;
+const SCHEMA: u32 = 2;
 /// The most classes, labels or sentences of limits on a card.
-const MAX_ENTRIES: usize = 1024;
+pub(crate) const MAX_ENTRIES: usize = 1024;
 
 /// Why a text is no card, or weights are not the card's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +21,11 @@ pub enum CardError {
     /// A schema of the future.
     #[error("the card has schema {0}; this program reads schema {SCHEMA}")]
     Schema(u32),
+    /// The schema of the first release.
+    #[error(
+        "the card has schema 1, which is read no more; set schema = {SCHEMA}: every key of schema 1 means the same there"
+    )]
+    OldSchema,
     /// The card contradicts itself.
     #[error("the card's {field} {what}")]
     Invalid {
@@ -43,6 +46,18 @@ pub enum CardError {
     },
 }
 
+impl CardError {
+    /// The stable code of the problem.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => "card-unreadable",
+            Self::Schema(_) | Self::OldSchema => "card-schema",
+            Self::Invalid { .. } => "card-invalid",
+            Self::WrongHash { .. } => "wrong-hash",
+        }
+    }
+}
+
 impl Card {
     /// Reads and checks a card.
     ///
@@ -54,19 +69,28 @@ impl Card {
         struct Version {
             schema: u32,
         }
-        let unreadable =
-            |error: toml::de::Error| CardError::Unreadable(error.to_string().trim_end().to_owned());
+        let unreadable = |error: toml::de::Error| CardError::Unreadable(with_nearest_key(&error));
         let version: Version = toml::from_str(text).map_err(unreadable)?;
-        if version.schema != SCHEMA {
-            return Err(CardError::Schema(version.schema));
+        match version.schema {
+            SCHEMA => {}
+            1 => return Err(CardError::OldSchema),
+            other => return Err(CardError::Schema(other)),
         }
         let card: Self = toml::from_str(text).map_err(unreadable)?;
         card.check_identity()?;
-        card.check_tensors()?;
+        card.input.check(card.task)?;
+        card.outputs.check(card.task)?;
+        card.run.check()?;
+        if let Some(calibration) = card.calibration {
+            calibration.check(card.task)?;
+        }
         card.check_labels()?;
         card.check_texts()?;
         card.check_quality()?;
         card.eligibility.check()?;
+        if let Some(rule) = &card.out_of_distribution {
+            rule.check()?;
+        }
         Ok(card)
     }
 
@@ -107,36 +131,6 @@ impl Card {
         ensure(self.limits.len() <= MAX_ENTRIES, "limits", "are too many")
     }
 
-    fn check_tensors(&self) -> Result<(), CardError> {
-        let [batch, channels, rows, columns] = self.input.shape;
-        ensure(
-            batch == 1
-                && channels == 1
-                && (1..=MAX_SIDE).contains(&rows)
-                && (1..=MAX_SIDE).contains(&columns),
-            "input.shape",
-            "must be [1, 1, rows, columns] with rows and columns from 1 to 4096",
-        )?;
-        let [black, white] = self.input.value_range;
-        ensure(
-            black.is_finite() && white.is_finite() && black < white,
-            "input.value_range",
-            "must be two numbers, black below white",
-        )?;
-        ensure(
-            (1..=10_000).contains(&self.input.frames_at_most),
-            "input.frames_at_most",
-            "must be 1 to 10000",
-        )?;
-        let classes = &self.outputs.classes;
-        let distinct: HashSet<&String> = classes.iter().collect();
-        ensure(
-            (2..=MAX_ENTRIES).contains(&classes.len()) && distinct.len() == classes.len(),
-            "outputs.classes",
-            "must be at least two different names",
-        )
-    }
-
     fn check_labels(&self) -> Result<(), CardError> {
         let count = self.labels.len();
         ensure((1..=MAX_ENTRIES).contains(&count), "labels", "must be at least one")?;
@@ -165,6 +159,14 @@ impl Card {
                 label.threshold.is_none_or(|threshold| (0.0..=1.0).contains(&threshold)),
                 field("threshold"),
                 "must be 0.0 to 1.0",
+            )?;
+            let share = |value: f32| (0.0..=1.0).contains(&value);
+            ensure(
+                label.chosen_for.as_ref().is_none_or(|chosen| {
+                    label.threshold.is_some() && share(chosen.sensitivity) && share(chosen.specificity)
+                }),
+                field("chosen_for"),
+                "needs a threshold, and a sensitivity and specificity of 0.0 to 1.0",
             )?;
         }
         Ok(())
@@ -198,6 +200,39 @@ impl Card {
     }
 }
 
+/// What the reader of TOML says, and for an unknown key the known one that looks most like it.
+fn with_nearest_key(error: &toml::de::Error) -> String {
+    let said = error.to_string().trim_end().to_owned();
+    let mut quoted = error.message().split('`').skip(1).step_by(2);
+    if !error.message().starts_with("unknown field") {
+        return said;
+    }
+    let Some(unknown) = quoted.next() else { return said };
+    let nearest = quoted.map(|known| (distance(unknown, known), known)).min();
+    match nearest {
+        Some((changes, known)) if changes * 2 <= known.len() => {
+            format!("{said}\ndid you mean `{known}`?")
+        }
+        _ => said,
+    }
+}
+
+/// How many letters must be added, dropped or changed to make one word the other (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (above, letter) in one.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = above + 1;
+        for (index, wanted) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(letter != *wanted);
+            diagonal = row[index + 1];
+            row[index + 1] = changed.min(diagonal + 1).min(row[index] + 1);
+        }
+    }
+    row[other.len()]
+}
+
 /// `Ok` if `holds`, else an error that says what is wrong with the field.
 pub(crate) fn ensure(holds: bool, field: impl Into<String>, what: &str) -> Result<(), CardError> {
     if holds { Ok(()) } else { Err(CardError::Invalid { field: field.into(), what: what.to_owned() }) }
@@ -228,6 +263,9 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_line() {
         let message = refusal("state = \"active\"", "statte = \"active\"");
         assert!(message.contains("line 6") && message.contains("unknown field `statte`"), "{message}");
+        assert!(message.ends_with("did you mean `state`?"), "{message}");
+        let message = refusal("quantise = \"8-bit\"", "quantise = \"8-bit\"\nquxyz = 1");
+        assert!(message.contains("unknown field `quxyz`") && !message.contains("did you mean"), "{message}");
     }
 
     #[test]
@@ -244,7 +282,13 @@ mod tests {
 
     #[test]
     fn a_card_of_a_later_schema_says_so_before_anything_else() {
-        assert_eq!(Card::parse("schema = 2\nnew = true").unwrap_err(), CardError::Schema(2));
+        assert_eq!(Card::parse("schema = 3\nnew = true").unwrap_err(), CardError::Schema(3));
+    }
+
+    #[test]
+    fn a_card_of_the_first_schema_is_told_what_to_mend() {
+        let message = refusal("schema = 2", "schema = 1");
+        assert!(message.contains("schema 1") && message.contains("set schema = 2"), "{message}");
     }
 
     #[test]

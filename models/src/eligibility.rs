@@ -1,7 +1,8 @@
 //! For which images a network may be asked.
 //!
 //! What a card asks for is needed: an attribute that is missing is not assumed
-//! to fit, so the network is not asked.
+//! to fit, so the network is not asked. An age alone may be left to the card's
+//! out-of-distribution rule, where that was measured to tell ages apart.
 
 use clinical::imaging::{ImageContext, PatientSex};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,16 @@ pub struct AgeRange {
     pub from: f64,
     /// The first age that is too high.
     pub below: f64,
+}
+
+/// Millimetres from one pixel to the next: `from <= spacing <= to`, between rows and between columns.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpacingRange {
+    /// The finest.
+    pub from: f64,
+    /// The coarsest.
+    pub to: f64,
 }
 
 /// A value of Patient's Sex (0010,0040).
@@ -50,6 +61,8 @@ pub struct EligibilityRules {
     pub sop_class: Option<Vec<String>>,
     /// Manufacturer (0008,0070).
     pub manufacturer: Option<Vec<String>>,
+    /// Pixel Spacing (0028,0030), else Imager Pixel Spacing (0018,1164).
+    pub pixel_spacing_mm: Option<SpacingRange>,
 }
 
 impl EligibilityRules {
@@ -81,6 +94,12 @@ impl EligibilityRules {
             self.age_years.is_none_or(|age| age.from >= 0.0 && age.from < age.below && age.below.is_finite()),
             "eligibility.age_years",
             "must go from an age below the one it ends at",
+        )?;
+        ensure(
+            self.pixel_spacing_mm
+                .is_none_or(|range| range.from > 0.0 && range.from <= range.to && range.to.is_finite()),
+            "eligibility.pixel_spacing_mm",
+            "must go from a spacing above 0 to one that is no finer",
         )
     }
 }
@@ -102,18 +121,23 @@ pub enum Eligibility {
 impl Card {
     /// Whether the network may be asked about an image.
     ///
-    /// An image without a modality is ineligible for every network.
+    /// An image without a modality is ineligible for every network. One without an age is ineligible where the
+    /// card asks for one, unless the card's out-of-distribution rule stands in for it.
     pub fn eligibility(&self, image: &ImageContext) -> Eligibility {
         let rules = &self.eligibility;
         if image.modality.as_ref().is_some_and(|modality| !rules.modality.contains(modality)) {
             return Eligibility::NotForModality;
         }
+        let distance_decides = self.out_of_distribution.as_ref().is_some_and(|rule| rule.stands_in_for_age);
         let reasons: Vec<String> = [
             word("Modality (0008,0060)", Some(&rules.modality), image.modality.as_ref()),
             word("SOP Class UID (0008,0016)", rules.sop_class.as_ref(), image.sop_class_uid.as_ref()),
             word("Body Part Examined (0018,0015)", rules.body_part.as_ref(), image.body_part.as_ref()),
             word("View Position (0018,5101)", rules.view.as_ref(), image.view_position.as_ref()),
-            rules.age_years.and_then(|range| age(range, image.age_years)),
+            rules
+                .age_years
+                .filter(|_| image.age_years.is_some() || !distance_decides)
+                .and_then(|range| age(range, image.age_years)),
             rules.sex.as_ref().and_then(|sexes| sex(sexes, image.sex)),
             word("Manufacturer (0008,0070)", rules.manufacturer.as_ref(), image.manufacturer.as_ref()),
             word(
@@ -121,6 +145,7 @@ impl Card {
                 rules.photometric.as_ref(),
                 image.photometric_interpretation.as_ref(),
             ),
+            rules.pixel_spacing_mm.and_then(|range| spacing(range, image.pixel_spacing_mm)),
         ]
         .into_iter()
         .flatten()
@@ -151,6 +176,18 @@ fn age(wanted: AgeRange, found: Option<f64>) -> Option<String> {
     };
     let AgeRange { from, below } = wanted;
     Some(format!("Patient's Age (0010,1010) {found}; the network asks for {from} to under {below} years"))
+}
+
+/// The same for the spacing of pixels.
+fn spacing(wanted: SpacingRange, found: Option<(f64, f64)>) -> Option<String> {
+    let SpacingRange { from, to } = wanted;
+    let fits = |spacing: f64| (from..=to).contains(&spacing);
+    let found = match found {
+        Some((rows, columns)) if fits(rows) && fits(columns) => return None,
+        Some((rows, columns)) => format!("is {rows} by {columns} mm"),
+        None => "is missing".to_owned(),
+    };
+    Some(format!("Pixel Spacing (0028,0030) {found}; the network asks for {from} to {to} mm"))
 }
 
 /// The same for the sex.
@@ -225,8 +262,26 @@ mod tests {
     fn a_missing_attribute_is_not_assumed_to_fit() {
         let only_modality = ImageContext { modality: Some("DX".to_owned()), ..ImageContext::default() };
         let reasons = reasons(&only_modality);
-        assert_eq!(reasons.len(), 4, "{reasons:?}");
+        assert_eq!(reasons.len(), 3, "body part, view and photometric interpretation: {reasons:?}");
         assert!(reasons.iter().all(|reason| reason.contains("is missing; the network asks for")));
+    }
+
+    #[test]
+    fn an_age_that_is_not_told_is_left_to_the_distance_where_the_card_says_so() {
+        let ageless = ImageContext { age_years: None, ..child() };
+        assert_eq!(card().eligibility(&ageless), Eligibility::Eligible);
+        let mut strict = card();
+        strict.out_of_distribution.as_mut().unwrap().stands_in_for_age = false;
+        let without_rule = Card { out_of_distribution: None, ..card() };
+        for card in [strict, without_rule] {
+            let Eligibility::Ineligible { reasons } = card.eligibility(&ageless) else {
+                panic!("nothing else tells the age")
+            };
+            assert_eq!(
+                reasons,
+                ["Patient's Age (0010,1010) is missing; the network asks for 1 to under 6 years"]
+            );
+        }
     }
 
     #[test]
@@ -253,6 +308,29 @@ mod tests {
                 "Photometric Interpretation (0028,0004) is RGB; the network asks for MONOCHROME1 or MONOCHROME2",
             ]
         );
+    }
+
+    #[test]
+    fn a_card_may_ask_for_manufacturer_spacing_and_sop_class() {
+        let mut card = card();
+        card.eligibility.manufacturer = Some(vec!["ACME".to_owned()]);
+        card.eligibility.sop_class = Some(vec!["1.2.840.10008.5.1.4.1.1.1".to_owned()]);
+        card.eligibility.pixel_spacing_mm = Some(SpacingRange { from: 0.1, to: 0.2 });
+        let fitting = ImageContext {
+            manufacturer: Some("ACME".to_owned()),
+            sop_class_uid: Some("1.2.840.10008.5.1.4.1.1.1".to_owned()),
+            pixel_spacing_mm: Some((0.1, 0.2)),
+            ..child()
+        };
+        assert_eq!(card.eligibility(&fitting), Eligibility::Eligible);
+        let coarse = ImageContext { pixel_spacing_mm: Some((0.1, 0.3)), ..fitting };
+        let Eligibility::Ineligible { reasons } = card.eligibility(&coarse) else { panic!("too coarse") };
+        assert_eq!(
+            reasons,
+            ["Pixel Spacing (0028,0030) is 0.1 by 0.3 mm; the network asks for 0.1 to 0.2 mm"]
+        );
+        let Eligibility::Ineligible { reasons } = card.eligibility(&child()) else { panic!("unknown") };
+        assert_eq!(reasons.len(), 3, "{reasons:?}");
     }
 
     #[test]

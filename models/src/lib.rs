@@ -5,17 +5,29 @@
 //! [`Registry`] holds the cards of the box and those of a folder, and gives out
 //! weights only after their SHA-256 has proved to be the card's.
 
+mod calibrate;
 mod card;
 mod check;
+mod check_tensors;
+mod drift;
 mod eligibility;
+mod input;
+mod out_of_distribution;
+mod output;
 mod reference;
 mod registry;
+mod run;
 
-pub use card::{
-    Card, Channels, Coding, Crop, Input, Label, Outputs, Quality, Quantise, Resize, State, Task, Text, Texts,
-    Training,
-};
+pub use clinical::imaging::NetworkState as State;
+
+pub use calibrate::{CalibrateError, Judged, Nearness, Refit, calibrated_version};
+pub use card::{Card, ChosenFor, Coding, Label, Quality, Task, Text, Texts, Training};
 pub use check::CardError;
-pub use eligibility::{AgeRange, Eligibility, EligibilityRules, Sex};
+pub use drift::{LEAST_FOR_DRIFT, stability_index};
+pub use eligibility::{AgeRange, Eligibility, EligibilityRules, Sex, SpacingRange};
+pub use input::{CardWindow, Channels, Crop, Input, Luts, Quantise, Resize};
+pub use out_of_distribution::{DistanceMeasured, DistanceMethod, OutOfDistributionRule};
+pub use output::{Activation, Calibration, Outputs, Platt};
 pub use reference::{ReferenceError, ReferenceVector, ReferenceVectors};
 pub use registry::{Candidate, Registry, RegistryError};
+pub use run::{Precision, Run};

@@ -1,11 +1,18 @@
 //! Reference vectors: images and what a network must answer to them, by an independent runtime.
 
-use serde::Deserialize;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 
 use crate::Card;
 
+/// The most bytes of a file of reference vectors, or of its images.
+const MAX_BYTES: u64 = 64 << 20;
+
 /// One image and its probabilities.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReferenceVector {
     /// The class that the data give the image.
     pub class: String,
@@ -16,7 +23,8 @@ pub struct ReferenceVector {
 }
 
 /// The reference vectors of one network.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReferenceVectors {
     /// Rows of each image.
     pub rows: u32,
@@ -44,6 +52,12 @@ pub enum ReferenceError {
         /// In the file.
         found: usize,
     },
+    /// They are of another network, or of images and classes other than the card's.
+    #[error("the reference vectors do not fit the card: {0}")]
+    Misfit(String),
+    /// A file failed.
+    #[error("the reference vectors cannot be used: {0}")]
+    File(String),
 }
 
 #[derive(Deserialize)]
@@ -88,6 +102,61 @@ impl ReferenceVectors {
         Ok(None)
     }
 
+    /// Those of a file, whose images lie beside it with the ending `u8`, for the network of this card.
+    ///
+    /// # Errors
+    ///
+    /// [`ReferenceError`]
+    pub fn read(path: &Path, card: &Card) -> Result<Self, ReferenceError> {
+        let bytes = |path: &Path| {
+            let failed =
+                |error: &dyn std::fmt::Display| ReferenceError::File(format!("{}: {error}", path.display()));
+            let length = fs::metadata(path).map_err(|error| failed(&error))?.len();
+            if length > MAX_BYTES {
+                return Err(failed(&format!("larger than {MAX_BYTES} bytes")));
+            }
+            fs::read(path).map_err(|error| failed(&error))
+        };
+        let text = String::from_utf8(bytes(path)?)
+            .map_err(|_| ReferenceError::Unreadable("they are UTF-8 text".to_owned()))?;
+        let text: Text =
+            toml::from_str(&text).map_err(|error| ReferenceError::Unreadable(error.to_string()))?;
+        if text.network != card.name || text.version != card.version {
+            return Err(ReferenceError::Misfit(format!("they are of {} {}", text.network, text.version)));
+        }
+        let reference = Self::join(text, &bytes(&path.with_extension("u8"))?)?;
+        reference.check(card)?;
+        Ok(reference)
+    }
+
+    /// Whether they can be those of the card's network.
+    ///
+    /// # Errors
+    ///
+    /// [`ReferenceError::Misfit`], [`ReferenceError::WrongLength`]
+    pub fn check(&self, card: &Card) -> Result<(), ReferenceError> {
+        let (rows, columns) = (card.input.rows(), card.input.columns());
+        if (self.rows as usize, self.columns as usize) != (rows, columns) {
+            let Self { rows: high, columns: wide, .. } = self;
+            return Err(ReferenceError::Misfit(format!(
+                "they are {high} by {wide}, the input is {rows} by {columns}"
+            )));
+        }
+        for vector in &self.vectors {
+            let (expected, found) = (rows * columns, vector.image.len());
+            if found != expected {
+                return Err(ReferenceError::WrongLength { expected, found });
+            }
+            let (classes, given) = (card.outputs.classes.len(), vector.probabilities.len());
+            if given != classes {
+                return Err(ReferenceError::Misfit(format!(
+                    "they have {given} probabilities, the card has {classes} classes"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn join(text: Text, images: &[u8]) -> Result<Self, ReferenceError> {
         let Text { rows, columns, runtime, credit, vectors, .. } = text;
         let size = rows as usize * columns as usize;
@@ -112,6 +181,25 @@ impl ReferenceVectors {
 mod tests {
     use super::*;
     use crate::Registry;
+
+    #[test]
+    fn vectors_of_a_file_are_read_for_their_own_network_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vectors.toml");
+        fs::write(&path, BUILT_IN[1].0).unwrap();
+        fs::write(folder.path().join("vectors.u8"), BUILT_IN[1].1).unwrap();
+        let registry = Registry::built_in();
+        let card = registry.get("pneumonia28").unwrap();
+        let read = ReferenceVectors::read(&path, card).unwrap();
+        assert_eq!(Some(read), ReferenceVectors::of(card).unwrap());
+        let other = registry.get("breast28").unwrap();
+        assert!(matches!(ReferenceVectors::read(&path, other), Err(ReferenceError::Misfit(_))));
+        fs::write(folder.path().join("vectors.u8"), [0; 9]).unwrap();
+        assert!(matches!(ReferenceVectors::read(&path, card), Err(ReferenceError::WrongLength { .. })));
+        let wide = registry.get("pneumonia224").unwrap();
+        let small = ReferenceVectors::of(card).unwrap().unwrap();
+        assert!(matches!(small.check(wide), Err(ReferenceError::Misfit(_))));
+    }
 
     #[test]
     fn every_network_of_the_box_has_reference_vectors_that_fit_its_card() {

@@ -69,6 +69,21 @@ pub enum RegistryError {
     Weights(#[from] CardError),
 }
 
+impl RegistryError {
+    /// The stable code of the problem.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Card { error, .. } | Self::Weights(error) => error.code(),
+            Self::File { .. } => "file-unreadable",
+            Self::TooLarge { .. } => "file-too-large",
+            Self::TooMany { .. } => "too-many-cards",
+            Self::Duplicate(_) => "network-exists",
+            Self::TwoActive(_) => "two-active",
+            Self::Unknown(_) => "unknown-network",
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Weights {
     InTheBox(&'static [u8]),
@@ -88,7 +103,8 @@ pub struct Candidate {
     pub card: Card,
     /// Its weights, with the card's SHA-256.
     pub weights: Vec<u8>,
-    card_text: String,
+    /// The card as it was written.
+    pub card_text: String,
 }
 
 impl Candidate {
@@ -142,6 +158,18 @@ impl Registry {
             self.entries.push(Entry { card, weights: Weights::File(path.with_extension("onnx")) });
         }
         Ok(self)
+    }
+
+    /// Adds networks that are kept elsewhere, whose weights lie in files of their own; one whose name and version
+    /// are there already is left out.
+    #[must_use]
+    pub fn with_stored(mut self, networks: impl IntoIterator<Item = (Card, PathBuf)>) -> Self {
+        for (card, weights) in networks {
+            if self.refuse_known(&card).is_ok() {
+                self.entries.push(Entry { card, weights: Weights::File(weights) });
+            }
+        }
+        self
     }
 
     /// The card that `name` means: the active version, a folder's before the box's, else the last added one.
@@ -392,7 +420,7 @@ mod tests {
     #[test]
     fn a_card_that_does_not_read_is_named_with_its_file() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("broken.toml"), "schema = 1\nname = 7").unwrap();
+        fs::write(folder.path().join("broken.toml"), "schema = 2\nname = 7").unwrap();
         let message = Registry::built_in().with_folder(folder.path()).unwrap_err().to_string();
         assert!(
             message.contains("broken.toml: the card does not read: TOML parse error at line 2"),

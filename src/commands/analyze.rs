@@ -3,22 +3,27 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
 use clinical::imaging::Outcome;
-use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::progress;
 use crate::config::Config;
-use crate::inputs::{self, Input};
+use crate::inputs::{self, Input, InputError};
+use crate::networks;
+use crate::pipeline::{self, Bounds};
 use crate::reader::{Asked, Reader, Reading};
 use crate::wiring;
 
 /// A file is held in memory whole; a longer one is refused.
 const MOST_BYTES: u64 = 512 << 20;
+/// What is read ahead of the networks takes at most so many bytes.
+const AHEAD_BYTES: u64 = 64 << 20;
+/// `USER_HZ`: the ticks a second in which Linux counts processor time (proc(5)).
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What to analyse, and how to tell it.
 #[derive(Debug, clap::Args)]
@@ -26,50 +31,93 @@ pub struct Arguments {
     /// DICOM files, folders and zip archives
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// One JSON object per image and network, one a line
+    /// One JSON object per image and network, one a line, and then one that sums up
     #[arg(long)]
     json: bool,
     /// Ask this network instead of all active ones (may be repeated)
-    #[arg(long = "network", value_name = "NAME")]
+    #[arg(long = "model", visible_alias = "network", value_name = "NAME")]
     networks: Vec<String>,
+    /// What runs the networks; auto: the fastest that answers as their reference vectors say
+    #[arg(long, value_name = "NAME", value_parser = ["auto", "tract", "onnxruntime", "openvino"])]
+    backend: Option<String>,
+    /// So many images at a time [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    threads: Option<u16>,
+    /// Run networks on images that their cards do not fit, and mark what they say; for evaluation only
+    #[arg(long)]
+    force: bool,
+}
+
+impl Arguments {
+    /// What the flags set, by the settings' keys.
+    pub fn flags(&self) -> [(&'static str, Option<String>); 2] {
+        let threads = self.threads.map(|threads| threads.to_string());
+        [("backend", self.backend.clone()), ("analysis_threads", threads)]
+    }
+
+    fn asked(&self, reader: &Reader) -> Asked {
+        match (self.networks.as_slice(), self.force) {
+            ([], false) => Asked::Active,
+            ([], true) => Asked::Forced(reader.registry().active().map(|card| card.name.clone()).collect()),
+            (names, false) => Asked::Named(names.to_vec()),
+            (names, true) => Asked::Forced(names.to_vec()),
+        }
+    }
 }
 
 /// Reads every file; fails when any of them could not be read.
 pub fn run(config: &Config, arguments: &Arguments) -> Result<()> {
+    let started = Instant::now();
     let reader = wiring::reader(config)?;
-    let asked = match arguments.networks.as_slice() {
-        [] => Asked::Active,
-        names => Asked::Named(names.to_vec()),
-    };
+    networks::hold_those_of_files(config, &reader)?;
+    let asked = arguments.asked(&reader);
     reader.check(&asked)?;
+    let threads = config.analysis_threads();
+    // Frames of one instance share these threads; images have their own.
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .context("the threads cannot be started")?;
     let (inputs, unseen) = inputs::collect(&arguments.paths);
     let bar = progress::bar(inputs.len());
-    let has_failed = AtomicBool::new(!unseen.is_empty());
+    let mut failed = unseen.len();
     let mut printer = Printer { json: arguments.json, ..Printer::default() };
     for (name, error) in &unseen {
         printer.print(&[error_line(name, error.code(), &error.to_string())])?;
     }
-    let out = Mutex::new(printer);
+    let limit = config.instance_bytes.min(MOST_BYTES);
     // In the order of the files, so that few wait to be printed after one that takes long.
-    let printed: std::io::Result<()> =
-        inputs.iter().enumerate().par_bridge().try_for_each(|(index, input)| {
-            let lines = lines_of(&reader, config, input, &asked);
-            if lines.iter().any(|line| !line["error"].is_null()) {
-                has_failed.store(true, Ordering::Relaxed);
-            }
+    let printed: std::io::Result<()> = pipeline::run(
+        &inputs,
+        Bounds { threads, bytes: AHEAD_BYTES },
+        |input| input.size().min(limit),
+        |input| input.read(limit),
+        |input, bytes| lines_of(&reader, input, bytes, &asked),
+        |index, lines| {
+            failed += usize::from(lines.iter().any(|line| !line["error"].is_null()));
             bar.inc(1);
-            match out.lock() {
-                Ok(mut printer) => bar.suspend(|| printer.print_in_order(index, lines)),
-                Err(_) => Err(std::io::Error::other("another thread failed while printing")),
-            }
-        });
+            bar.suspend(|| printer.print_in_order(index, lines))
+        },
+    );
     bar.finish_and_clear();
-    match printed {
+    let summed_up = printed.and_then(|()| {
+        let images = inputs.len() + unseen.len();
+        let backends = reader.backends();
+        let backend = match backends.as_slice() {
+            [] => reader.loader().choice().as_str().to_owned(),
+            names => names.join("+"),
+        };
+        // Children that decode are counted once they have ended.
+        drop(reader);
+        let wall_s = started.elapsed().as_secs_f64();
+        printer.sum_up(&Summary { images, failed, wall_s, backend })
+    });
+    match summed_up {
         // Whoever reads has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-        printed => printed?,
+        summed_up => summed_up?,
     }
-    if has_failed.into_inner() {
+    if failed > 0 {
         bail!("some files could not be read");
     }
     if inputs.is_empty() {
@@ -78,8 +126,37 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn lines_of(reader: &Reader, config: &Config, input: &Input, asked: &Asked) -> Vec<Value> {
-    let bytes = match input.read(config.instance_bytes.min(MOST_BYTES)) {
+/// The whole in numbers.
+struct Summary {
+    images: usize,
+    failed: usize,
+    wall_s: f64,
+    backend: String,
+}
+
+/// Seconds of processor time of this process and of its children that have ended; 0 where the system does not tell.
+fn cpu_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // proc(5): after the name in brackets come the state and 10 other fields, then utime, stime, cutime, cstime.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    let ticks: u64 = fields.skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
+    ticks as f64 / TICKS_PER_SECOND
+}
+
+/// The most memory that this process has held, in MiB; 0 where the system does not tell.
+fn peak_rss_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+}
+
+fn rounded(value: f64, places: i32) -> f64 {
+    let scale = 10_f64.powi(places);
+    (value * scale).round() / scale
+}
+
+fn lines_of(reader: &Reader, input: &Input, bytes: Result<Bytes, InputError>, asked: &Asked) -> Vec<Value> {
+    let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(error) => return vec![error_line(&input.name, error.code(), &error.to_string())],
     };
@@ -121,6 +198,7 @@ fn line(file: &str, reading: &Reading) -> Value {
         "recommendations": reading.summary.recommendations,
         "confidence": reading.summary.confidence,
         "abstention": abstention,
+        "forced": reading.is_forced,
         "duration_ms": reading.duration_ms,
     })
 }
@@ -144,6 +222,31 @@ impl Printer {
             self.print(&lines)?;
         }
         Ok(())
+    }
+
+    /// The last line.
+    fn sum_up(&mut self, summary: &Summary) -> std::io::Result<()> {
+        let Summary { images, failed, wall_s, backend } = summary;
+        let (wall_s, cpu_s, peak_rss_mb) =
+            (rounded(*wall_s, 3), rounded(cpu_s(), 2), rounded(peak_rss_mb(), 1));
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            let summary = json!({
+                "images": images,
+                "failed": failed,
+                "wall_s": wall_s,
+                "cpu_s": cpu_s,
+                "peak_rss_mb": peak_rss_mb,
+                "backend": backend,
+            });
+            writeln!(out, "{}", json!({ "summary": summary }))?;
+        } else {
+            writeln!(
+                out,
+                "{images} images, {failed} failed, in {wall_s:.1} s ({cpu_s:.1} s of processors, {peak_rss_mb:.0} MiB) by {backend}"
+            )?;
+        }
+        out.flush()
     }
 
     fn print(&mut self, lines: &[Value]) -> std::io::Result<()> {
@@ -175,6 +278,7 @@ fn found(line: &Value) -> String {
     if let Some(reason) = line["abstention"]["reason"].as_str() {
         return format!("abstained: {reason}");
     }
+    let forced = if line["forced"] == true { "forced: " } else { "" };
     let label = |it: &Value| {
         let percent = it["probability"].as_f64().unwrap_or_default() * 100.0;
         let mark = if it["is_positive"] == true { " (positive)" } else { "" };
@@ -182,7 +286,8 @@ fn found(line: &Value) -> String {
     };
     line["labels"]
         .as_array()
-        .map_or_else(String::new, |labels| labels.iter().map(label).collect::<Vec<_>>().join(", "))
+        .map(|labels| labels.iter().map(label).collect::<Vec<_>>().join(", "))
+        .map_or_else(String::new, |labels| format!("{forced}{labels}"))
 }
 
 /// The end of a long path, which tells more than its beginning.

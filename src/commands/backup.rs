@@ -12,6 +12,7 @@ use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clinical::clock::{Clock, SystemClock};
@@ -32,6 +33,8 @@ use crate::config::Config;
 const KEYS: [&str; 3] = ["token", "kek", KEY_FILE];
 /// The small files and the rows are copied anew so often, when keys changed or records were erased meanwhile.
 const ROUNDS: usize = 5;
+/// So long a signed head may come after the row that it is signed for.
+const HEADS_COME_WITHIN: Duration = Duration::from_millis(500);
 /// So many names of blobs are read at a time.
 const PAGE: u32 = 500;
 /// What is read of a file at a time.
@@ -160,7 +163,9 @@ impl Source {
     fn small_files(&self) -> Result<Vec<String>> {
         let rows = |suffix: &str| PathBuf::from(format!("{}{suffix}", self.rows.display()));
         let mut left_out = vec![self.archive.clone(), self.rows.with_extension("lock")];
-        left_out.extend(["spool", ARCHIVE, ROWS, MANIFEST].map(|name| self.data.join(name)));
+        left_out.extend(
+            ["spool", crate::networks::KEPT, ARCHIVE, ROWS, MANIFEST].map(|name| self.data.join(name)),
+        );
         left_out.extend(["", "-wal", "-shm", "-journal"].map(rows));
         let mut found = Vec::new();
         let mut folders = vec![(self.data.clone(), String::new(), 0)];
@@ -199,11 +204,15 @@ struct Copy {
 
 impl Copy {
     async fn all(&mut self, db: &Db) -> Result<()> {
-        for _ in 0..ROUNDS {
+        for round in 1..=ROUNDS {
             self.small_files().await?;
             self.rows(db).await?;
             let blobs = self.blobs(db).await?;
-            if blobs == Blobs::Whole && !self.keys_changed()? && !self.heads_are_new() {
+            let is_whole = blobs == Blobs::Whole && !self.keys_changed()?;
+            if is_whole && self.lacks_heads().await? && round < ROUNDS {
+                // They are signed right after the rows are sealed; where they are lost, waiting brings none.
+                tokio::time::sleep(HEADS_COME_WITHIN).await;
+            } else if is_whole {
                 return Ok(());
             }
         }
@@ -286,10 +295,16 @@ impl Copy {
         Ok(if erased { Blobs::Erased } else { Blobs::Whole })
     }
 
-    /// Whether the first signed heads were written since the small files were copied: the copied rows may be sealed,
-    /// and nothing in the backup would say so.
-    fn heads_are_new(&self) -> bool {
-        !self.files.contains_key(HEADS_FILE) && self.source.data.join(HEADS_FILE).exists()
+    /// Whether the copied rows are sealed, and no signed head in the backup says so: the first ones were not written
+    /// yet when the small files were copied.
+    async fn lacks_heads(&self) -> Result<bool> {
+        if self.files.contains_key(HEADS_FILE) {
+            return Ok(false);
+        }
+        let mut rows = RowsCopy::open(&self.folder.join(ROWS)).await?;
+        let is_sealed = rows.is_sealed().await?;
+        rows.close().await?;
+        Ok(is_sealed)
     }
 
     /// Whether the keys are others by now: rows may be sealed by one that was not copied.

@@ -8,6 +8,7 @@ use clinical::id::ClinicId;
 use ingest::receive::Receipt;
 use storage::queue;
 use storage::records::analysis::Analysis;
+use storage::records::finding::Superseded;
 use storage::records::instance::Instance;
 
 use super::serve;
@@ -44,7 +45,7 @@ pub async fn run(config: Config, environment: &BTreeMap<String, String>) -> Resu
     let mut rows = house.db.read().await?;
     for id in &instances {
         let instance = Instance::find(&mut rows, ClinicId::DEFAULT, *id).await?;
-        let analyses = Analysis::of_instance(&mut rows, ClinicId::DEFAULT, *id).await?;
+        let analyses = Analysis::of_instance(&mut rows, ClinicId::DEFAULT, *id, Superseded::LeftOut).await?;
         for analysis in analyses {
             println!(
                 "{:<28}  {:<14}  {:>6.1}  {}",

@@ -5,12 +5,15 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
+use ::models::Precision;
 use anyhow::{Context, Result, bail};
+use inference::{BackendChoice, Candidate, Runtime};
 use storage::db::Db;
 use storage::queue;
 
 use super::models;
 use crate::config::Config;
+use crate::loader::Loader;
 use crate::wiring;
 
 /// A limit on open files below this one is worth a note.
@@ -59,6 +62,9 @@ pub async fn run(
     tell("archive", archive(config, environment).await);
     match wiring::reader(config) {
         Ok(reader) => {
+            for (name, verdict) in runtimes(reader.loader()) {
+                tell(&name, verdict);
+            }
             for card in reader.registry().iter() {
                 tell(&format!("network {}", card.title()), network(&reader, card));
             }
@@ -236,8 +242,45 @@ async fn archive(config: &Config, environment: &BTreeMap<String, String>) -> Ver
     }
 }
 
+/// Which runtimes for networks are there; only one that is wanted must be.
+fn runtimes(loader: &Loader) -> Vec<(String, Verdict)> {
+    let choice = loader.choice();
+    let verdict = |runtime: Runtime| {
+        let opened = loader.runtimes().open(Candidate { runtime, precision: Precision::F32 });
+        let library = loader.runtimes().library(runtime);
+        match (opened, library) {
+            (Ok(backend), Ok(Some(path))) => {
+                Verdict::Ok(format!("{} in {}", backend.version(), path.display()))
+            }
+            (Ok(backend), _) => Verdict::Ok(format!("{}, in the program itself", backend.version())),
+            (Err(error), _) if choice == BackendChoice::Only(runtime) => {
+                let mend =
+                    "name its library in onnxruntime_library or openvino_library, or set backend to tract";
+                Verdict::Wrong(error.to_string(), mend)
+            }
+            (Err(error), Ok(_)) => {
+                let mend = "networks run without it: mend or remove the library";
+                Verdict::Note(error.to_string(), mend)
+            }
+            (Err(error), Err(_)) => Verdict::Ok(error.to_string()),
+        }
+    };
+    let mut told: Vec<(String, Verdict)> = Runtime::ALL
+        .into_iter()
+        .map(|runtime| (format!("runtime {}", runtime.as_str()), verdict(runtime)))
+        .collect();
+    let word = match choice {
+        BackendChoice::Auto => {
+            "auto: each network runs on the fastest that it has proved itself on".to_owned()
+        }
+        BackendChoice::Only(runtime) => format!("{} alone", runtime.as_str()),
+    };
+    told.push(("backend".to_owned(), Verdict::Ok(word)));
+    told
+}
+
 fn network(reader: &crate::reader::Reader, card: &::models::Card) -> Verdict {
-    match models::check(reader.registry(), card) {
+    match models::check(reader.loader(), &reader.registry(), card) {
         Ok(word) => Verdict::Ok(format!("{}; {word}", card.state.as_str())),
         Err(error) => {
             Verdict::Wrong(format!("{error:#}"), "put back the weights of its card, or remove both")

@@ -1,31 +1,102 @@
-//! `medilink models`: the networks at hand.
+//! `medilink models`: which networks there are, who sees what of each, and how one comes in.
 
+mod add;
+mod calibrate;
+mod list;
+mod states;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use inference::{Network, TractBackend};
-use models::{Candidate, Card, ReferenceVectors, Registry};
+use clinical::id::ClinicId;
+use clinical::imaging::NetworkState;
+use models::{Card, ReferenceVectors, Registry};
+use storage::db::Db;
+use storage::records::network::{Proof, States, StoredNetwork};
 
 use crate::config::Config;
+use crate::loader::Loader;
+use crate::networks;
+use crate::wiring::{self, House};
+
+/// Who changes networks from the command line, as rows name them.
+const OPERATOR: &str = "operator";
 
 /// What to do with the networks.
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Every network: name, version, state, modality, size
-    List,
-    /// One network's card
+    List {
+        /// The states that count for this clinic
+        #[arg(long)]
+        clinic: Option<ClinicId>,
+        /// Print JSON, an object a network
+        #[arg(long)]
+        json: bool,
+    },
+    /// One network's card, its proof and what was changed of it
     Show {
         /// Its name
         name: String,
+        /// This version of it
+        #[arg(long)]
+        version: Option<String>,
     },
-    /// Add a network to the networks folder, once it has proved whole and runs
+    /// Add a network as a draft, once it has proved whole and runs as its card says
     Add {
         /// The weights
         onnx: PathBuf,
         /// The card
         #[arg(long)]
         card: PathBuf,
+        /// Reference vectors, as models/reference has them: NAME.toml, and its images beside it as NAME.u8
+        #[arg(long)]
+        reference: Option<PathBuf>,
+    },
+    /// Show a network's findings from now on; another version of its name that was active is retired
+    Activate(Change),
+    /// Run a network without showing its findings to anybody
+    Shadow(Change),
+    /// Run a network no more; its findings stay
+    Retire(Change),
+    /// Undo the last change of a network's state
+    Rollback {
+        /// Its name
+        name: String,
+        /// Only for this clinic
+        #[arg(long)]
+        clinic: Option<ClinicId>,
+    },
+    /// What a network in the shadow says beside those that are shown
+    Compare {
+        /// Its name
+        name: String,
+        /// This version of it
+        #[arg(long)]
+        version: Option<String>,
+        /// Only over images of this clinic
+        #[arg(long)]
+        clinic: Option<ClinicId>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fit a network's calibration to the reviews of its primary label, as a new draft with the same weights
+    Calibrate {
+        /// Its name
+        name: String,
+        /// This version of it
+        #[arg(long)]
+        version: Option<String>,
+        /// The fewest reviews that will do
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(50..))]
+        min_reviews: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Check weights against cards, and answers against reference vectors
     Verify {
@@ -34,54 +105,104 @@ pub enum Action {
     },
 }
 
+/// Which network changes, and for whom.
+#[derive(Debug, clap::Args)]
+pub struct Change {
+    /// Its name
+    name: String,
+    /// This version of it; else the one that was added last
+    #[arg(long)]
+    version: Option<String>,
+    /// Only for this clinic, whose word counts more than that for all
+    #[arg(long)]
+    clinic: Option<ClinicId>,
+}
+
 /// Does it.
-pub fn run(config: &Config, action: &Action) -> Result<()> {
-    let folder = config.networks_dir();
-    let registry = Registry::built_in().with_folder(&folder)?;
+pub async fn run(config: &Config, environment: &BTreeMap<String, String>, action: &Action) -> Result<()> {
     match action {
-        Action::List => list(&registry),
-        Action::Show { name } => show(find(&registry, name)?),
-        Action::Add { onnx, card } => {
-            let candidate = Candidate::read(onnx, card)?;
-            Network::load(&TractBackend, &candidate.card, &candidate.weights)
-                .context("the network does not run")?;
-            registry.add(&folder, &candidate)?;
-            println!("{} added to {}", candidate.card.title(), folder.display());
-            Ok(())
+        Action::List { clinic, json } => list::run(config, environment, *clinic, *json).await,
+        Action::Show { name, version } => {
+            let registry = at_hand(config, environment).await?;
+            let card = find(&registry, name, version.as_deref())?;
+            show(card)?;
+            match db(config).await? {
+                Some(db) => show_history(&db, card).await,
+                None => Ok(()),
+            }
+        }
+        Action::Add { onnx, card, reference } => {
+            let house = open(config, environment).await?;
+            add::run(&house, onnx, card, reference.as_deref()).await
+        }
+        Action::Activate(change) => {
+            let house = open(config, environment).await?;
+            states::change(&house, change, NetworkState::Active).await
+        }
+        Action::Shadow(change) => {
+            let house = open(config, environment).await?;
+            states::change(&house, change, NetworkState::Shadow).await
+        }
+        Action::Retire(change) => {
+            let house = open(config, environment).await?;
+            states::change(&house, change, NetworkState::Retired).await
+        }
+        Action::Rollback { name, clinic } => {
+            let house = open(config, environment).await?;
+            states::roll_back(&house, name, *clinic).await
+        }
+        Action::Compare { name, version, clinic, json } => {
+            let house = open(config, environment).await?;
+            states::compare(&house, name, version.as_deref(), *clinic, *json).await
+        }
+        Action::Calibrate { name, version, min_reviews, json } => {
+            let house = open(config, environment).await?;
+            calibrate::run(&house, name, version.as_deref(), *min_reviews as usize, *json).await
         }
         Action::Verify { name } => {
+            let registry = at_hand(config, environment).await?;
             let cards: Vec<&Card> = match name {
-                Some(name) => vec![find(&registry, name)?],
+                Some(name) => vec![find(&registry, name, None)?],
                 None => registry.iter().collect(),
             };
-            verify(&registry, &cards)
+            verify(&wiring::loader(config)?, &registry, &cards)
         }
     }
 }
 
-fn find<'r>(registry: &'r Registry, name: &str) -> Result<&'r Card> {
-    registry.get(name).with_context(|| format!("there is no network {name:?}; see medilink models list"))
+/// The house, whose reader holds every network that was added.
+async fn open(config: &Config, environment: &BTreeMap<String, String>) -> Result<Arc<House>> {
+    let house = House::open(config.clone(), environment).await?;
+    networks::hold_all(&house.db, &house.archive, &house.config.data_dir, &house.reader).await?;
+    Ok(house)
 }
 
-fn list(registry: &Registry) -> Result<()> {
-    println!(
-        "{:<16}  {:<8}  {:<8}  {:<10}  {:>6}  intended use",
-        "network", "version", "state", "modality", "KiB"
-    );
-    for card in registry.iter() {
-        let modality = card.eligibility.modality.join(",");
-        let kib = registry
-            .weights(card)
-            .map_or_else(|_| "-".to_owned(), |weights| weights.len().div_ceil(1024).to_string());
-        println!(
-            "{:<16}  {:<8}  {:<8}  {modality:<10}  {kib:>6}  {}",
-            card.name,
-            card.version,
-            card.state.as_str(),
-            card.intended_use
-        );
+/// Every network: those that were added, too, where there is a database.
+async fn at_hand(config: &Config, environment: &BTreeMap<String, String>) -> Result<Arc<Registry>> {
+    match db(config).await? {
+        Some(_) => Ok(open(config, environment).await?.reader.registry()),
+        None => Ok(wiring::reader(config)?.registry()),
     }
-    Ok(())
+}
+
+/// The database; `None` where none was made yet, for to look makes none.
+async fn db(config: &Config) -> Result<Option<Db>> {
+    if config.sqlite_path().is_some_and(|path| !path.is_file()) {
+        return Ok(None);
+    }
+    Ok(Some(Db::open(&config.database_url()).await.context("the database cannot be opened")?))
+}
+
+/// The card that a name means: this version, else the one that was added last, else the active one.
+fn find<'r>(registry: &'r Registry, name: &str, version: Option<&str>) -> Result<&'r Card> {
+    let card = match version {
+        Some(version) => registry.get_version(name, version),
+        None => registry.get(name),
+    };
+    card.with_context(|| {
+        let version = version.map(|version| format!(" {version}")).unwrap_or_default();
+        format!("there is no network {name:?}{version} that has proved itself; see medilink models list")
+    })
 }
 
 fn show(card: &Card) -> Result<()> {
@@ -89,10 +210,31 @@ fn show(card: &Card) -> Result<()> {
     Ok(())
 }
 
-fn verify(registry: &Registry, cards: &[&Card]) -> Result<()> {
+/// The proof of an added network and the changes for all clinics, as comments: the whole still reads as a card.
+async fn show_history(db: &Db, card: &Card) -> Result<()> {
+    let mut rows = db.read().await?;
+    if let Some(row) = StoredNetwork::named(&mut rows, &card.name, &card.version).await? {
+        println!("\n# added by {} at {}", row.added_by, row.added_at);
+        match row.proof {
+            Proof::Proved { at, word } => println!("# proved at {at}: {}", word.replace(['\n', '\r'], " ")),
+            Proof::Refused { code, reason } => {
+                println!("# refused: {code}: {}", reason.replace(['\n', '\r'], " "))
+            }
+            Proof::Waiting | Proof::NoWeights => println!("# {}", row.proof.as_str()),
+        }
+    }
+    for change in States::history(&mut rows, None, &card.name).await? {
+        let undone = change.undone.map(|(by, at)| format!(", undone by {by} at {at}")).unwrap_or_default();
+        let (version, state) = (&change.version, change.state.as_str());
+        println!("# {version} {state} by {} at {}{undone}", change.changed_by, change.changed_at);
+    }
+    Ok(())
+}
+
+fn verify(loader: &Loader, registry: &Registry, cards: &[&Card]) -> Result<()> {
     let mut failed = 0;
     for card in cards {
-        match check(registry, card) {
+        match check(loader, registry, card) {
             Ok(word) => println!("{:<24} ok    {word}", card.title()),
             Err(error) => {
                 failed += 1;
@@ -106,15 +248,16 @@ fn verify(registry: &Registry, cards: &[&Card]) -> Result<()> {
     Ok(())
 }
 
-/// The network loads, and answers as its reference vectors say; in words what was checked.
-pub fn check(registry: &Registry, card: &Card) -> Result<String> {
+/// The network loads where it is to run, and answers as its reference vectors say; in words what was checked.
+pub fn check(loader: &Loader, registry: &Registry, card: &Card) -> Result<String> {
     let weights = registry.weights(card)?;
-    let network = Network::load(&TractBackend, card, &weights)?;
+    let network = loader.load(card, &weights)?;
+    let backend = network.backend();
     Ok(match ReferenceVectors::of(card)? {
         Some(reference) => {
             let difference = network.self_check(&reference)?;
-            format!("weights whole; at most {difference:.1e} away from its reference vectors")
+            format!("weights whole; on {backend} at most {difference:.1e} away from its reference vectors")
         }
-        None => "weights whole; runs; no reference vectors: answers not checked".to_owned(),
+        None => format!("weights whole; runs on {backend}; no reference vectors: answers not checked"),
     })
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clinical::job::Queue;
 use hub::courier::CourierSettings;
 use identity::IdentitySettings;
+use inference::{BackendChoice, Runtimes};
 use ingest::hygiene::HygieneSettings;
 use ingest::hygiene::clamd::ClamdSettings;
 use ingest::limits::IngestLimits;
@@ -21,9 +22,13 @@ use storage::records::webhook::target::Targets;
 use storage::secret::Keyring;
 
 use super::Config;
+use crate::proof::Prover;
 
 /// A token of fewer characters is warned of.
 const STRONG_TOKEN_CHARACTERS: usize = 16;
+
+/// More images at a time are no help on any machine.
+const MOST_THREADS: usize = 512;
 
 impl Config {
     /// Whether the settings' token is so short that it could be guessed; it is taken all the same.
@@ -257,6 +262,38 @@ impl Config {
             frame_timeout: Duration::from_secs(self.decode_timeout_seconds),
             idle: Duration::from_secs(30),
         }))
+    }
+
+    /// What runs networks.
+    pub fn backend(&self) -> Result<BackendChoice> {
+        self.backend.parse().with_context(|| format!("backend is {:?}", self.backend))
+    }
+
+    /// Where the runtimes for networks are.
+    pub fn runtimes(&self) -> Runtimes {
+        let path = |text: &String| (!text.is_empty()).then(|| PathBuf::from(text));
+        Runtimes {
+            onnxruntime_library: path(&self.onnxruntime_library),
+            openvino_library: path(&self.openvino_library),
+            threads: self.analysis_threads(),
+        }
+    }
+
+    /// How many images are analysed at a time.
+    pub fn analysis_threads(&self) -> usize {
+        match self.analysis_threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            threads => threads.min(MOST_THREADS),
+        }
+    }
+
+    /// How networks prove themselves before they are run here.
+    pub fn prover(&self) -> Result<Prover> {
+        Ok(Prover {
+            program: std::env::current_exe().context("the program's own path is not known")?,
+            arguments: vec!["prove-network".to_owned()],
+            data_dir: Some(self.data_dir.clone()),
+        })
     }
 
     /// Which machines webhooks may point at.

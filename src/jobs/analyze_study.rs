@@ -1,6 +1,6 @@
 //! `AnalyzeStudy`: every active network over every instance of a study that came from a sender.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,15 +8,18 @@ use anyhow::{Context, Result};
 use clinical::event::Event;
 use clinical::id::{InstanceId, StudyId};
 use clinical::imaging::AbstentionCode;
-use clinical::job::Queue;
+use clinical::job::{Job, Priority, Queue};
 use futures::{StreamExt, TryStreamExt};
+use models::Card;
 use storage::archive::ArchiveError;
-use storage::records::analysis::{Analysis, NewAnalysis};
+use storage::records::analysis::{Analysis, NetworkKey, NewAnalysis};
 use storage::records::instance::Instance;
 use storage::records::workitem;
 use storage::{outbox, queue};
 use tokio::sync::Semaphore;
 
+use super::analyze_volumes;
+use crate::networks::{self, AtHand};
 use crate::reader::{Asked, ReadError, Reading};
 use crate::wiring::House;
 
@@ -27,8 +30,8 @@ const AT_A_TIME: usize = 4;
 /// … and so many MiB of them are held in memory; a longer one is read alone.
 const HELD_MIB: u32 = 512;
 
-/// Hash of the network of a reading that no network was meant for.
-const NO_NETWORK: &str = "";
+/// Name of the network of a reading that no network was meant for; it has no version and no weights.
+const NO_NETWORK: &str = "none";
 
 /// Reads what is not read yet and writes what was found; run twice, it leaves the same rows.
 pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId) -> Result<()> {
@@ -40,7 +43,11 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
     let instances = Instance::to_analyze(&mut rows, clinic, study_id).await?;
     let done = Analysis::done_of_study(&mut rows, clinic, study_id).await?;
     drop(rows);
-    let unread: Vec<_> = instances.into_iter().filter(|instance| is_unread(house, instance, &done)).collect();
+    let (at_hand, of_volumes) = networks::at_hand(house, clinic).await?.parted();
+    let at_hand = Arc::new(at_hand);
+    let volumes = analyze_volumes::read(house, &of_volumes, &instances, &done).await?;
+    let unread: Vec<_> =
+        instances.into_iter().filter(|instance| is_unread(&at_hand, &of_volumes, instance, &done)).collect();
     let held = Arc::new(Semaphore::new(HELD_MIB as usize));
     let mut all_ids = Vec::new();
     let transactions = unread.len().div_ceil(PER_TRANSACTION).max(1);
@@ -49,14 +56,24 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
             .iter()
             .skip((number - 1) * PER_TRANSACTION)
             .take(PER_TRANSACTION)
-            .map(|instance| read(Arc::clone(house), Arc::clone(&held), instance.clone()))
+            .map(|instance| {
+                read(Arc::clone(house), Arc::clone(&at_hand), Arc::clone(&held), instance.clone())
+            })
             .collect();
         let found: Vec<Vec<NewAnalysis>> =
             futures::stream::iter(reads).buffered(AT_A_TIME).try_collect().await?;
         let mut analysis_ids = Vec::new();
         let mut tx = house.db.begin().await?;
-        for new in found.iter().flatten() {
-            analysis_ids.push(Analysis::record(&mut tx, clinic, new, house.clock.now()).await?);
+        if !queue::is_held(&mut tx, claimed).await? {
+            // Somebody has taken it back, or another worker has it: what is written stays.
+            return Ok(());
+        }
+        let volumes = volumes.iter().filter(|_| number == transactions);
+        for new in found.iter().flatten().chain(volumes) {
+            let analysis_id = Analysis::record(&mut tx, clinic, new, house.clock.now()).await?;
+            if !new.is_shadow {
+                analysis_ids.push(analysis_id);
+            }
         }
         all_ids.extend_from_slice(&analysis_ids);
         // With what it tells of: a job that dies between two of them has told of each that is written.
@@ -64,9 +81,20 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
             .await?;
         if number == transactions {
             workitem::completed(&mut tx, clinic, study_id, &all_ids, house.clock.now()).await?;
+            let (report, now) = (Job::ReportFindings { study_id }, house.clock.now());
+            queue::ask(&mut tx, clinic, &report, Priority::Routine, now, now).await?;
+            if !all_ids.is_empty() {
+                queue::ask(&mut tx, clinic, &Job::ExplainFindings { study_id }, Priority::Spare, now, now)
+                    .await?;
+            }
             queue::finish(&mut tx, claimed).await?;
         }
         tx.commit().await?;
+        if number < transactions
+            && queue::give_way(&house.db, Queue::Imaging, claimed, house.clock.now()).await?
+        {
+            return Ok(());
+        }
     }
     Ok(())
 }
@@ -81,30 +109,52 @@ pub async fn give_up(house: &House, claimed: &queue::Claimed, study_id: StudyId)
     Ok(tx.commit().await?)
 }
 
-/// Whether any network that is meant for the image has still to read it.
-fn is_unread(house: &House, instance: &Instance, done: &HashSet<(InstanceId, String)>) -> bool {
+/// Whether any network that is meant for the image has still to read it; what an active one said in the shadow
+/// before is said anew, to be shown.
+fn is_unread(
+    at_hand: &AtHand,
+    of_volumes: &AtHand,
+    instance: &Instance,
+    done: &HashMap<(InstanceId, NetworkKey), bool>,
+) -> bool {
     if instance.frame_count.is_none() {
         return false;
     }
-    let is_done = |network: &str| done.contains(&(instance.instance_id, network.to_owned()));
-    let networks = house.reader.meant_for(instance.modality.as_deref());
-    if networks.is_empty() { !is_done(NO_NETWORK) } else { !networks.into_iter().all(is_done) }
+    let run = |network: NetworkKey| done.get(&(instance.instance_id, network));
+    let is_shown = |network: NetworkKey| run(network) == Some(&false);
+    let AtHand { active, shadow } = at_hand.meant_for(instance.modality.as_deref());
+    let are_shown = match active.as_slice() {
+        // What is read with its whole series is no image that nobody reads.
+        [] => is_shown(no_network()) || !of_volumes.meant_for(instance.modality.as_deref()).active.is_empty(),
+        active => active.iter().all(|card| is_shown(networks::key_of(card))),
+    };
+    !are_shown || !shadow.iter().all(|card| run(networks::key_of(card)).is_some())
 }
 
-/// What the active networks say of one instance.
-async fn read(house: Arc<House>, held: Arc<Semaphore>, instance: Instance) -> Result<Vec<NewAnalysis>> {
+/// What the networks say of one instance: the active ones and those in the shadow.
+async fn read(
+    house: Arc<House>,
+    at_hand: Arc<AtHand>,
+    held: Arc<Semaphore>,
+    instance: Instance,
+) -> Result<Vec<NewAnalysis>> {
     let size_mib = u32::try_from(instance.size_bytes >> 20).unwrap_or(HELD_MIB);
     let _held = held.acquire_many(size_mib.clamp(1, HELD_MIB)).await?;
-    let readings = readings(&house, &instance).await?;
-    Ok(readings.into_iter().map(|reading| new_analysis(&instance, reading)).collect())
+    let readings = readings(&house, &at_hand, &instance).await?;
+    Ok(readings.into_iter().map(|reading| new_analysis(&instance, &at_hand, reading)).collect())
 }
 
-async fn readings(house: &Arc<House>, instance: &Instance) -> Result<Vec<Reading>> {
+async fn readings(house: &Arc<House>, at_hand: &AtHand, instance: &Instance) -> Result<Vec<Reading>> {
     let started = Instant::now();
-    if house.reader.meant_for(instance.modality.as_deref()).is_empty() {
+    let AtHand { active, shadow } = at_hand.meant_for(instance.modality.as_deref());
+    let mut readings = Vec::new();
+    if active.is_empty() {
         let modality = instance.modality.as_deref().unwrap_or("none");
         let reason = format!("no active network is meant for modality {modality}");
-        return Ok(vec![Reading::abstained(None, AbstentionCode::NoNetwork, reason, started)]);
+        readings.push(Reading::abstained(None, AbstentionCode::NoNetwork, reason, started));
+        if shadow.is_empty() {
+            return Ok(readings);
+        }
     }
     let unreadable =
         |reason: String| Ok(vec![Reading::abstained(None, AbstentionCode::NotDecodable, reason, started)]);
@@ -116,28 +166,51 @@ async fn readings(house: &Arc<House>, instance: &Instance) -> Result<Vec<Reading
         }
         Err(error) => return Err(error).context("the instance's bytes"),
     };
-    let reader = Arc::clone(&house.reader);
-    match tokio::task::spawn_blocking(move || reader.read(bytes, &Asked::Active)).await? {
-        Ok(readings) => Ok(readings),
+    let ask = |cards: Vec<&Card>| {
+        let asked = cards.iter().map(|card| (card.name.clone(), card.version.clone())).collect();
+        let (reader, bytes) = (Arc::clone(&house.reader), bytes.clone());
+        tokio::task::spawn_blocking(move || reader.read(bytes, &Asked::These(asked)))
+    };
+    let mut said = ask(active.iter().chain(&shadow).collect()).await?;
+    if let (Err(ReadError::Network(error)), false, false) = (&said, active.is_empty(), shadow.is_empty()) {
+        // A network that nobody is shown is no reason to show nothing.
+        tracing::warn!(error = format!("{error:#}"), "an image is read without the networks in the shadow");
+        said = ask(active.iter().collect()).await?;
+    }
+    match said {
+        Ok(said) => {
+            let is_answer = |reading: &Reading| readings.is_empty() || reading.network.is_some();
+            let said: Vec<Reading> = said.into_iter().filter(is_answer).collect();
+            readings.extend(said);
+            Ok(readings)
+        }
         // It was stored, so it was whole then.
         Err(ReadError::File(error)) => unreadable(error.to_string()),
         Err(error) => Err(error.into()),
     }
 }
 
-fn new_analysis(instance: &Instance, reading: Reading) -> NewAnalysis {
+fn no_network() -> NetworkKey {
+    NetworkKey { name: NO_NETWORK.to_owned(), version: String::new(), sha256: String::new() }
+}
+
+pub(super) fn new_analysis(instance: &Instance, at_hand: &AtHand, reading: Reading) -> NewAnalysis {
     let card = reading.network;
+    let is_shadow = card.as_ref().is_some_and(|card| at_hand.is_shadow(card));
+    let network = card.as_ref().map_or_else(no_network, networks::key_of);
     NewAnalysis {
         study_id: instance.study_id,
         instance_id: instance.instance_id,
         instance_sha256: instance.sha256.clone(),
-        network_name: card.as_ref().map_or_else(|| "none".to_owned(), |card| card.name.clone()),
-        network_version: card.as_ref().map_or_else(String::new, |card| card.version.clone()),
-        network_sha256: card.map_or_else(|| NO_NETWORK.to_owned(), |card| card.sha256),
+        network_name: network.name,
+        network_version: network.version,
+        network_sha256: network.sha256,
         outcome: reading.outcome,
         findings_text: reading.summary.findings,
         recommendations: reading.summary.recommendations,
         confidence_percent: reading.summary.confidence,
         duration_ms: reading.duration_ms,
+        is_shadow,
+        is_of_series: false,
     }
 }

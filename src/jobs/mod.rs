@@ -1,7 +1,11 @@
 //! What the service does beside its doors: jobs of every queue, events to whoever cares, sweeps.
 
 mod analyze_study;
+mod analyze_volumes;
 mod events;
+mod explain_findings;
+mod prove_network;
+mod report_findings;
 mod seal;
 
 use std::sync::Arc;
@@ -110,6 +114,15 @@ fn runner(house: Arc<House>, courier: Option<Courier>, forwarder: Option<Forward
                     }
                     Ok(done?)
                 }
+                Job::ExplainFindings { study_id } => {
+                    Ok(explain_findings::run(&house, &claimed, *study_id).await?)
+                }
+                Job::ReportFindings { study_id } => {
+                    Ok(report_findings::run(&house, &claimed, *study_id).await?)
+                }
+                Job::ProveNetwork { network_id } => {
+                    Ok(prove_network::run(&house, &claimed, *network_id).await?)
+                }
                 Job::DeliverEvent { webhook_id, aggregate } => {
                     let courier = courier.ok_or("this worker cannot call webhooks")?;
                     Ok(courier.run(&claimed, *webhook_id, aggregate).await?)
@@ -121,6 +134,10 @@ fn runner(house: Arc<House>, courier: Option<Courier>, forwarder: Option<Forward
                 Job::ReportCommitment { commitment_id } => {
                     let forwarder = forwarder.ok_or(NO_FORWARDER)?;
                     Ok(forwarder.report(&claimed, *commitment_id).await?)
+                }
+                Job::AwaitCommitment { peer_id, transaction_uid, since } => {
+                    let forwarder = forwarder.ok_or(NO_FORWARDER)?;
+                    Ok(forwarder.await_report(&claimed, *peer_id, transaction_uid, *since).await?)
                 }
             }
         })

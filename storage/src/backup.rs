@@ -72,6 +72,16 @@ impl RowsCopy {
         Ok(sqlx::query_scalar(newest).fetch_one(&mut self.0).await?)
     }
 
+    /// Whether rows of its audit trail are sealed.
+    ///
+    /// # Errors
+    ///
+    /// [`BackupError::Database`] when it does not read.
+    pub async fn is_sealed(&mut self) -> Result<bool> {
+        let heads = "SELECT EXISTS (SELECT 1 FROM audit_heads)";
+        Ok(sqlx::query_scalar(heads).fetch_one(&mut self.0).await?)
+    }
+
     /// How many blobs its rows name.
     ///
     /// # Errors
@@ -79,7 +89,11 @@ impl RowsCopy {
     /// [`BackupError::Database`] when it does not read.
     pub async fn blob_count(&mut self) -> Result<u64> {
         let count = "SELECT count(*) FROM (SELECT blob_key FROM instances
-                                            UNION SELECT blob_key FROM instance_versions)";
+                                            UNION SELECT blob_key FROM instance_versions
+                                            UNION SELECT blob_key FROM quarantine
+                                            UNION SELECT blob_key FROM networks WHERE blob_key IS NOT NULL
+                                            UNION SELECT saliency_key FROM findings WHERE saliency_key IS NOT NULL
+                                            UNION SELECT overlay_key FROM findings WHERE overlay_key IS NOT NULL)";
         Ok(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut self.0).await?.unsigned_abs())
     }
 
@@ -92,6 +106,10 @@ impl RowsCopy {
     pub async fn blob_keys(&mut self, after: &str, limit: u32) -> Result<Vec<String>> {
         let page = "SELECT blob_key FROM instances WHERE blob_key > $1
                      UNION SELECT blob_key FROM instance_versions WHERE blob_key > $1
+                     UNION SELECT blob_key FROM quarantine WHERE blob_key > $1
+                     UNION SELECT blob_key FROM networks WHERE blob_key > $1
+                     UNION SELECT saliency_key FROM findings WHERE saliency_key > $1
+                     UNION SELECT overlay_key FROM findings WHERE overlay_key > $1
                      ORDER BY 1 LIMIT $2";
         Ok(sqlx::query_scalar(page).bind(after).bind(limit).fetch_all(&mut self.0).await?)
     }
@@ -109,12 +127,39 @@ impl RowsCopy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::records::instance::named_among;
+    use crate::records::network::{NewNetwork, StoredNetwork};
     use crate::testing::{fresh_postgres_url, instance_facts, now, place_of};
 
     async fn new_db(folder: &Path) -> Db {
         let db = Db::open(&format!("sqlite:{}", folder.join("rows.sqlite").display())).await.unwrap();
         db.migrate().await.unwrap();
         db
+    }
+
+    #[tokio::test]
+    async fn the_weights_of_networks_are_among_the_blobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let (db, copy) = (new_db(folder.path()).await, folder.path().join("copy.sqlite"));
+        let new = NewNetwork {
+            name: "lungs".to_owned(),
+            version: "1.0.0".to_owned(),
+            sha256: "ab".to_owned(),
+            card: String::new(),
+            reference: None,
+            added_by: "test".to_owned(),
+        };
+        let mut tx = db.begin().await.unwrap();
+        let id = StoredNetwork::add(&mut tx, &new, now()).await.unwrap();
+        StoredNetwork::add(&mut tx, &NewNetwork { version: "2.0.0".to_owned(), ..new }, now()).await.unwrap();
+        StoredNetwork::weights_came(&mut tx, id, 9).await.unwrap();
+        tx.commit().await.unwrap();
+        copy_rows(&db, &copy).await.unwrap();
+        let mut rows = RowsCopy::open(&copy).await.unwrap();
+        assert_eq!(rows.blob_count().await.unwrap(), 1, "the other has no weights yet");
+        assert_eq!(rows.blob_keys("", 9).await.unwrap(), ["networks/ab.onnx"]);
+        let named = named_among(&mut db.read().await.unwrap(), &["networks/ab.onnx".to_owned()]).await;
+        assert_eq!(named.unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -31,6 +31,9 @@ migrations! {
     13 "0013_peers"
     14 "0014_query"
     16 "0016_quarantine"
+    17 "0017_networks"
+    19 "0019_explanations"
+    20 "0020_feedback"
 }
 
 /// The steps as sqlx runs them.

@@ -21,7 +21,7 @@ use clinical::job::{Job, Priority};
 use crate::db::{DbError, FromRow, Result, Row, Tx, built_sql, sql};
 
 pub use look::{Dead, Depth, dead, dead_of, depth, depth_of, depth_of_queue, neglected_since, replay};
-pub use work::{Claimed, claim, claim_from, fail, finish, is_due, is_due_in, keep};
+pub use work::{Claimed, claim, claim_from, fail, finish, give_way, is_due, is_due_in, is_held, keep};
 
 /// A job that another inserts at the same moment is looked for again so often.
 const INSERT_TRIES: usize = 3;
@@ -35,11 +35,18 @@ pub struct QueueLimits {
     pub first_wait: TimeDelta,
     /// A worker that says nothing for so long has lost its job to others.
     pub lease: TimeDelta,
+    /// A try that takes longer is stopped, and has failed.
+    pub longest: TimeDelta,
 }
 
 impl Default for QueueLimits {
     fn default() -> Self {
-        Self { tries: 5, first_wait: TimeDelta::seconds(2), lease: TimeDelta::minutes(2) }
+        Self {
+            tries: 5,
+            first_wait: TimeDelta::seconds(2),
+            lease: TimeDelta::minutes(2),
+            longest: TimeDelta::hours(2),
+        }
     }
 }
 
@@ -120,26 +127,48 @@ pub async fn put_off(
 
 /// Asks for `job` at once, ahead of routine work; the same job waiting already is pulled forward.
 pub async fn pull_forward(db: &mut Tx, clinic: ClinicId, job: &Job, now: DateTime<Utc>) -> Result<()> {
+    hurry(db, clinic, job, Priority::Urgent, now).await
+}
+
+/// Asks for `job` at once, with this priority; the same job waiting already is pulled forward, and never becomes less
+/// urgent than it was.
+pub async fn hurry(
+    db: &mut Tx,
+    clinic: ClinicId,
+    job: &Job,
+    priority: Priority,
+    now: DateTime<Utc>,
+) -> Result<()> {
     db.has_asked();
     for _ in 0..INSERT_TRIES {
-        if insert(db, clinic, job, Priority::Urgent, now, now).await? {
+        if insert(db, clinic, job, priority, now, now).await? {
             return Ok(());
         }
-        let pulled = sql("UPDATE jobs SET run_at = $1, priority = $2
+        let pulled =
+            sql("UPDATE jobs SET run_at = $1, priority = CASE WHEN priority > $2 THEN priority ELSE $2 END
                            WHERE clinic_id = $3 AND kind = $4 AND job_key = $5 AND state = 'queued'")
-        .bind(now)
-        .bind(Priority::Urgent as i64)
-        .bind(clinic)
-        .bind(job.kind())
-        .bind(job.key())
-        .execute(db)
-        .await?;
+            .bind(now)
+            .bind(priority as i64)
+            .bind(clinic)
+            .bind(job.kind())
+            .bind(job.key())
+            .execute(db)
+            .await?;
         if pulled == 1 {
             return Ok(());
         }
         // A worker has claimed it between the two, and may have looked before this transaction's change.
     }
     Err(DbError::Conflict)
+}
+
+/// Takes `job` back: it waits no more, and a worker that is at it loses it; how many there were.
+///
+/// A worker that loses a job stops when it renews its lease. What it has written until then stays.
+pub async fn cancel(db: &mut Tx, clinic: ClinicId, job: &Job) -> Result<u64> {
+    let delete = "DELETE FROM jobs
+                   WHERE clinic_id = $1 AND kind = $2 AND job_key = $3 AND state IN ('queued', 'running')";
+    sql(delete).bind(clinic).bind(job.kind()).bind(job.key()).execute(db).await
 }
 
 /// Writes the job; `false` when the same one waits already.

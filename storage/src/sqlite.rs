@@ -4,7 +4,8 @@
 //! savepoints inside. Whoever commits while nobody waits for the writer runs the
 //! COMMIT for all that were done before; under load the COMMIT is thus shared, at
 //! rest it is immediate. Each statement is a trip to sqlx's thread and back, so
-//! the opening words travel with a transaction's first statement, and what is deferred with the next.
+//! the opening words travel with a transaction's first statement, and what is deferred with the next;
+//! a transaction of deferred statements alone that finds nobody else is one trip, its COMMIT among it.
 
 mod log;
 
@@ -40,7 +41,7 @@ pub(crate) struct Writer {
     /// Whether the connection failed to roll back: it is of no more use.
     is_broken: bool,
     /// Those done and waiting for the COMMIT.
-    released: Vec<oneshot::Sender<Result<(), String>>>,
+    released: Vec<Told>,
     /// For opening the file anew when the connection is beyond repair.
     options: SqliteConnectOptions,
     /// Shared commits so far.
@@ -163,7 +164,7 @@ impl Writer {
         self.is_broken = run(&mut self.connection, "ROLLBACK").await.is_err();
         self.is_open = false;
         for waiter in self.released.drain(..) {
-            let _ = waiter.send(Err(why.to_owned()));
+            let _ = waiter.send(Err(Failure::Shared(why.to_owned())));
         }
     }
 
@@ -270,22 +271,21 @@ impl SqliteTx {
         before
     }
 
-    pub(crate) fn has_deferred(&self) -> bool {
-        !self.deferred.is_empty()
-    }
-
     pub(crate) async fn commit(mut self) -> Result<()> {
+        let last = if self.deferred.is_empty() { Vec::new() } else { self.before() };
         let writer = self.writer.take().expect("taken only by commit and drop, which end its life");
         let (told, outcome) = oneshot::channel();
         let how = match (self.is_begun, self.place) {
-            (true, Place::Joined) => End::Run("RELEASE tx"),
-            _ => End::Nothing,
+            (true, Place::Joined) => End::Release(last),
+            (true, Place::First) => End::First(last),
+            (false, _) => End::Nothing,
         };
         // A task of its own: a caller who gives up half-way must not leave the writer between two states.
         tokio::spawn(end(writer, Arc::clone(&self.waiting), how, Some(told)));
         match outcome.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(why)) => Err(DbError::Commit(why)),
+            Ok(Err(Failure::Own(error))) => Err(error),
+            Ok(Err(Failure::Shared(why))) => Err(DbError::Commit(why)),
             Err(_) => Err(DbError::Commit("the writer has stopped".to_owned())),
         }
     }
@@ -296,7 +296,7 @@ impl Drop for SqliteTx {
         let Some(writer) = self.writer.take() else { return };
         let how = match (self.is_begun, self.place) {
             (false, _) => End::Nothing,
-            (true, Place::Joined) => End::Run("ROLLBACK TO tx; RELEASE tx"),
+            (true, Place::Joined) => End::Undo,
             (true, Place::First) => End::Lose,
         };
         // Outside a runtime the process is ending, and the open transaction with it.
@@ -310,32 +310,93 @@ impl Drop for SqliteTx {
 enum End {
     /// There is nothing of its own to end.
     Nothing,
-    /// By these words.
-    Run(&'static str),
+    /// The first of the writer's transaction: with its last statements, and the COMMIT where nobody waits to join.
+    First(Vec<Statement>),
+    /// One that joined: with its last statements.
+    Release(Vec<Statement>),
+    /// One that joined leaves nothing.
+    Undo,
     /// With the writer's transaction, in which nobody else is yet.
     Lose,
 }
 
+/// Why a transaction is not kept.
+#[derive(Debug)]
+enum Failure {
+    /// Its own last statements failed.
+    Own(DbError),
+    /// The shared COMMIT failed.
+    Shared(String),
+}
+
+/// Whoever waits for the COMMIT.
+type Told = oneshot::Sender<Result<(), Failure>>;
+
 /// Ends a transaction, and the shared one when nobody waits to join it.
-async fn end(
-    mut writer: OwnedMutexGuard<Writer>,
-    waiting: Arc<AtomicUsize>,
-    how: End,
-    told: Option<oneshot::Sender<Result<(), String>>>,
-) {
-    let ended = match how {
-        End::Nothing => Ok(()),
-        End::Run(words) => run(&mut writer.connection, words).await,
+async fn end(mut writer: OwnedMutexGuard<Writer>, waiting: Arc<AtomicUsize>, how: End, told: Option<Told>) {
+    let is_last =
+        |writer: &Writer| waiting.load(Ordering::SeqCst) == 0 || writer.released.len() >= MOST_PER_COMMIT;
+    match how {
+        End::Nothing => {}
         End::Lose => return writer.lose("rolled back").await,
-    };
-    writer.released.extend(told);
-    match ended {
-        Err(error) => writer.lose(&error.to_string()).await,
-        Ok(()) if waiting.load(Ordering::SeqCst) == 0 || writer.released.len() >= MOST_PER_COMMIT => {
-            commit_released(&mut writer).await;
+        End::Undo => {
+            if let Err(error) = run(&mut writer.connection, "ROLLBACK TO tx; RELEASE tx").await {
+                return writer.lose(&error.to_string()).await;
+            }
         }
-        Ok(()) => {}
+        End::First(last) if last.is_empty() => {}
+        End::First(mut last) => {
+            let has_commit = is_last(&writer);
+            if has_commit {
+                last.push(sql("COMMIT"));
+            }
+            if let Err(error) = run_all(&mut writer.connection, &last).await {
+                // Nobody else is in the transaction.
+                writer.lose("rolled back").await;
+                return tell(told, Err(Failure::Own(error)));
+            }
+            if has_commit {
+                writer.is_open = false;
+                tell(told, Ok(()));
+                writer.tell_released();
+                return log::look(&mut writer).await;
+            }
+        }
+        End::Release(mut last) => {
+            last.push(sql("RELEASE tx"));
+            if let Err(error) = run_all(&mut writer.connection, &last).await {
+                match run(&mut writer.connection, "ROLLBACK TO tx; RELEASE tx").await {
+                    Ok(()) => tell(told, Err(Failure::Own(error))),
+                    Err(lost) => {
+                        writer.lose(&lost.to_string()).await;
+                        return tell(told, Err(Failure::Own(error)));
+                    }
+                }
+                return if is_last(&writer) {
+                    commit_released(&mut writer).await
+                };
+            }
+        }
     }
+    writer.released.extend(told);
+    if is_last(&writer) {
+        commit_released(&mut writer).await;
+    }
+}
+
+/// A caller who gave up no longer listens; what was done is done all the same.
+fn tell(told: Option<Told>, outcome: Result<(), Failure>) {
+    if let Some(told) = told {
+        let _ = told.send(outcome);
+    }
+}
+
+/// All of `statements`, in one trip.
+async fn run_all(connection: &mut SqliteConnection, statements: &[Statement]) -> Result<()> {
+    if let [before @ .., last] = statements {
+        last.sqlite(before)?.execute(connection).await?;
+    }
+    Ok(())
 }
 
 async fn run(connection: &mut SqliteConnection, text: &'static str) -> Result<()> {

@@ -142,6 +142,8 @@ pub fn scored(study_id: StudyId, instance_id: InstanceId, sha256: &str, probabil
         recommendations: Some("review by a physician".to_owned()),
         confidence_percent: Some(f64::from(probability) * 100.0),
         duration_ms: 12.5,
+        is_shadow: false,
+        is_of_series: false,
     }
 }
 

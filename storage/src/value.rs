@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use clinical::id::{
     AnalysisId, ApiKeyId, AuditId, ClinicId, CommitmentId, CredentialId, DeliveryId, EventId, FindingId,
-    ForwardRuleId, GrantId, HeldId, InstanceId, JobId, LocationId, MembershipId, PatientId, PeerId, SeriesId,
-    SessionId, StatementId, StudyId, TombstoneId, UserId, VersionId, WebhookId, WorkitemId,
+    ForwardRuleId, GrantId, HeldId, InstanceId, JobId, LocationId, MembershipId, NetworkId, PatientId,
+    PeerId, SeriesId, SessionId, StatementId, StudyId, TombstoneId, UserId, VersionId, WebhookId, WorkitemId,
 };
 use clinical::uid::{
     SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransactionUid, TransferSyntaxUid,
@@ -116,6 +116,7 @@ binds! {
     CommitmentId => Uuid(value) value.0;
     TombstoneId => Uuid(value) value.0;
     HeldId => Uuid(value) value.0;
+    NetworkId => Uuid(value) value.0;
     WorkitemId => Uuid(value) value.0;
     String => Text(value) value;
     &str => Text(value) value.to_owned();

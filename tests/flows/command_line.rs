@@ -30,7 +30,8 @@ fn analyze_prints_a_line_for_each_image_and_network() {
     assert!(!is_well, "one file could not be read");
     let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let of = |name: &str| {
-        lines.iter().filter(|it| it["file"].as_str().unwrap().ends_with(name)).collect::<Vec<_>>()
+        let is_of = |it: &&Value| it["file"].as_str().is_some_and(|file| file.ends_with(name));
+        lines.iter().filter(is_of).collect::<Vec<_>>()
     };
 
     // breast28 is for ultrasound: a radiograph gets no line from it.
@@ -50,8 +51,14 @@ fn analyze_prints_a_line_for_each_image_and_network() {
     let page = of("page.dcm");
     assert_eq!((page.len(), &page[0]["code"]), (1, &Value::from("not-dicom")));
     assert!(page[0]["error"].is_string());
-    let files: Vec<&str> = lines.iter().map(|it| it["file"].as_str().unwrap()).collect();
+    let files: Vec<&str> = lines.iter().filter_map(|it| it["file"].as_str()).collect();
     assert!(files.is_sorted(), "in the order of the files: {files:?}");
+    let summary = &lines.last().unwrap()["summary"];
+    assert_eq!((&summary["images"], &summary["failed"]), (&Value::from(3), &Value::from(1)), "{text}");
+    assert_eq!(summary["backend"], "tract", "nothing else is named by a setting: {text}");
+    for key in ["wall_s", "cpu_s", "peak_rss_mb"] {
+        assert!(summary[key].as_f64().unwrap() > 0.0, "{key}: {text}");
+    }
 
     let (is_well, text) = medilink(&["analyze", &format!("{path}/pipe"), "--json"]);
     assert!(!is_well && text.contains("not-a-file"), "{text}");
@@ -70,8 +77,8 @@ fn an_unknown_network_or_setting_is_an_error_that_names_it() {
 fn the_networks_are_listed_shown_verified_and_added() {
     let (is_well, text) = medilink(&["models", "list"]);
     assert!(is_well && text.contains("pneumonia224") && text.contains("breast28"), "{text}");
-    // models/weights/breast28.onnx has 312336 bytes.
-    assert!(text.lines().any(|line| line.starts_with("breast28") && line.contains("  306  ")), "{text}");
+    // models/weights/breast28.onnx has 467828 bytes.
+    assert!(text.lines().any(|line| line.starts_with("breast28") && line.contains("  457  ")), "{text}");
     let (is_well, text) = medilink(&["models", "show", "pneumonia224"]);
     assert!(is_well && text.contains("sha256") && text.contains("Kermany"), "{text}");
     let (is_well, text) = medilink(&["models", "verify"]);

@@ -52,6 +52,15 @@ fn dicomweb_client_stores_searches_and_reads_back() {
     }
 }
 
+#[test]
+fn highdicom_reads_back_its_report_and_its_segmentation() {
+    for engine in BOTH {
+        let server = Server::start(engine);
+        let (is_well, text) = python("highdicom_peer.py", &server, &[]);
+        assert!(is_well, "{text}\n{}", server.log());
+    }
+}
+
 /// Short UIDs: this S3 server keeps a file whose name grows with the key's, up to the 255 bytes of a file name.
 #[test]
 fn the_bytes_may_lie_in_an_s3_server() {

@@ -256,7 +256,10 @@ def introduced(item: UserIdentityNegotiation, calling: str = "GATEWAY"):
 def identities() -> None:
     """A key of the clinic opens what its scopes say; a wrong one opens nothing."""
     def key(*scopes: str) -> str:
-        return http("POST", "/api/v1/api-keys", {"name": "gateway", "scopes": list(scopes)})["key"]
+        return made(*scopes)["key"]
+
+    def made(*scopes: str) -> dict:
+        return http("POST", "/api/v1/api-keys", {"name": "gateway", "scopes": list(scopes)})
 
     stores, lists = key("study:create"), key("study:list")
     for item in (identity(2, "gateway", stores), identity(1, stores)):
@@ -264,6 +267,15 @@ def identities() -> None:
             check(association.is_established, "a good key was not accepted")
             check(association.acceptor.user_identity is not None, "no positive answer")
             store(association, image(CT))
+    ends = made("study:create")
+    with introduced(identity(2, "gateway", ends["key"])) as association:
+        store(association, image(CT))
+        http("DELETE", f"/api/v1/api-keys/{ends['apiKeyId']}", expect=204)
+        # An association asks anew after three seconds at the latest.
+        threading.Event().wait(3.5)
+        still(association)
+        status = association.send_c_store(image(CT).dataset)
+        same(status.Status, 0x0124, "the status of a C-STORE under a key that was revoked meanwhile")
     with introduced(identity(2, "gateway", lists)) as association:
         same(len(association.accepted_contexts), 0, "contexts for a key that may not store")
     with introduced(identity(2, "gateway", stores + "x")) as association:

@@ -2,4 +2,6 @@
 
 pub mod images;
 pub mod malformed;
+#[expect(dead_code, reason = "what only the tests of the backends need")]
+pub mod onnx;
 pub mod server;

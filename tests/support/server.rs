@@ -39,6 +39,8 @@ pub fn program() -> Command {
         "CONNECTION_STRING",
         "DICOM_STORAGE_PATH",
         "MAX_FILE_SIZE",
+        "OPENVINO_INSTALL_DIR",
+        "ORT_DYLIB_PATH",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "SENTRY_DSN",
     ];
@@ -173,6 +175,14 @@ impl Server {
 
     pub fn post(&self, path: &str) -> RequestBuilder {
         self.client.post(self.url(path)).bearer_auth(TOKEN)
+    }
+
+    pub fn put(&self, path: &str) -> RequestBuilder {
+        self.client.put(self.url(path)).bearer_auth(TOKEN)
+    }
+
+    pub fn delete(&self, path: &str) -> RequestBuilder {
+        self.client.delete(self.url(path)).bearer_auth(TOKEN)
     }
 
     /// The JSON answer of a path that must answer 200.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use clinical::event::Event;
+use clinical::imaging::ResultKind;
 use gate::{App, Caller, Json, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -66,6 +67,10 @@ pub(crate) struct SettingsRequest {
     /// Whether objects that do not match, or that nobody can tell from others, are held back to be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_refused: Option<bool>,
+    /// Which objects are made of what was found and stored in the study; an empty list: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 4)]
+    result_objects: Option<Vec<ResultKind>>,
 }
 
 /// What holds where nobody has set anything.
@@ -81,6 +86,7 @@ fn built_in() -> Settings {
         ("deidentifyOnReceipt", json!("off")),
         ("storageQuotaBytes", Value::Null),
         ("holdRefused", json!(false)),
+        ("resultObjects", json!(ResultKind::USUAL)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
@@ -111,6 +117,9 @@ impl SettingsRequest {
         }
         if self.deidentify_on_receipt.as_ref().is_some_and(Deidentify::has_too_many) {
             return Err(invalid("each option of deidentifyOnReceipt is named once"));
+        }
+        if self.result_objects.as_ref().is_some_and(|kinds| kinds.len() > ResultKind::ALL.len()) {
+            return Err(invalid("each kind of resultObjects is named once"));
         }
         let contact = |field, text| {
             text::optional(field, text, CONTACT_CHARACTERS)
@@ -235,7 +244,7 @@ mod tests {
             "locale": "sw-KE", "currency": "KES", "contactEmail": "a@b.org", "contactPhone": "+254 1",
             "appointmentMinutes": 30, "recordRetentionYears": 7, "breakGlassHours": 8,
             "deidentifyOnReceipt": { "options": ["uids"], "dates": "modified", "burnedIn": "refused" },
-            "storageQuotaBytes": 1_000_000, "holdRefused": true
+            "storageQuotaBytes": 1_000_000, "holdRefused": true, "resultObjects": ["structured-report"]
         });
         let request: SettingsRequest = serde_json::from_value(all.clone()).unwrap();
         let settings = request.check().unwrap();

@@ -6,12 +6,14 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use clinical::id::InstanceId;
-use clinical::job::Job;
+use clinical::job::{Job, Priority};
 use gate::{Caller, Json, Path, Problem, Query};
 use serde::{Deserialize, Serialize};
 use storage::queue::{self, Depth};
 use storage::records::analysis::Analysis;
+use storage::records::finding::Superseded;
 use storage::records::instance::Instance;
+use storage::records::network::StoredNetwork;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
@@ -28,6 +30,33 @@ const LONGEST_WAIT: Duration = Duration::from_millis(200);
 pub(crate) struct Wish {
     /// The network that is to answer.
     network: Option<String>,
+    /// How soon; `urgent` where nothing is said.
+    #[serde(default)]
+    #[param(inline)]
+    priority: Haste,
+}
+
+/// How soon an analysis is wanted.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Haste {
+    /// Before all other work: a life may hang on it.
+    Stat,
+    /// Before what nobody waits for.
+    #[default]
+    Urgent,
+    /// In its turn.
+    Routine,
+}
+
+impl From<Haste> for Priority {
+    fn from(haste: Haste) -> Self {
+        match haste {
+            Haste::Stat => Self::Stat,
+            Haste::Urgent => Self::Urgent,
+            Haste::Routine => Self::Routine,
+        }
+    }
 }
 
 /// The answer while the work goes on.
@@ -42,7 +71,7 @@ pub(crate) struct Pending {
     analyses_url: String,
 }
 
-/// `POST /api/dicom/analyze/{dicomId}?network=…`
+/// `POST /api/dicom/analyze/{dicomId}?network=…&priority=…`
 ///
 /// What was analysed already is answered at once. Otherwise the study's job is
 /// pulled forward: also for a network that was added since the study was
@@ -59,6 +88,7 @@ pub(crate) async fn analyze(
     let app = &state.app;
     if let Some(name) = &wish.network
         && !state.networks.contains(name)
+        && !StoredNetwork::is_named(&mut app.db.of(caller.clinic).read().await?, name).await?
     {
         let detail = "there is no active network of this name";
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-network", detail));
@@ -78,7 +108,7 @@ pub(crate) async fn analyze(
     let mut tx = app.db.of(caller.clinic).begin().await?;
     let job = Job::AnalyzeStudy { study_id: instance.study_id };
     let dead_before = queue::depth_of(&mut tx, caller.clinic, &job).await?.dead;
-    queue::pull_forward(&mut tx, caller.clinic, &job, app.clock.now()).await?;
+    queue::hurry(&mut tx, caller.clinic, &job, wish.priority.into(), app.clock.now()).await?;
     caller.write_down(&mut tx).await?;
     tx.commit().await?;
 
@@ -101,6 +131,26 @@ pub(crate) async fn analyze(
     Ok(later(id))
 }
 
+/// `DELETE /api/dicom/analyze/{dicomId}`
+///
+/// Takes back the analysis of the file's study that waits or is under way; what it has said until then stays.
+pub(crate) async fn cancel(
+    State(state): State<DicomState>,
+    caller: Caller,
+    Path(id): Path<InstanceId>,
+) -> Result<StatusCode, Problem> {
+    let mut tx = state.app.db.of(caller.clinic).begin().await?;
+    let instance = Instance::find(&mut tx, caller.clinic, id).await?;
+    caller.sees(&mut tx, instance.patient_id).await?;
+    let job = Job::AnalyzeStudy { study_id: instance.study_id };
+    if queue::cancel(&mut tx, caller.clinic, &job).await? == 0 {
+        return Err(Problem::conflict("not-waiting", "no analysis of this study waits or is under way"));
+    }
+    caller.write_down(&mut tx).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// The analysis of the file's present bytes that answers the wish: of several
 /// networks the first that gave labels, else the first abstention.
 async fn look(
@@ -110,7 +160,8 @@ async fn look(
     wish: &Wish,
 ) -> Result<Option<AnalysisView>, Problem> {
     let mut rows = state.app.db.of(caller.clinic).read().await?;
-    let analyses = Analysis::of_instance(&mut rows, caller.clinic, instance.instance_id).await?;
+    let analyses =
+        Analysis::of_instance(&mut rows, caller.clinic, instance.instance_id, Superseded::LeftOut).await?;
     let answers = |it: &Analysis| wish.network.as_ref().is_none_or(|name| *name == it.network_name);
     Ok(analyses.into_iter().find(answers).map(AnalysisView::from))
 }

@@ -70,6 +70,13 @@ pub fn routes(state: DicomState) -> Routes {
             analyze::analyze,
         )
         .add(
+            delete("/api/dicom/analyze/{dicomId}", may(Action::Create, Resource::Analysis))
+                .says("Takes back an analysis that waits or is under way: that of the file's whole study.")
+                .answers_nothing(204, "It is not analysed; what was said until now stays.")
+                .refuses(409, "not-waiting: there is nothing to take back"),
+            analyze::cancel,
+        )
+        .add(
             get("/api/dicom/analyses", may(Action::List, Resource::Analysis))
                 .says("What the networks said, newest first; of one file, of its present bytes.")
                 .query::<analyses::Filter>()

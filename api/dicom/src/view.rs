@@ -58,6 +58,8 @@ pub struct AnalysisView {
     pub abstention: Option<Abstention>,
     /// How long decoding and the network took.
     pub duration_ms: f64,
+    /// When a newer one of the same image took its place.
+    pub superseded_at: Option<DateTime<Utc>>,
 }
 
 /// One label.
@@ -133,6 +135,7 @@ impl From<Analysis> for AnalysisView {
             }),
             abstention: analysis.abstention,
             duration_ms: analysis.duration_ms,
+            superseded_at: analysis.superseded_at,
         }
     }
 }

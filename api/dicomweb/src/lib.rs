@@ -7,6 +7,9 @@ mod base_url;
 mod bulkdata;
 mod capabilities;
 mod conditional;
+#[cfg(test)]
+mod conformance;
+mod deidentify;
 mod dicom_json;
 mod frames;
 mod gzip;
@@ -15,6 +18,7 @@ mod metadata;
 mod multipart;
 mod native;
 mod pixels;
+mod preamble;
 mod removal;
 mod rendered;
 mod resource;
@@ -52,6 +56,11 @@ const VIEWPORT: &str = "^([1-9][0-9]{0,3}|1[0-5][0-9]{3}|16[0-2][0-9]{2}|163[0-7
     (,[0-9]{0,8},[0-9]{0,8},(-?[1-9][0-9]{0,7})?,(-?[1-9][0-9]{0,7})?)?$";
 /// A tag; of a value in a sequence, before it tag and item number of each sequence.
 const ATTRIBUTE: &str = r"^([0-9A-F]{8}\.[0-9]{1,6}\.)*[0-9A-F]{8}$";
+/// `basic`, or options of the profile of de-identification.
+const DEIDENTIFIED: &str = "^(basic|uids|device|institution|patient-characteristics|safe-private|descriptors|\
+    structured-content|graphics|full-dates|modified-dates|allow-burned-in)(,(uids|device|institution|\
+    patient-characteristics|safe-private|descriptors|structured-content|graphics|full-dates|modified-dates|\
+    allow-burned-in))*$";
 /// Numbers from 1, parted by commas.
 const FRAMES: &str = "^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$";
 
@@ -178,12 +187,17 @@ fn store(path: impl Into<String>, about: &'static str) -> Operation {
 fn retrieve(path: impl Into<String>, about: &'static str) -> Operation {
     read(path)
         .says(about)
-        .answers_bytes(200, "multipart/related", "The stored bytes.")
-        .answers_bytes(200, "application/dicom", "The stored bytes of one instance.")
+        .query_value("deidentify", json!({"type": "string", "pattern": DEIDENTIFIED}))
+        .query_value("project", json!({"type": "string", "pattern": "^[0-9A-Za-z._-]{0,64}$"}))
+        .answers_bytes(200, "multipart/related", "The stored bytes, or the same de-identified.")
+        .answers_bytes(200, "application/dicom", "Those of one instance.")
         .answers_bytes(206, "multipart/related", "Those that the client takes.")
         .answers_bytes(206, "application/dicom", "The bytes that were asked for.")
         .refuses(416, "range-not-satisfiable: there are fewer bytes")
-        .refuses(406, "not-acceptable: nothing is stored in that form")
+        .refuses(503, "overloaded: too much is held in memory for others")
+        .refuses(400, "invalid-value: an option of the profile or a project's name that does not read")
+        .refuses(403, "not-allowed: to de-identify takes the right study:export")
+        .refuses(406, "not-acceptable: nothing is stored in that form; burned-in-annotation and others: it cannot be de-identified")
 }
 
 fn describe(path: impl Into<String>, about: &'static str) -> Operation {
@@ -202,6 +216,7 @@ fn frames(path: impl Into<String>, about: &'static str) -> Operation {
         .refuses(400, "invalid-frame-list: a list of numbers from 1")
         .refuses(416, "range-not-satisfiable: there are fewer bytes")
         .refuses(406, "not-acceptable: the frames are in another transfer syntax")
+        .refuses(503, "overloaded: too much is held in memory for others")
         .refuses(422, "no-pixels, not-decodable: there is nothing to show")
 }
 
@@ -222,6 +237,7 @@ fn pictures(path: impl Into<String>, about: &'static str) -> Operation {
         .answers_bytes(200, "multipart/related", "Several pictures.")
         .refuses(400, "invalid-value, unknown-key: a parameter that does not read")
         .refuses(406, "not-acceptable: JPEG, PNG and GIF are there")
+        .refuses(503, "overloaded: too much is held in memory for others")
         .refuses(422, "no-pixels, not-decodable: there is nothing to show")
 }
 
@@ -251,8 +267,10 @@ fn wado() -> Operation {
         .answers_bytes(200, "image/gif", "The picture, or all frames.")
         .answers_bytes(206, "application/dicom", "The bytes that were asked for.")
         .refuses(400, "invalid-value, invalid-uid, unknown-key: a parameter that does not read")
+        .refuses(403, "not-allowed: anonymize takes the right study:export")
         .refuses(406, "not-acceptable and others: it cannot be had in that form")
         .refuses(416, "range-not-satisfiable: there are fewer bytes")
+        .refuses(503, "overloaded: too much is held in memory for others")
 }
 
 /// A way to read images: patients read what is of themselves, which [`resource::Resource`] holds; frames that are

@@ -15,30 +15,62 @@ use storage::archive::{Archive, ArchiveError};
 use uuid::Uuid;
 
 use crate::conditional::{ETag, Wanted};
+use crate::preamble;
 
 /// Parts that are opened, or made, before their turn comes.
 pub(crate) const AHEAD: usize = 2;
 
 /// Bytes that come piece by piece.
-type Pieces = BoxStream<'static, Result<Bytes, BoxError>>;
+pub(crate) type Pieces = BoxStream<'static, Result<Bytes, BoxError>>;
 
 /// One part, opened when its turn comes.
 pub(crate) struct Part {
     /// Its media type with parameters.
     pub(crate) content_type: String,
-    /// Where the part alone is found.
+    /// Where the part alone is found; empty where it is not to be told.
     pub(crate) location: String,
     /// How many bytes it has, where that is known before it is made.
     length: Option<u64>,
     /// Whether the answer is whole without it.
-    is_needless: bool,
+    left_out: LeftOut,
     source: Source,
+}
+
+/// When a part is left out of an answer of several, instead of breaking it off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LeftOut {
+    Never,
+    /// Where it is refused: a failure of ours breaks the answer off.
+    Refused,
+    Always,
+}
+
+impl LeftOut {
+    fn on(self, error: &BoxError) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Refused => {
+                error.downcast_ref::<Refusal>().is_some_and(|it| it.0.status().is_client_error())
+            }
+            Self::Always => true,
+        }
+    }
 }
 
 /// Where the bytes of a part come from.
 enum Source {
     Here(Bytes),
-    Blob { archive: Archive, key: String, range: Option<Range<u64>> },
+    Blob {
+        archive: Archive,
+        key: String,
+        range: Range<u64>,
+    },
+    /// A whole file, or a range of it, whose preamble is cleaned on the way.
+    File {
+        archive: Archive,
+        key: String,
+        range: Option<Range<u64>>,
+    },
     Made(BoxFuture<'static, Result<Bytes, BoxError>>),
 }
 
@@ -46,17 +78,17 @@ impl Part {
     /// A part whose bytes are there already.
     pub(crate) fn of_bytes(content_type: String, location: String, bytes: Bytes) -> Self {
         let (length, source) = (Some(bytes.len() as u64), Source::Here(bytes));
-        Self { content_type, location, length, is_needless: false, source }
+        Self { content_type, location, length, left_out: LeftOut::Never, source }
     }
 
-    /// A whole blob of `length` bytes.
-    pub(crate) fn of_blob(
+    /// A whole DICOM file of `length` bytes, whose preamble is no program's any more.
+    pub(crate) fn of_file(
         content_type: String,
         location: String,
         (archive, key, length): (&Archive, &str, u64),
     ) -> Self {
-        let source = Source::Blob { archive: archive.clone(), key: key.to_owned(), range: None };
-        Self { content_type, location, length: Some(length), is_needless: false, source }
+        let source = Source::File { archive: archive.clone(), key: key.to_owned(), range: None };
+        Self { content_type, location, length: Some(length), left_out: LeftOut::Never, source }
     }
 
     /// A part of a blob.
@@ -66,8 +98,8 @@ impl Part {
         (archive, key, range): (&Archive, &str, Range<u64>),
     ) -> Self {
         let length = Some(range.end - range.start);
-        let source = Source::Blob { archive: archive.clone(), key: key.to_owned(), range: Some(range) };
-        Self { content_type, location, length, is_needless: false, source }
+        let source = Source::Blob { archive: archive.clone(), key: key.to_owned(), range };
+        Self { content_type, location, length, left_out: LeftOut::Never, source }
     }
 
     /// A part that is made when its turn comes; of `length` bytes, where that is known.
@@ -78,13 +110,19 @@ impl Part {
         make: impl Future<Output = Result<Bytes, E>> + Send + 'static,
     ) -> Self {
         let make = async { make.await.map_err(Into::into) };
-        Self { content_type, location, length, is_needless: false, source: Source::Made(make.boxed()) }
+        Self { content_type, location, length, left_out: LeftOut::Never, source: Source::Made(make.boxed()) }
     }
 
     /// Left out of an answer of several where it cannot be made, when it was promised no length.
-    pub(crate) fn or_left_out(mut self) -> Self {
-        self.is_needless = self.length.is_none();
-        self
+    pub(crate) fn or_left_out(self) -> Self {
+        let left_out = if self.length.is_none() { LeftOut::Always } else { LeftOut::Never };
+        Self { left_out, ..self }
+    }
+
+    /// Left out of an answer of several where it is refused, when it was promised no length.
+    pub(crate) fn or_left_out_when_refused(self) -> Self {
+        let left_out = if self.length.is_none() { LeftOut::Refused } else { LeftOut::Never };
+        Self { left_out, ..self }
     }
 
     /// The bytes of `range` alone, which the part has.
@@ -96,8 +134,11 @@ impl Part {
                 Source::Made(make.map(|made| made.map(|bytes| within(&bytes, range))).boxed())
             }
             Source::Blob { archive, key, range: all } => {
+                Source::Blob { archive, key, range: all.start + range.start..all.start + range.end }
+            }
+            Source::File { archive, key, range: all } => {
                 let start = all.map_or(0, |all| all.start);
-                Source::Blob { archive, key, range: Some(start + range.start..start + range.end) }
+                Source::File { archive, key, range: Some(start + range.start..start + range.end) }
             }
         };
         self
@@ -110,11 +151,12 @@ impl Part {
                 let bytes = make.await?;
                 stream::once(async { Ok(bytes) }).boxed()
             }
-            Source::Blob { archive, key, range: None } => {
-                archive.stream(&key).await?.map_err(BoxError::from).boxed()
-            }
-            Source::Blob { archive, key, range: Some(range) } => {
+            Source::Blob { archive, key, range } => {
                 archive.stream_range(&key, range).await?.map_err(BoxError::from).boxed()
+            }
+            Source::File { archive, key, range: None } => preamble::file(&archive, &key).await?,
+            Source::File { archive, key, range: Some(range) } => {
+                preamble::range(&archive, &key, range).await?
             }
         })
     }
@@ -137,7 +179,9 @@ impl Part {
             }
         };
         put(&mut answer, header::CONTENT_TYPE, &part.content_type);
-        put(&mut answer, header::CONTENT_LOCATION, &part.location);
+        if !part.location.is_empty() {
+            put(&mut answer, header::CONTENT_LOCATION, &part.location);
+        }
         put(&mut answer, header::ACCEPT_RANGES, "bytes");
         let part = match etag.wanted(headers, whole) {
             Wanted::Whole => part,
@@ -221,14 +265,14 @@ pub(crate) fn related(status: StatusCode, root: &str, parts: Vec<Part>) -> Respo
 
     let here = |bytes: Bytes| stream::once(async { Ok(bytes) });
     let opened = stream::iter(parts).map(|(head, part)| {
-        let is_needless = part.is_needless;
+        let left_out = part.left_out;
         // in a task of its own, so that it goes on while the part before is being sent
         let opening = tokio::spawn(part.open());
-        async move { (head, is_needless, opening.await.unwrap_or_else(|error| Err(error.into()))) }
+        async move { (head, left_out, opening.await.unwrap_or_else(|error| Err(error.into()))) }
     });
-    let pieces = opened.buffered(AHEAD).flat_map(move |(head, is_needless, opened)| match opened {
+    let pieces = opened.buffered(AHEAD).flat_map(move |(head, left_out, opened)| match opened {
         Ok(pieces) => here(head).chain(pieces).chain(here(Bytes::from_static(b"\r\n"))).boxed(),
-        Err(error) if is_needless => {
+        Err(error) if left_out.on(&error) => {
             tracing::debug!(%error, "a part is left out");
             stream::empty().boxed()
         }
@@ -253,6 +297,9 @@ fn head(boundary: &str, part: &Part) -> Bytes {
     if let Some(length) = length {
         head += &format!("Content-Length: {length}\r\n");
     }
-    head += &format!("Content-Location: {location}\r\n\r\n");
+    if !location.is_empty() {
+        head += &format!("Content-Location: {location}\r\n");
+    }
+    head += "\r\n";
     head.into()
 }

@@ -56,6 +56,20 @@ pub(crate) async fn hold(state: &DicomWebState, instance: &Instance, frames: u64
     Ok(Held { object: Arc::new(object), permit: Arc::new(permit) })
 }
 
+/// The stored bytes of the whole instance, with room for as many that are made of them.
+///
+/// # Errors
+///
+/// As [`hold`].
+pub(crate) async fn hold_bytes(
+    state: &DicomWebState,
+    instance: &Instance,
+) -> Result<(Bytes, Arc<OwnedSemaphorePermit>), Problem> {
+    let stored = u64::try_from(instance.size_bytes).unwrap_or_default();
+    let permit = state.decoding_room(within_bound(stored.saturating_mul(2))?).await?;
+    Ok((state.app.archive.get(&instance.blob_key).await?, Arc::new(permit)))
+}
+
 /// The same in MiB.
 ///
 /// # Errors

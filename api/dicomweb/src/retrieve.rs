@@ -2,7 +2,7 @@
 //! (PS3.18, section 10.4).
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use clinical::uid::TransferSyntaxUid;
 use gate::{Caller, Problem};
@@ -12,6 +12,7 @@ use storage::records::instance::Instance;
 use crate::accept::{Accept, AskedSyntax, MediaRange, not_acceptable};
 use crate::base_url::BaseUrl;
 use crate::conditional::ETag;
+use crate::deidentify::Deidentification;
 use crate::multipart::{self, Part, Refusal};
 use crate::pixels;
 use crate::resource::{Resource, url_of};
@@ -25,7 +26,7 @@ const WITHOUT_PIXELS: [&str; 3] = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "
 /// `GET /dicom-web/studies/{study}`, `…/series/{series}` and `…/instances/{instance}`
 ///
 /// Instances that cannot be given as the client takes them are left out (206); when none is left, 406
-/// `not-acceptable`.
+/// `not-acceptable`. De-identified, those are left out that the profile refuses, of which a warning tells.
 pub(crate) async fn instances(
     State(state): State<DicomWebState>,
     caller: Caller,
@@ -33,22 +34,32 @@ pub(crate) async fn instances(
     base: BaseUrl,
     accept: Accept,
     headers: HeaderMap,
+    uri: Uri,
 ) -> Result<Response, Problem> {
+    let without = Deidentification::asked(&state, &caller, &uri).await?;
     let found = resource.instances(&state.app, &caller).await?;
     let count = found.len();
     let is_one = resource.instance.is_some();
     let (form, taken) = taken(&accept, found, is_one)?;
     let etag = match taken.as_slice() {
-        [(instance, Given::Stored)] if form == Form::Plain => ETag::of_bytes(&instance.sha256),
+        [(instance, Given::Stored)] if form == Form::Plain && without.is_none() => {
+            ETag::of_bytes(&instance.sha256)
+        }
         taken => {
             let shapes = taken.iter().flat_map(|(instance, given)| [instance.sha256.as_str(), given.name()]);
-            ETag::of(shapes.chain([form.name(), base.0.as_str()]))
+            let told = without.as_ref().map_or("", Deidentification::told);
+            ETag::of(shapes.chain([form.name(), base.0.as_str(), told]))
         }
     };
     if let Some(known) = etag.not_modified(&headers) {
         return Ok(known);
     }
     let status = if taken.len() == count { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
+    if let Some(without) = without {
+        let answer = de_identified(&state, &without, form, taken, (&headers, &etag)).await?;
+        without.write_down(&state, &caller).await?;
+        return Ok(answer);
+    }
     let first_made = taken.iter().position(|(_, given)| matches!(given, Given::Transcoded(_)));
     let mut parts: Vec<Part> =
         taken.into_iter().map(|(instance, given)| part(&state, instance, given, &base)).collect();
@@ -66,6 +77,36 @@ pub(crate) async fn instances(
             Ok(etag.on(multipart::related(status, DICOM, parts)))
         }
     }
+}
+
+/// The instances without what tells who the patient is. Which of several are refused is seen as each is made.
+async fn de_identified(
+    state: &DicomWebState,
+    without: &Deidentification,
+    form: Form,
+    taken: Vec<(Instance, Given)>,
+    (headers, etag): (&HeaderMap, &ETag),
+) -> Result<Response, Problem> {
+    let mut parts =
+        taken.into_iter().map(|(instance, given)| part_without(state, instance, given, without.clone()));
+    // the first that is there; where none is, the reason of the last
+    let mut refused = None;
+    let first = loop {
+        let Some(part) = parts.next() else { return Err(refused.unwrap_or_else(Problem::not_found)) };
+        match part.sized().await {
+            Ok(part) => break part,
+            Err(problem) if problem.status().is_client_error() => refused = Some(problem),
+            Err(problem) => return Err(problem),
+        }
+    };
+    if form == Form::Plain {
+        return first.alone(headers, etag).await;
+    }
+    let parts = [first].into_iter().chain(parts.map(Part::or_left_out_when_refused)).collect();
+    let mut answer = etag.on(multipart::related(StatusCode::OK, DICOM, parts));
+    let warning = "299 medilink \"Instances that are said to show who the patient is are left out\"";
+    answer.headers_mut().insert(header::WARNING, HeaderValue::from_static(warning));
+    Ok(answer)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +198,7 @@ pub(crate) fn part(state: &DicomWebState, instance: Instance, given: Given, base
         Given::Stored => {
             let length = u64::try_from(instance.size_bytes).unwrap_or_default();
             let content_type = format!("{DICOM}; transfer-syntax={}", instance.transfer_syntax_uid);
-            Part::of_blob(content_type, location, (&state.app.archive, &instance.blob_key, length))
+            Part::of_file(content_type, location, (&state.app.archive, &instance.blob_key, length))
         }
         Given::Transcoded(syntax) => {
             let (state, content_type) = (state.clone(), format!("{DICOM}; transfer-syntax={syntax}"));
@@ -169,4 +210,21 @@ pub(crate) fn part(state: &DicomWebState, instance: Instance, given: Given, base
             Part::made(content_type, location, None, make)
         }
     }
+}
+
+/// The instance as a part of an answer, de-identified; where it was found is not told.
+pub(crate) fn part_without(
+    state: &DicomWebState,
+    instance: Instance,
+    given: Given,
+    without: Deidentification,
+) -> Part {
+    let syntax = match &given {
+        Given::Stored => &instance.transfer_syntax_uid,
+        Given::Transcoded(syntax) => syntax,
+    };
+    let content_type = format!("{DICOM}; transfer-syntax={syntax}");
+    let state = state.clone();
+    let make = async move { without.object(&state, &instance, given).await.map_err(Refusal) };
+    Part::made(content_type, String::new(), None, make)
 }

@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 use self::answer::Attributes;
 use self::data_sets::Wanted;
+#[cfg(test)]
+pub(crate) use self::keys::key_rows;
 pub(crate) use self::keys::path_of;
 use self::query::Query;
 use crate::accept::{self, Accept};

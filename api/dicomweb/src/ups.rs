@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use clinical::event::Event;
 use clinical::id::{ClinicId, StudyId, WorkitemId};
-use clinical::job::Job;
+use clinical::job::{Job, Priority};
 use clinical::uid::SopInstanceUid;
 use gate::{App, Caller, Path, Problem};
 use storage::db::Conn;
@@ -74,7 +74,8 @@ pub(crate) async fn create(
         return Err(Problem::conflict("workitem-exists", "there is a workitem of this UID already"));
     }
     if let Some(study_id) = study_id.filter(|_| is_ours) {
-        queue::pull_forward(&mut tx, clinic, &Job::AnalyzeStudy { study_id }, now).await?;
+        let priority = if facts.priority == "HIGH" { Priority::Stat } else { Priority::Urgent };
+        queue::hurry(&mut tx, clinic, &Job::AnalyzeStudy { study_id }, priority, now).await?;
     }
     told(&mut tx, &caller, &step).await?;
     caller.write_down(&mut tx).await?;

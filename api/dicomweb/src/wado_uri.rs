@@ -13,6 +13,7 @@ use storage::records::instance::Instance;
 use crate::accept::{Accept, AskedSyntax, not_acceptable};
 use crate::base_url::BaseUrl;
 use crate::conditional::ETag;
+use crate::deidentify::Deidentification;
 use crate::pixels::no_such_frame;
 use crate::rendered::{Asked, frame_count, no_pixels};
 use crate::resource::{Resource, uid};
@@ -34,13 +35,27 @@ pub(crate) async fn wado(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let query = Parameters::read(&uri)?;
+    let without = match query.get("anonymize") {
+        Some(_) => Some(Deidentification::of(&state, &caller, "basic", "").await?),
+        None => None,
+    };
     let instance = query.resource()?.one(&state.app, &caller).await?;
     let accept = query.accept(&headers);
     match query.wanted(&instance, &accept)? {
         Wanted::Object => {
             let given = query.given(&instance)?;
-            let etag =
-                ETag::of([instance.sha256.as_str(), "wado", query.get("transferSyntax").unwrap_or_default()]);
+            let told = without.as_ref().map_or("", Deidentification::told);
+            let syntax = query.get("transferSyntax").unwrap_or_default();
+            let etag = ETag::of([instance.sha256.as_str(), "wado", syntax, told]);
+            if let Some(without) = without {
+                if let Some(known) = etag.not_modified(&headers) {
+                    return Ok(known);
+                }
+                let part = retrieve::part_without(&state, instance, given, without.clone());
+                let answer = part.alone(&headers, &etag).await?;
+                without.write_down(&state, &caller).await?;
+                return Ok(answer);
+            }
             retrieve::part(&state, instance, given, &base).alone(&headers, &etag).await
         }
         Wanted::Picture(media) => {
@@ -111,17 +126,15 @@ impl Parameters {
         let is_single = frame_count(instance) == Some(1) || self.get("frameNumber").is_some();
         let first = if is_single { Wanted::Picture(Media::Jpeg) } else { Wanted::Object };
         let pictures = Media::ALL.map(Wanted::Picture);
-        let wanted = if self.get("anonymize").is_some() {
-            // a picture shows what is burnt in, and an object that was not made anew says who it is of
-            return Err(not_acceptable("objects as they are: nothing is de-identified here"));
-        } else {
-            [first].into_iter().chain([Wanted::Object]).chain(pictures)
+        // a picture shows what is burnt in
+        let wanted = match self.get("anonymize") {
+            Some(_) => vec![Wanted::Object],
+            None => [first].into_iter().chain([Wanted::Object]).chain(pictures).collect(),
         };
         let media = |wanted: &Wanted| match wanted {
             Wanted::Object => DICOM,
             Wanted::Picture(media) => media.as_str(),
         };
-        let wanted: Vec<Wanted> = wanted.collect();
         let found = accept.ranges().iter().find_map(|range| {
             wanted.iter().copied().find(|it| !range.names_multipart() && range.takes(media(it)))
         });

@@ -40,6 +40,11 @@ impl<S: Send + Sync> FromRequestParts<S> for BaseUrl {
 }
 
 impl BaseUrl {
+    /// Where DICOMweb is served by the same host.
+    pub(crate) fn dicomweb(&self) -> String {
+        format!("{}/dicom-web", self.0.trim_end_matches(BASE))
+    }
+
     fn of(authority: Option<&Authority>, headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let host = match authority {

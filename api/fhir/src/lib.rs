@@ -5,10 +5,12 @@
 
 mod asked;
 mod audit_event;
+mod diagnostic_report;
 mod door;
 mod everything;
 mod imaging_study;
 mod metadata;
+mod observation;
 mod outcome;
 mod patient;
 mod statement;
@@ -65,9 +67,35 @@ pub fn routes(app: App) -> Routes {
     let routes = stated::<Allergy>(routes, "AllergyIntolerance");
     let routes = stated::<Condition>(routes, "Condition");
     let routes = stated::<Medication>(routes, "MedicationStatement");
-    let routes = stated::<Vital>(routes, "Observation");
+    let vitals = |action| Rule::may(action, Vital::KIND).own_by_record();
+    let reports = |action| Rule::may(action, Resource::Analysis);
     let studies = Rule::may(Action::Read, Resource::Study).own_by_record();
     routes
+        .add(
+            search("/Observation", vitals(Action::List))
+                .says("Vital signs of one patient, and what networks saw; what was entered in error is left out.")
+                .query::<door::OfPatient>()
+                .query::<observation::OfCategory>()
+                .refuses(403, door::RESTRICTED),
+            observation::search,
+        )
+        .add(
+            guarded("/Observation/{id}", vitals(Action::Read)).says("One vital sign, or one finding."),
+            observation::read,
+        )
+        .add(
+            search("/DiagnosticReport", reports(Action::List))
+                .says("What networks said of one patient's images, or of one study's.")
+                .query::<door::OfPatient>()
+                .query::<diagnostic_report::OfStudy>()
+                .refuses(403, door::RESTRICTED),
+            diagnostic_report::search,
+        )
+        .add(
+            guarded("/DiagnosticReport/{id}", reports(Action::Read))
+                .says("What a network said of one image: preliminary until physicians have judged it."),
+            diagnostic_report::read,
+        )
         .add(
             search("/ImagingStudy", studies)
                 .says("The studies of one patient.")
@@ -76,7 +104,7 @@ pub fn routes(app: App) -> Routes {
             imaging_study::search,
         )
         .add(
-            guarded("/ImagingStudy/{id}", studies).says("One study, down to its series."),
+            guarded("/ImagingStudy/{id}", studies).says("One study, down to its instances."),
             imaging_study::read,
         )
         .add(

@@ -4,6 +4,7 @@
 //! `storage`'s, because the worker writes them.
 
 mod list;
+mod map;
 mod review;
 mod view;
 
@@ -28,6 +29,18 @@ pub fn routes(app: App) -> Routes {
                 .says("One finding.")
                 .answers::<FindingView>(200, "The finding."),
             list::show,
+        )
+        .add(
+            get("/api/v1/findings/{findingId}/saliency", may(Action::Read))
+                .says("What of the frame counted for a finding: a map over all of it, 0 nothing, 65,535 the most.")
+                .answers_bytes(200, "image/png", "The map, grey, 16 bits."),
+            map::saliency,
+        )
+        .add(
+            get("/api/v1/findings/{findingId}/overlay", may(Action::Read))
+                .says("The frame of a finding, tinted by what of it counted: blue little, red the most.")
+                .answers_bytes(200, "image/png", "The picture, in colour."),
+            map::overlay,
         )
         .add(
             post("/api/findings/{id}/review", may(Action::Review))

@@ -6,7 +6,7 @@ use clinical::imaging::ReviewState;
 use gate::{App, Caller, Cursor, Json, Paged, Path, Problem, Query};
 use serde::Deserialize;
 use storage::db::Conn;
-use storage::records::finding::Finding;
+use storage::records::finding::{Finding, FindingFilter, Superseded};
 use storage::records::study::Study;
 use utoipa::IntoParams;
 
@@ -20,6 +20,9 @@ pub(crate) struct Filter {
     state: Option<ReviewState>,
     /// Of this study alone.
     study_id: Option<StudyId>,
+    /// With those of analyses that newer ones of the same image stand in for.
+    #[serde(default)]
+    superseded: bool,
 }
 
 /// `GET /api/findings?state=open&studyId=…`: newest first.
@@ -31,9 +34,12 @@ pub(crate) async fn list(
 ) -> Result<Paged<FindingView>, Problem> {
     let mut rows = app.db.of(caller.clinic).read().await?;
     let (after, limit) = (page.after.map(FindingId), page.rows());
-    let found =
-        Finding::list(&mut rows, caller.clinic, filter.state, filter.study_id, caller.shown(), after, limit)
-            .await?;
+    let filter = FindingFilter {
+        state: filter.state,
+        study: filter.study_id,
+        superseded: if filter.superseded { Superseded::Listed } else { Superseded::LeftOut },
+    };
+    let found = Finding::list(&mut rows, caller.clinic, filter, caller.shown(), after, limit).await?;
     Ok(page.of_rows(found, |finding| finding.finding_id.0).map(FindingView::from))
 }
 

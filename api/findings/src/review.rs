@@ -1,13 +1,15 @@
 //! A physician's word on a finding.
 
 use axum::extract::State;
+use chrono::TimeDelta;
 use clinical::event::Event;
 use clinical::id::FindingId;
 use clinical::imaging::ReviewState;
+use clinical::job::Job;
 use gate::{App, Caller, Json, Path, Problem};
 use serde::Deserialize;
-use storage::outbox;
 use storage::records::finding::{Finding, Review};
+use storage::{outbox, queue};
 use utoipa::ToSchema;
 
 use crate::FindingView;
@@ -15,6 +17,8 @@ use crate::list::sees;
 
 /// Longest comment, in characters.
 const COMMENT_CHARACTERS: usize = 4_000;
+/// Words that follow each other so soon go into one new report.
+const REPORTED_AFTER: TimeDelta = TimeDelta::seconds(2);
 
 /// What the physician sends.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -66,6 +70,8 @@ pub(crate) async fn review(
     Finding::review(&mut tx, caller.clinic, finding_id, &review, now).await?;
     outbox::tell(&mut tx, caller.clinic, &Event::FindingReviewed { finding_id }, now).await?;
     let reviewed = Finding::find(&mut tx, caller.clinic, finding_id).await?;
+    let report = Job::ReportFindings { study_id: reviewed.study_id };
+    queue::put_off(&mut tx, caller.clinic, &report, now, REPORTED_AFTER).await?;
     caller.write_down(&mut tx).await?;
     tx.commit().await?;
 

@@ -39,11 +39,21 @@ pub struct FindingView {
     pub reviewed_at: Option<DateTime<Utc>>,
     /// What they wrote.
     pub comment: Option<String>,
+    /// Where a map of what counted for it can be had; `null` until there is one.
+    pub saliency_url: Option<String>,
+    /// Where the frame, tinted by that map, can be had.
+    pub overlay_url: Option<String>,
+    /// When a newer analysis of the same image took its place.
+    pub superseded_at: Option<DateTime<Utc>>,
 }
 
 impl From<Finding> for FindingView {
     fn from(finding: Finding) -> Self {
+        let place = |what: &str| format!("/api/v1/findings/{}/{what}", finding.finding_id);
         Self {
+            saliency_url: finding.saliency_key.as_ref().map(|_| place("saliency")),
+            overlay_url: finding.overlay_key.as_ref().map(|_| place("overlay")),
+            superseded_at: finding.superseded_at,
             id: finding.finding_id,
             study_id: finding.study_id,
             analysis_id: finding.analysis_id,

@@ -10,7 +10,8 @@ use gate::{HttpLimits, layers};
 use serde_json::json;
 use storage::db::Db;
 use storage::outbox::told;
-use storage::records::analysis::Analysis;
+use storage::records::analysis::{Analysis, NewAnalysis};
+use storage::records::finding::Finding;
 use storage::testing::{instance_facts, now, on_both, place_of, scored};
 
 const CLINIC: ClinicId = ClinicId::DEFAULT;
@@ -60,6 +61,70 @@ async fn a_review_closes_the_finding_and_is_told() {
         let finding_id = id.parse().unwrap();
         assert_eq!(events.len(), 1);
         assert_eq!(events[0].event, Event::FindingReviewed { finding_id });
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_counted_for_a_finding_is_shown_once_it_is_there() {
+    on_both(async |db| {
+        let mut tx = db.begin().await.unwrap();
+        let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
+        let instance = place.insert(&mut tx, &instance_facts("1.2.3.1.1", "aa"), now()).await.unwrap();
+        let run = scored(place.study_id, instance, "aa", 0.75);
+        let analysis = Analysis::record(&mut tx, CLINIC, &run, now()).await.unwrap();
+        let id = Finding::of_analysis(&mut tx, CLINIC, analysis).await.unwrap()[0].finding_id;
+        tx.commit().await.unwrap();
+        let (app, _folder) = app(&db, HttpLimits::default(), now());
+        let house = layers(findings::routes(app.clone()), app.clone());
+        let (seen, map, tinted) = (
+            format!("/api/findings/{id}"),
+            format!("/api/v1/findings/{id}/saliency"),
+            format!("/api/v1/findings/{id}/overlay"),
+        );
+        assert_eq!(get(&house, &seen).await.json()["saliencyUrl"], json!(null));
+        assert_eq!(get(&house, &map).await.status.as_u16(), 404);
+
+        for (key, bytes) in [("map", "grey"), ("tinted", "colours")] {
+            app.archive.put(key, [bytes.into()]).await.unwrap();
+        }
+        let mut tx = db.begin().await.unwrap();
+        Finding::explain(&mut tx, CLINIC, id, "map", "tinted").await.unwrap();
+        tx.commit().await.unwrap();
+        let view = get(&house, &seen).await.json();
+        assert_eq!((&view["saliencyUrl"], &view["overlayUrl"]), (&json!(map), &json!(tinted)));
+        for (path, bytes) in [(&map, "grey"), (&tinted, "colours")] {
+            let answer = get(&house, path).await;
+            assert_eq!(answer.status.as_u16(), 200);
+            assert_eq!(answer.headers["content-type"], "image/png");
+            assert_eq!(answer.body, bytes);
+        }
+        let stranger = format!("/api/v1/findings/{}/saliency", FindingId::new());
+        assert_eq!(get(&house, &stranger).await.status.as_u16(), 404);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn findings_that_newer_ones_stand_in_for_are_listed_when_they_are_asked_for() {
+    on_both(async |db| {
+        let mut tx = db.begin().await.unwrap();
+        let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
+        let instance = place.insert(&mut tx, &instance_facts("1.2.3.1.1", "aa"), now()).await.unwrap();
+        let first = scored(place.study_id, instance, "aa", 0.75);
+        let newer = NewAnalysis { network_version: "2".into(), network_sha256: "dd".into(), ..first.clone() };
+        for run in [&first, &newer] {
+            Analysis::record(&mut tx, CLINIC, run, now()).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let (app, _folder) = app(&db, HttpLimits::default(), now());
+        let house = layers(findings::routes(app.clone()), app);
+        let newest = get(&house, "/api/findings").await.json();
+        assert_eq!(newest.as_array().unwrap().len(), 1);
+        assert_eq!(newest[0]["supersededAt"], json!(null));
+        let every = get(&house, "/api/findings?superseded=true").await.json();
+        assert_eq!(every.as_array().unwrap().len(), 2);
+        assert_eq!(every[1]["supersededAt"], json!(now()));
     })
     .await;
 }

@@ -14,6 +14,8 @@ use identity::{Identity, IdentitySettings};
 use ingest::limits::IngestLimits;
 use ingest::pixels::{DecodePool, PixelLimits};
 use ingest::receive::{OnConflict, ReceiveSettings, Receiver};
+use models::Registry;
+use networks_house::NetworksState;
 use storage::db::Db;
 use storage::records::webhook::target::Targets;
 use storage::testing::now;
@@ -74,6 +76,7 @@ pub fn street_at(db: &Db, now: DateTime<Utc>) -> Built {
         identity: Identity::new(app.clone(), IdentitySettings::default()),
         webhook_targets: Targets::PublicOnly,
         dicomweb: DicomWebState::new(app.clone(), receiver, pool, PixelLimits::default()),
+        networks: NetworksState::new(app.clone(), Arc::new(Registry::built_in()), spool.path().to_owned()),
         app: app.clone(),
         doors: doors.clone(),
         gauges: Arc::new(|| metrics::gauge!("of_another_room").set(3.0)),

@@ -15,8 +15,9 @@ const RESOURCES: &[(&str, &[Parameter])] = &[
     ("AllergyIntolerance", OF_PATIENT),
     ("Condition", OF_PATIENT),
     ("MedicationStatement", OF_PATIENT),
-    ("Observation", OF_PATIENT),
+    ("Observation", &[("patient", "reference"), ("category", "token")]),
     ("ImagingStudy", OF_PATIENT),
+    ("DiagnosticReport", &[("patient", "reference"), ("imaging-study", "reference")]),
     (SEARCHED_ALONE, &[("patient", "reference"), ("date", "date")]),
 ];
 
@@ -75,7 +76,7 @@ mod tests {
             (&patient["type"], &patient["operation"][0]["name"]),
             (&json!("Patient"), &json!("everything"))
         );
-        let audit = &statement["rest"][0]["resource"][6];
+        let audit = &statement["rest"][0]["resource"][7];
         assert_eq!(audit["interaction"], json!([{"code": "search-type"}]));
     }
 }

@@ -1,13 +1,13 @@
 //! `ImagingStudy`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 
 use super::{meta, pruned, reference};
 use crate::id::{PatientId, StudyId};
-use crate::uid::{SeriesInstanceUid, StudyInstanceUid};
+use crate::uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid};
 
 /// The code system of modalities (PS3.16, annex D).
 const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
@@ -88,6 +88,42 @@ pub fn imaging_study(study: &ImagingStudyRecord) -> Value {
     }))
 }
 
+/// The resource of [`imaging_study`], which says that its instances are retrieved by DICOMweb at `address`.
+pub fn imaging_study_at(study: &ImagingStudyRecord, address: &str) -> Value {
+    let mut resource = imaging_study(study);
+    let kind = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type";
+    resource["contained"] = json!([{
+        "resourceType": "Endpoint",
+        "id": "dicomweb",
+        "status": "active",
+        "connectionType": {"system": kind, "code": "dicom-wado-rs"},
+        "payloadType": [{"text": "DICOM"}],
+        "address": address,
+    }]);
+    resource["endpoint"] = json!([{"reference": "#dicomweb"}]);
+    resource
+}
+
+/// `resource`, an ImagingStudy, with these instances in their series.
+pub fn with_instances<'a>(
+    mut resource: Value,
+    instances: impl IntoIterator<Item = (&'a SeriesInstanceUid, &'a SopClassUid, &'a SopInstanceUid)>,
+) -> Value {
+    let mut by_series: HashMap<String, Vec<Value>> = HashMap::new();
+    for (series, sop_class, uid) in instances {
+        let sop_class = json!({"system": "urn:ietf:rfc:3986", "code": format!("urn:oid:{sop_class}")});
+        let instance = json!({"uid": uid.as_str(), "sopClass": sop_class});
+        by_series.entry(series.to_string()).or_default().push(instance);
+    }
+    for series in resource.get_mut("series").and_then(Value::as_array_mut).into_iter().flatten() {
+        let instances = series["uid"].as_str().and_then(|uid| by_series.remove(uid));
+        if let Some(instances) = instances {
+            series["instance"] = instances.into();
+        }
+    }
+    resource
+}
+
 /// FHIR asks for a modality; PS3.16's word for one that is none of the others is OT.
 fn modality(series: &ImagingSeriesRecord) -> &str {
     series.modality.as_deref().filter(|code| !code.is_empty()).unwrap_or("OT")
@@ -130,5 +166,11 @@ mod tests {
             json!({"uid": "1.2.3.2", "modality": {"system": DCM, "code": "OT"}, "numberOfInstances": 1});
         assert_eq!(resource["series"][1], second);
         assert_eq!(resource["modality"][0]["code"], "CT");
+        let (first, class, uid) =
+            ("1.2.3.1".parse().unwrap(), "1.2.4".parse().unwrap(), "1.2.3.1.1".parse().unwrap());
+        let whole = with_instances(imaging_study_at(&study, "http://h/dicom-web"), [(&first, &class, &uid)]);
+        assert_eq!(whole["series"][0]["instance"][0]["sopClass"]["code"], "urn:oid:1.2.4");
+        assert!(whole["series"][1].get("instance").is_none());
+        assert_eq!(whole["contained"][0]["address"], "http://h/dicom-web");
     }
 }

@@ -6,6 +6,7 @@
 mod audit_event;
 mod bundle;
 mod capability_statement;
+mod diagnostic_report;
 mod imaging_study;
 mod operation_outcome;
 mod patient;
@@ -17,7 +18,12 @@ use serde_json::{Value, json};
 pub use audit_event::audit_event;
 pub use bundle::{Bundle, BundleEntry};
 pub use capability_statement::capability_statement;
-pub use imaging_study::{ImagingSeriesRecord, ImagingStudyRecord, imaging_study};
+pub use diagnostic_report::{
+    DiagnosticReportRecord, FindingRecord, NetworkRecord, diagnostic_report, finding_observation,
+};
+pub use imaging_study::{
+    ImagingSeriesRecord, ImagingStudyRecord, imaging_study, imaging_study_at, with_instances,
+};
 pub use operation_outcome::operation_outcome;
 pub use patient::{PatientRecord, patient, restricted_patient};
 pub use statement::{resource_type, statement};

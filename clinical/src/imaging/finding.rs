@@ -44,8 +44,12 @@ pub enum AbstentionCode {
     NoPixels,
     /// The pixels cannot be decoded.
     NotDecodable,
-    /// The image is unlike those the network learned from, or not fit to be read.
+    /// The image is not fit to be read.
     PoorQuality,
+    /// The image is unlike those the network learned from.
+    OutOfDistribution,
+    /// The network has not proved itself, or has answered what is no probability.
+    NetworkUnhealthy,
 }
 
 impl AbstentionCode {
@@ -57,6 +61,8 @@ impl AbstentionCode {
             Self::NoPixels => "no-pixels",
             Self::NotDecodable => "not-decodable",
             Self::PoorQuality => "poor-quality",
+            Self::OutOfDistribution => "out-of-distribution",
+            Self::NetworkUnhealthy => "network-unhealthy",
         }
     }
 }

@@ -47,7 +47,7 @@ fn threads_do_not_disturb_each_other(card: &Card, network: &dyn LoadedNetwork) {
 }
 
 fn a_wrong_shape_is_an_error(card: &Card, network: &dyn LoadedNetwork) {
-    let [_, channels, rows, columns] = card.input.shape;
+    let (channels, rows, columns) = (card.input.channels.count(), card.input.rows(), card.input.columns());
     for shape in [
         vec![],
         vec![rows, columns],
@@ -81,12 +81,12 @@ fn broken_weights_are_an_error(backend: &dyn InferenceBackend, card: &Card, weig
 
 fn probabilities(card: &Card, network: &dyn LoadedNetwork, input: ArrayViewD<'_, f32>) -> Vec<f32> {
     let outputs = network.run(input).expect("a sound network runs");
-    outputs[&card.outputs.probabilities].index_axis(Axis(0), 0).iter().copied().collect()
+    outputs[card.outputs.answer()].index_axis(Axis(0), 0).iter().copied().collect()
 }
 
 /// A picture of stripes whose brightness and width hang on the seed.
 fn image(card: &Card, seed: u32) -> ArrayD<f32> {
-    ArrayD::from_shape_fn(IxDyn(&card.input.shape), |at| {
+    ArrayD::from_shape_fn(IxDyn(card.input.shape.as_slice()), |at| {
         let stripe = (at[2] as u32 * (seed + 1) + at[3] as u32 * 3) % 17;
         stripe as f32 / 17.0 * (1.0 - seed as f32 * 0.1).max(0.1)
     })

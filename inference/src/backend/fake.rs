@@ -9,7 +9,7 @@ use crate::InferenceError;
 /// Answers without a network, so that its callers can be tested alone.
 ///
 /// By rule, the first class gets `1 - brightness`, where brightness is the
-/// input's mean held to 0 to 1, and the others share the rest.
+/// input's mean held to 0 to 1, and the others share the rest. No image is far from those it learned from.
 #[derive(Debug, Clone, Default)]
 pub struct FakeBackend {
     answer: Option<Vec<f32>>,
@@ -28,8 +28,9 @@ impl FakeBackend {
 }
 
 struct FakeNetwork {
-    shape: [usize; 4],
+    shape: Vec<usize>,
     output: String,
+    distance: Option<String>,
     class_count: usize,
     answer: Option<Vec<f32>>,
 }
@@ -39,6 +40,10 @@ impl InferenceBackend for FakeBackend {
         "fake"
     }
 
+    fn version(&self) -> String {
+        "0".to_owned()
+    }
+
     fn load(&self, card: &Card, weights: &[u8]) -> Result<Box<dyn LoadedNetwork>, InferenceError> {
         card.verify_weights(weights).map_err(|error| InferenceError::NotLoaded {
             backend: "fake",
@@ -46,8 +51,9 @@ impl InferenceBackend for FakeBackend {
             reason: error.to_string(),
         })?;
         Ok(Box::new(FakeNetwork {
-            shape: card.input.shape,
-            output: card.outputs.probabilities.clone(),
+            shape: card.input.shape.clone(),
+            output: card.outputs.answer().to_owned(),
+            distance: card.out_of_distribution.as_ref().map(|rule| rule.output.clone()),
             class_count: card.outputs.classes.len(),
             answer: self.answer.clone(),
         }))
@@ -67,7 +73,8 @@ impl LoadedNetwork for FakeNetwork {
         let shape = IxDyn(&[1, answer.len()]);
         let answer = ArrayD::from_shape_vec(shape, answer)
             .map_err(|error| InferenceError::NotRun(error.to_string()))?;
-        Ok(Outputs::from([(self.output.clone(), answer)]))
+        let near = |name: &String| (name.clone(), ArrayD::zeros(IxDyn(&[1, 1])));
+        Ok(self.distance.iter().map(near).chain([(self.output.clone(), answer)]).collect())
     }
 }
 

@@ -2,14 +2,24 @@
 
 pub(crate) mod conformance;
 pub(crate) mod fake;
+pub(crate) mod library;
+mod onnx_file;
+pub(crate) mod onnxruntime;
+pub(crate) mod openvino;
+mod pool;
 pub(crate) mod tract;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use models::Card;
+use models::{Card, Precision};
 use ndarray::{ArrayD, ArrayViewD};
 
 use crate::InferenceError;
+
+/// The longest message of a runtime that is passed on, in characters.
+const MAX_REASON: usize = 400;
 
 /// A network's answers, by the names on its card.
 pub type Outputs = BTreeMap<String, ArrayD<f32>>;
@@ -19,12 +29,16 @@ pub trait InferenceBackend: Send + Sync {
     /// The runtime's name, for logs and people.
     fn name(&self) -> &'static str;
 
+    /// The runtime's own version.
+    fn version(&self) -> String;
+
     /// Makes a network ready to run; the weights have proved to be the card's.
     ///
     /// # Errors
     ///
     /// [`InferenceError::NotLoaded`] for weights that are no network or hold what the runtime does not know;
-    /// [`InferenceError::CardMismatch`] for tensors other than the card's.
+    /// [`InferenceError::UnsupportedOperator`] where it says which; [`InferenceError::ExternalData`] for weights that
+    /// lie in other files; [`InferenceError::CardMismatch`] for tensors other than the card's.
     fn load(&self, card: &Card, weights: &[u8]) -> Result<Box<dyn LoadedNetwork>, InferenceError>;
 }
 
@@ -36,16 +50,11 @@ pub trait LoadedNetwork: Send + Sync {
     ///
     /// [`InferenceError::WrongShape`], or [`InferenceError::NotRun`] when the runtime fails.
     fn run(&self, input: ArrayViewD<'_, f32>) -> Result<Outputs, InferenceError>;
-}
 
-/// The outputs that a card names, the probabilities first.
-pub(crate) fn named_outputs(card: &Card) -> Vec<&str> {
-    let outputs = &card.outputs;
-    [Some(&outputs.probabilities), outputs.cam.as_ref(), outputs.embedding.as_ref()]
-        .into_iter()
-        .flatten()
-        .map(String::as_str)
-        .collect()
+    /// The numbers that it reckons in.
+    fn precision(&self) -> Precision {
+        Precision::F32
+    }
 }
 
 /// `Ok` if an input has the shape that the network takes.
@@ -54,4 +63,13 @@ pub(crate) fn check_shape(expected: &[usize], input: &ArrayViewD<'_, f32>) -> Re
         return Ok(());
     }
     Err(InferenceError::WrongShape { expected: expected.to_vec(), found: input.shape().to_vec() })
+}
+
+/// What `work` gives; an error or a panic inside a runtime becomes its message.
+pub(crate) fn guarded<T, E: fmt::Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(format!("{error:#}").chars().take(MAX_REASON).collect()),
+        Err(_) => Err("the runtime panicked".to_owned()),
+    }
 }

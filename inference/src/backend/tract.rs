@@ -2,7 +2,6 @@
 //!
 //! One image a thread: batches and threads inside a network make it slower.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use models::Card;
@@ -12,11 +11,12 @@ use tract_onnx::prelude::{
     TractResult, TypedRunnableModel, tvec,
 };
 
-use super::{InferenceBackend, LoadedNetwork, Outputs, check_shape, named_outputs};
+use super::{InferenceBackend, LoadedNetwork, Outputs, check_shape, guarded, onnx_file};
 use crate::InferenceError;
 
-/// The longest message of `tract` that is passed on, in characters.
-const MAX_REASON: usize = 400;
+const NAME: &str = "tract";
+/// As Cargo.lock has it; a test holds that.
+const VERSION: &str = "0.23.9";
 
 /// Runs ONNX networks with `tract`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,37 +24,50 @@ pub struct TractBackend;
 
 struct TractNetwork {
     plan: Arc<TypedRunnableModel>,
-    shape: [usize; 4],
+    shape: Vec<usize>,
     outputs: Vec<String>,
 }
 
 impl InferenceBackend for TractBackend {
     fn name(&self) -> &'static str {
-        "tract"
+        NAME
+    }
+
+    fn version(&self) -> String {
+        VERSION.to_owned()
     }
 
     fn load(&self, card: &Card, weights: &[u8]) -> Result<Box<dyn LoadedNetwork>, InferenceError> {
-        let not_loaded =
-            |reason| InferenceError::NotLoaded { backend: "tract", network: card.title(), reason };
-        let model = guarded(|| tract_onnx::onnx().model_for_read(&mut &*weights)).map_err(not_loaded)?;
-        let outputs = named_outputs(card);
+        let not_loaded = |reason| InferenceError::NotLoaded { backend: NAME, network: card.title(), reason };
+        let runtime = tract_onnx::onnx();
+        let file = onnx_file::read(NAME, card, weights)?;
+        let unknown = onnx_file::unknown_operators(&file, |name| runtime.op_register.0.contains_key(name));
+        if !unknown.is_empty() {
+            return Err(InferenceError::UnsupportedOperator {
+                backend: NAME,
+                network: card.title(),
+                operators: unknown,
+            });
+        }
+        let model = guarded(|| runtime.model_for_proto_model(&file)).map_err(not_loaded)?;
+        drop(file);
+        let outputs = card.tensors();
         let outlets = matching_outlets(card, &model, &outputs)?;
-        let [batch, channels, rows, columns] = card.input.shape;
-        let fact = InferenceFact::dt_shape(f32::datum_type(), tvec![batch, channels, rows, columns]);
-        let plan = guarded(|| {
+        let fact = InferenceFact::dt_shape(f32::datum_type(), card.input.shape.as_slice());
+        let plan = guarded(|| -> TractResult<_> {
             model.with_input_fact(0, fact)?.with_output_outlets(&outlets)?.into_optimized()?.into_runnable()
         })
         .map_err(not_loaded)?;
         check_probabilities(card, &plan)?;
         let outputs = outputs.into_iter().map(str::to_owned).collect();
-        Ok(Box::new(TractNetwork { plan, shape: card.input.shape, outputs }))
+        Ok(Box::new(TractNetwork { plan, shape: card.input.shape.clone(), outputs }))
     }
 }
 
 impl LoadedNetwork for TractNetwork {
     fn run(&self, input: ArrayViewD<'_, f32>) -> Result<Outputs, InferenceError> {
         check_shape(&self.shape, &input)?;
-        guarded(|| {
+        guarded(|| -> TractResult<Outputs> {
             let answers = self.plan.run(tvec![Tensor::from(input.to_owned()).into()])?;
             self.outputs
                 .iter()
@@ -66,22 +79,18 @@ impl LoadedNetwork for TractNetwork {
     }
 }
 
-/// Where the outputs that the card names come out; also checks that the input is the card's only one.
+/// Where the outputs that the card names come out.
 fn matching_outlets(
     card: &Card,
     model: &InferenceModel,
     wanted: &[&str],
 ) -> Result<Vec<OutletId>, InferenceError> {
-    let mismatch = |what| InferenceError::CardMismatch { network: card.title(), what };
-    let inputs: Vec<&str> = model.inputs.iter().map(|outlet| name_of(model, *outlet)).collect();
-    if inputs != [card.input.name.as_str()] {
-        return Err(mismatch(format!("it takes {inputs:?}, the card's input is {:?}", card.input.name)));
-    }
     let outlet_of = |name: &&str| {
         let outlet = model.outputs.iter().find(|outlet| name_of(model, **outlet) == *name);
         outlet.copied().ok_or_else(|| {
             let present: Vec<&str> = model.outputs.iter().map(|outlet| name_of(model, *outlet)).collect();
-            mismatch(format!("it gives {present:?}, the card's output {name:?} is not among them"))
+            let what = format!("it gives {present:?}, the card's output {name:?} is not among them");
+            InferenceError::CardMismatch { network: card.title(), what }
         })
     };
     wanted.iter().map(outlet_of).collect()
@@ -93,6 +102,9 @@ fn name_of(model: &InferenceModel, outlet: OutletId) -> &str {
 
 /// Whether the first output is one probability for each of the card's classes.
 fn check_probabilities(card: &Card, plan: &TypedRunnableModel) -> Result<(), InferenceError> {
+    if !card.task.is_of_whole_images() {
+        return Ok(());
+    }
     let expected = [1, card.outputs.classes.len()];
     let found = plan.model().output_fact(0).map(|fact| fact.shape.as_concrete().map(<[usize]>::to_vec));
     match found {
@@ -101,15 +113,6 @@ fn check_probabilities(card: &Card, plan: &TypedRunnableModel) -> Result<(), Inf
             network: card.title(),
             what: format!("its probabilities have shape {other:?}, the card's classes ask for {expected:?}"),
         }),
-    }
-}
-
-/// What `work` gives; an error or a panic inside `tract` becomes its message.
-fn guarded<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(format!("{error:#}").chars().take(MAX_REASON).collect()),
-        Err(_) => Err("the runtime panicked".to_owned()),
     }
 }
 
@@ -145,6 +148,12 @@ mod tests {
         card.outputs.cam = Some("heat".to_owned());
         let message = TractBackend.load(&card, &weights).err().unwrap().to_string();
         assert!(message.contains("\"heat\"") && message.contains("\"cam\""), "{message}");
+    }
+
+    #[test]
+    fn the_version_told_is_the_one_that_is_linked() {
+        let lock = include_str!("../../../Cargo.lock");
+        assert!(lock.contains(&format!("name = \"tract-onnx\"\nversion = \"{VERSION}\"")));
     }
 
     #[test]

@@ -5,21 +5,23 @@
 
 use ndarray::Array2;
 
-/// The square in the middle of an image, as large as its shorter side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Square {
-    top: usize,
-    left: usize,
-    side: usize,
-    /// Pixels from one row of the image to the next.
-    stride: usize,
+use super::place::Region;
+
+/// What a pixel is worth: one of 256 shades, whose sums are whole numbers, or any number.
+pub(super) trait Tone: Copy + Default + Into<f32> {
+    /// The sum of some.
+    fn total(tones: impl Iterator<Item = Self>) -> f32;
 }
 
-impl Square {
-    /// The square of an image with so many rows and columns; an odd margin is smaller above and to the left.
-    pub(super) fn centred(rows: usize, columns: usize) -> Self {
-        let side = rows.min(columns);
-        Self { top: (rows - side) / 2, left: (columns - side) / 2, side, stride: columns }
+impl Tone for u8 {
+    fn total(tones: impl Iterator<Item = Self>) -> f32 {
+        tones.map(u32::from).sum::<u32>() as f32
+    }
+}
+
+impl Tone for f32 {
+    fn total(tones: impl Iterator<Item = Self>) -> f32 {
+        tones.sum()
     }
 }
 
@@ -49,43 +51,42 @@ fn covers(old: usize, new: usize) -> Vec<Cover> {
         .collect()
 }
 
-/// The square, averaged to `rows` and `columns`; `grey` gives each pixel's shade.
+/// The region, averaged to `rows` and `columns`; `tone` gives what each pixel is worth.
 ///
-/// `pixels` holds the whole image; the square lies within it.
-pub(super) fn area_mean<P: Copy>(
+/// `pixels` holds the whole image; the region lies within it.
+pub(super) fn area_mean<P: Copy, T: Tone>(
     pixels: &[P],
-    square: &Square,
+    region: &Region,
     (rows, columns): (usize, usize),
-    grey: impl Fn(P) -> u8,
+    tone: impl Fn(P) -> T,
 ) -> Array2<f32> {
-    let Square { top, left, side, stride } = *square;
-    let covers = covers(side, columns);
+    let Region { top, left, rows: high, columns: wide, stride } = *region;
+    let covers = covers(wide, columns);
     let mut sums = Array2::<f32>::zeros((rows, columns));
     let mut row_sums = vec![0.0_f32; columns];
-    for (y, row) in pixels.chunks_exact(stride).skip(top).take(side).enumerate() {
-        sum_row(&row[left..left + side], &covers, &grey, &mut row_sums);
+    for (y, row) in pixels.chunks_exact(stride).skip(top).take(high).enumerate() {
+        sum_row(&row[left..left + wide], &covers, &tone, &mut row_sums);
         let (start, end) = (y * rows, (y + 1) * rows);
-        for target in start / side..=(end - 1) / side {
-            let covered = end.min((target + 1) * side) - start.max(target * side);
+        for target in start / high..=(end - 1) / high {
+            let covered = end.min((target + 1) * high) - start.max(target * high);
             let weight = covered as f32 / rows as f32;
             for (sum, part) in sums.row_mut(target).iter_mut().zip(&row_sums) {
                 *sum += weight * part;
             }
         }
     }
-    let area = (side as f32 / rows as f32) * (side as f32 / columns as f32);
+    let area = (high as f32 / rows as f32) * (wide as f32 / columns as f32);
     sums.mapv_into(|sum| sum / area)
 }
 
 /// Sums one row of old pixels into the new ones.
-fn sum_row<P: Copy>(row: &[P], covers: &[Cover], grey: &impl Fn(P) -> u8, sums: &mut [f32]) {
+fn sum_row<P: Copy, T: Tone>(row: &[P], covers: &[Cover], tone: &impl Fn(P) -> T, sums: &mut [f32]) {
     for (sum, cover) in sums.iter_mut().zip(covers) {
         let pixels = &row[cover.first..=cover.last];
-        let head = cover.head * f32::from(grey(pixels[0]));
+        let head = cover.head * tone(pixels[0]).into();
         *sum = match pixels {
             [_, whole @ .., last] => {
-                let inner: u32 = whole.iter().map(|pixel| u32::from(grey(*pixel))).sum();
-                head + inner as f32 + cover.tail * f32::from(grey(*last))
+                head + T::total(whole.iter().map(|pixel| tone(*pixel))) + cover.tail * tone(*last).into()
             }
             _ => head,
         };
@@ -109,14 +110,18 @@ mod tests {
     #[test]
     fn three_rows_become_two() {
         let pixels: Vec<u8> = (0..9).map(|value| value * 10).collect();
-        let mean = area_mean(&pixels, &Square::centred(3, 3), (2, 2), |value| value);
+        let mean = area_mean(&pixels, &Region::centred(3, 3), (2, 2), |value| value);
         let first = (0.0 + 0.5 * 10.0 + 0.5 * 30.0 + 0.25 * 40.0) / 2.25;
         assert!((mean[[0, 0]] - first).abs() < 1e-5, "{mean}");
     }
 
+    /// By hand: the left half of a picture of two rows and four columns, each row to its own mean.
     #[test]
-    fn the_square_stands_in_the_middle() {
-        assert_eq!(Square::centred(10, 5), Square { top: 2, left: 0, side: 5, stride: 5 });
-        assert_eq!(Square::centred(4, 9), Square { top: 0, left: 2, side: 4, stride: 9 });
+    fn a_region_that_is_no_square_is_averaged_too() {
+        let pixels: Vec<u8> = vec![1, 3, 9, 9, 5, 7, 9, 9];
+        let region = Region { top: 0, left: 0, rows: 2, columns: 2, stride: 4 };
+        assert_eq!(area_mean(&pixels, &region, (2, 1), |value| value).as_slice().unwrap(), [2.0, 6.0]);
+        let fine = area_mean(&pixels, &region, (1, 2), |value| f32::from(value) / 2.0);
+        assert_eq!(fine.as_slice().unwrap(), [1.5, 2.5]);
     }
 }

@@ -1,6 +1,7 @@
 //! From stored values to 256 shades of grey.
 
-use clinical::imaging::{Frame, LutTable, ModalityLut, Photometric, Samples, VoiLut, Window};
+use clinical::imaging::{Frame, LutTable, ModalityLut, Photometric, Samples, VoiFunction, VoiLut, Window};
+use models::{Input, Luts};
 
 use super::PrepareError;
 
@@ -20,12 +21,14 @@ pub(super) struct Shades<'a> {
     voi: Voi<'a>,
     is_inverted: bool,
     padding: Option<(i64, i64)>,
+    /// The value of padding where values stay in their units.
+    black: f32,
 }
 
 impl<'a> Shades<'a> {
-    /// The frame's own way, by its look-up tables.
-    pub(super) fn of(frame: &'a Frame) -> Result<Self, PrepareError> {
-        let modality = frame.modality_lut.as_ref();
+    /// The frame's way by its look-up tables, as far as the card follows them, and the card's window.
+    pub(super) fn of(frame: &'a Frame, input: &Input) -> Result<Self, PrepareError> {
+        let modality = frame.modality_lut.as_ref().filter(|_| input.luts != Luts::Stored);
         let table_is_empty = |table: &LutTable| table.entries.is_empty();
         if matches!(modality, Some(ModalityLut::Table(table)) if table_is_empty(table))
             || matches!(&frame.voi_lut, Some(VoiLut::Table(table)) if table_is_empty(table))
@@ -33,21 +36,55 @@ impl<'a> Shades<'a> {
             return Err(PrepareError::EmptyTable);
         }
         let padding = frame.padding.map(|(one, other)| (one.min(other), one.max(other)));
-        let voi = match &frame.voi_lut {
-            Some(VoiLut::Window(window)) => Voi::Window(*window),
-            Some(VoiLut::Table(table)) => Voi::Table(table),
-            None => {
+        let own = input.window.map(|window| Window {
+            center: window.center,
+            width: window.width,
+            function: VoiFunction::LinearExact,
+        });
+        let voi = match (own, &frame.voi_lut) {
+            (Some(window), _) => Voi::Window(window),
+            (None, Some(VoiLut::Window(window))) => Voi::Window(*window),
+            (None, Some(VoiLut::Table(table))) => Voi::Table(table),
+            (None, None) if input.is_in_units() => Voi::Between(0.0, 0.0),
+            (None, None) => {
                 let (low, high) = full_range(frame).unwrap_or_else(|| range(frame, padding));
                 Voi::Between(low, high)
             }
         };
-        Ok(Self { modality, voi, is_inverted: frame.photometric == Photometric::Monochrome1, padding })
+        Ok(Self {
+            modality,
+            voi,
+            is_inverted: frame.photometric == Photometric::Monochrome1,
+            padding,
+            black: input.value_range[0],
+        })
     }
 
     /// The shade of a stored value, 0 (black) to 255 (white).
     pub(super) fn grey(&self, stored: i64) -> u8 {
-        if self.padding.is_some_and(|(low, high)| (low..=high).contains(&stored)) {
-            return 0;
+        (self.shade(stored) * 255.0).round() as u8
+    }
+
+    /// The same without rounding to one of 256.
+    pub(super) fn fine_grey(&self, stored: i64) -> f32 {
+        let shade = (self.shade(stored) * 255.0) as f32;
+        if shade.is_nan() { 0.0 } else { shade }
+    }
+
+    /// The stored value in the units that the card asks for; black for padding, and for what is no number.
+    pub(super) fn in_units(&self, stored: i64) -> f32 {
+        let units = units(self.modality, stored) as f32;
+        if self.is_padding(stored) || !units.is_finite() { self.black } else { units }
+    }
+
+    fn is_padding(&self, stored: i64) -> bool {
+        self.padding.is_some_and(|(low, high)| (low..=high).contains(&stored))
+    }
+
+    /// The shade of a stored value, 0.0 (black) to 1.0 (white).
+    fn shade(&self, stored: i64) -> f64 {
+        if self.is_padding(stored) {
+            return 0.0;
         }
         let units = units(self.modality, stored);
         let shade = match &self.voi {
@@ -59,17 +96,7 @@ impl<'a> Shades<'a> {
             Voi::Between(low, high) if low < high => ((units - low) / (high - low)).clamp(0.0, 1.0),
             Voi::Between(..) => 0.0,
         };
-        let shade = if self.is_inverted { 1.0 - shade } else { shade };
-        (shade * 255.0).round() as u8
-    }
-
-    /// The shade of every stored value, in the order in which `stored` counts them.
-    pub(super) fn table<const LENGTH: usize>(&self, stored: impl Fn(usize) -> i64) -> Box<[u8; LENGTH]> {
-        let mut table = Box::new([0; LENGTH]);
-        for (index, shade) in table.iter_mut().enumerate() {
-            *shade = self.grey(stored(index));
-        }
-        table
+        if self.is_inverted { 1.0 - shade } else { shade }
     }
 }
 

@@ -1,14 +1,14 @@
 //! The one pass against the plain way: shade every pixel, cut, then average by the definition.
 
 use clinical::imaging::{LutTable, ModalityLut, Rescale, VoiFunction, VoiLut, Window};
-use models::{ReferenceVectors, Registry};
+use models::{Crop, Luts, ReferenceVectors, Registry};
 use proptest::prelude::*;
 
 use super::*;
 
 fn input(side: usize) -> Input {
     let mut input = Registry::built_in().get("pneumonia28").unwrap().input.clone();
-    input.shape = [1, 1, side, side];
+    input.shape = vec![1, 1, side, side];
     input
 }
 
@@ -210,4 +210,128 @@ fn a_frame_that_contradicts_itself_is_refused() {
     let no_entries = LutTable { first_mapped: 0, bits: 8, entries: vec![] };
     let frame = Frame { voi_lut: Some(VoiLut::Table(no_entries)), ..frame(1, 1, 8, Samples::U8(vec![0])) };
     assert_eq!(prepare(&frame, &input(1)), Err(PrepareError::EmptyTable));
+}
+
+/// A card of one row of `columns` that takes values as finely as they come.
+fn fine(columns: usize, channels: Channels) -> Input {
+    Input {
+        shape: vec![1, channels.count(), 1, columns],
+        channels,
+        quantise: Quantise::None,
+        crop: Crop::None,
+        ..input(1)
+    }
+}
+
+fn near(found: &Array4<f32>, expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    let is_near = found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-4);
+    assert!(is_near, "{found} is not {expected:?}");
+}
+
+/// By hand: (0.25 - 0.5) / 0.25 and (1 - 0.5) / 0.25; ImageNet's three means and deviations are the common case.
+#[test]
+fn mean_and_deviation_come_last_and_each_channel_has_its_own() {
+    let frame = frame(1, 2, 16, Samples::U16(vec![16384, 65535]));
+    let frame = Frame { voi_lut: window(32767.5, 65535.0, VoiFunction::LinearExact), ..frame };
+    let input = Input { mean: Some(vec![0.5]), std: Some(vec![0.25]), ..fine(2, Channels::Grey) };
+    near(&prepare(&frame, &input).unwrap(), &[-1.0, 2.0]);
+    let (mean, std) = (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]);
+    let input = Input { mean: Some(mean), std: Some(std), ..fine(1, Channels::Rgb) };
+    let white = self::frame(1, 1, 8, Samples::U8(vec![255]));
+    near(&prepare(&white, &input).unwrap(), &[2.2489, 2.4286, 2.64]);
+}
+
+#[test]
+fn a_network_of_colours_gets_red_green_and_blue_apart() {
+    let frame = |samples, bits| Frame {
+        photometric: Photometric::Rgb,
+        samples_per_pixel: 3,
+        ..frame(1, 2, bits, samples)
+    };
+    for quantise in [Quantise::None, Quantise::EightBit] {
+        let input = Input { quantise, ..fine(2, Channels::Rgb) };
+        let found = prepare(&frame(Samples::U8(vec![255, 0, 51, 0, 102, 255]), 8), &input).unwrap();
+        near(&found, &[1.0, 0.0, 0.0, 0.4, 0.2, 1.0]);
+        let found = prepare(&frame(Samples::U16(vec![65535, 0, 0, 0, 0, 65535]), 16), &input).unwrap();
+        near(&found, &[1.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    }
+}
+
+/// ITU-R BT.601 without rounding: 0.587 for pure green.
+#[test]
+fn a_fine_luma_is_not_rounded() {
+    let green = Frame {
+        photometric: Photometric::Rgb,
+        samples_per_pixel: 3,
+        ..frame(1, 1, 8, Samples::U8(vec![0, 255, 0]))
+    };
+    near(&prepare(&green, &fine(1, Channels::Grey)).unwrap(), &[0.587]);
+}
+
+/// PS3.3, C.11.2.1.3.2 by hand: centre 40, width 400 goes from -160 to 240; a CT's own window is not followed.
+#[test]
+fn the_cards_window_stands_in_for_the_images() {
+    let by = Rescale { slope: 1.0, intercept: -1024.0 };
+    let frame = Frame {
+        modality_lut: Some(ModalityLut::Rescale(by)),
+        voi_lut: window(-600.0, 1500.0, VoiFunction::Linear),
+        ..frame(1, 4, 12, Samples::U16(vec![0, 964, 1064, 2000]))
+    };
+    let window = Some(models::CardWindow { center: 40.0, width: 400.0 });
+    let input = Input { luts: Luts::Modality, window, ..fine(4, Channels::Grey) };
+    near(&prepare(&frame, &input).unwrap(), &[0.0, 0.25, 0.5, 1.0]);
+    let stored = Input { luts: Luts::Stored, ..input };
+    near(&prepare(&frame, &stored).unwrap(), &[0.4, 1.0, 1.0, 1.0]);
+}
+
+#[test]
+fn units_reach_the_network_as_they_are_held_to_its_range() {
+    let by = Rescale { slope: 1.0, intercept: -1024.0 };
+    let frame = Frame {
+        modality_lut: Some(ModalityLut::Rescale(by)),
+        voi_lut: window(-600.0, 1500.0, VoiFunction::Linear),
+        photometric: Photometric::Monochrome1,
+        padding: Some((1, 1)),
+        ..frame(1, 4, 12, Samples::U16(vec![1, 964, 1064, 4000]))
+    };
+    let input = Input { luts: Luts::Modality, value_range: [-1000.0, 1000.0], ..fine(4, Channels::Grey) };
+    near(&prepare(&frame, &input).unwrap(), &[-1000.0, -60.0, 40.0, 1000.0]);
+    let stored = Input { luts: Luts::Stored, value_range: [0.0, 2000.0], ..input };
+    near(&prepare(&frame, &stored).unwrap(), &[0.0, 964.0, 1064.0, 2000.0]);
+    let broken = Frame {
+        modality_lut: Some(ModalityLut::Rescale(Rescale { slope: f64::NAN, intercept: 0.0 })),
+        ..frame
+    };
+    let input = Input { luts: Luts::Modality, value_range: [-1.0, 1.0], ..fine(4, Channels::Grey) };
+    assert!(prepare(&broken, &input).unwrap().iter().all(|value| value.is_finite()));
+}
+
+/// By hand: two rows of four become one row of two in the middle of a 2 by 2 picture; black is -1 there.
+#[test]
+fn padding_is_black_in_the_networks_own_range() {
+    let frame = frame(1, 2, 8, Samples::U8(vec![255, 255]));
+    let input =
+        Input { shape: vec![1, 1, 2, 2], pad: true, value_range: [-1.0, 1.0], ..fine(2, Channels::Grey) };
+    near(&prepare(&frame, &input).unwrap(), &[1.0, 1.0, -1.0, -1.0]);
+    let input = Input { mean: Some(vec![-1.0]), std: Some(vec![2.0]), ..input };
+    near(&prepare(&frame, &input).unwrap(), &[1.0, 1.0, 0.0, 0.0]);
+}
+
+#[test]
+fn every_filter_gives_a_flat_picture_back() {
+    let frame = frame(7, 9, 8, Samples::U8(vec![51; 63]));
+    for resize in [Resize::Area, Resize::Linear, Resize::Nearest] {
+        for quantise in [Quantise::None, Quantise::EightBit] {
+            let input = Input { resize, quantise, shape: vec![1, 1, 4, 13], ..fine(13, Channels::Grey) };
+            near(&prepare(&frame, &input).unwrap(), &[0.2; 52]);
+        }
+    }
+}
+
+#[test]
+fn a_slice_of_a_volume_has_the_rows_and_columns_of_the_network() {
+    let frame = frame(2, 2, 8, Samples::U8(vec![255; 4]));
+    let input = Input { shape: vec![1, 1, 16, 3, 5], ..fine(5, Channels::Grey) };
+    assert_eq!(prepare(&frame, &input).unwrap().shape(), [1, 1, 3, 5]);
 }

@@ -116,6 +116,11 @@ impl Picture {
         Ok(shown.shrunk_into(viewport.columns.max(1), viewport.rows.max(1)))
     }
 
+    /// The samples, row by row, and how many make a pixel: 1 for grey, 3 for RGB.
+    pub fn samples(&self) -> (&[u8], u8) {
+        (&self.pixels, self.channels)
+    }
+
     /// Columns and rows.
     pub fn size(&self) -> (u32, u32) {
         (self.columns, self.rows)

@@ -46,7 +46,8 @@ impl Clinics {
     pub(super) async fn known(&self, called: &AeTitle, calling: &AeTitle) -> KnownTitles {
         let meant = self.meant(called, calling).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the titles of an association were not looked up");
-            Meant::default()
+            // What was known last counts on, so that whoever sends is told to try again and not that it may not.
+            self.seen(called, calling).map(|(_, meant)| meant).unwrap_or_default()
         });
         let is_divided = is_divided(meant);
         KnownTitles { called: meant.by_called.is_some(), calling: meant.by_calling.is_some() && !is_divided }
@@ -69,10 +70,13 @@ impl Clinics {
         Ok(clinic)
     }
 
-    async fn meant(&self, called: &AeTitle, calling: &AeTitle) -> Result<Meant, DbError> {
+    fn seen(&self, called: &AeTitle, calling: &AeTitle) -> Option<(Instant, Meant)> {
         let pair = (called.clone(), calling.clone());
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&pair).copied();
-        if let Some((at, meant)) = seen
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&pair).copied()
+    }
+
+    async fn meant(&self, called: &AeTitle, calling: &AeTitle) -> Result<Meant, DbError> {
+        if let Some((at, meant)) = self.seen(called, calling)
             && at.elapsed() < LAG
         {
             return Ok(meant);
@@ -83,7 +87,7 @@ impl Clinics {
         if seen.len() >= PAIRS {
             seen.clear();
         }
-        seen.insert(pair, (at, meant));
+        seen.insert((called.clone(), calling.clone()), (at, meant));
         Ok(meant)
     }
 }

@@ -1,12 +1,15 @@
 //! Storage commitment: what we keep of what a peer has sent, and what peers keep of what we have sent.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use clinical::id::{ClinicId, CommitmentId};
 use clinical::job::Job;
+use clinical::uid::{SopInstanceUid, TransactionUid};
 use storage::db::{Db, DbError};
 use storage::queue;
 use storage::records::commitment::{self, Commitment, NewCommitment};
-use storage::records::forward::on_the_way;
+use storage::records::forward::on_the_way::{self, Question};
 
 use super::{DimseDoor, chain};
 use crate::scp::{AssociationInfo, CommitmentReport, CommitmentRequest, CommitmentScp, StoreStatus};
@@ -72,7 +75,11 @@ impl CommitmentScp for DimseDoor {
         association: &AssociationInfo,
         report: &CommitmentReport,
     ) -> Result<(), StoreStatus> {
-        let clinic = self.clinic_of(association).await?;
+        let clinic = match self.asker(association, &report.transaction_uid).await {
+            Ok(Some(clinic)) => clinic,
+            Ok(None) => self.clinic_of(association).await?,
+            Err(error) => return Err(failed(&error)),
+        };
         match hear(&self.db, clinic, report, self.clock.now()).await {
             Ok(true) => Ok(()),
             Ok(false) => {
@@ -92,6 +99,18 @@ impl DimseDoor {
         queue::put_off(&mut tx, clinic, &job, now, GRACE).await?;
         tx.commit().await?;
         Ok(id)
+    }
+
+    /// The clinic that has asked the calling peer under a transaction, whatever clinic the titles mean: a peer calls the
+    /// title that has asked it, which may be that of the house.
+    async fn asker(
+        &self,
+        association: &AssociationInfo,
+        transaction: &TransactionUid,
+    ) -> Result<Option<ClinicId>, DbError> {
+        let question = on_the_way::question(&mut self.db.read().await?, transaction).await?;
+        let is_asked = |question: &Question| question.peer_title == association.calling_ae;
+        Ok(question.filter(is_asked).map(|question| question.clinic_id))
     }
 }
 
@@ -128,29 +147,34 @@ pub async fn report_of(
     Ok(Some((kept, report)))
 }
 
-/// Writes down what a peer says it keeps; whether that is about anything we have asked.
+/// Writes down what a peer says it keeps, in pieces; whether that is about anything we have asked. Told twice, it is
+/// heard twice and changes nothing.
 ///
 /// # Errors
 ///
-/// [`DbError`] when the database failed: nothing is written down.
+/// [`DbError`] when the database failed: what was not written down is to be told again.
 pub async fn hear(
     db: &Db,
     clinic: ClinicId,
     report: &CommitmentReport,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<bool, DbError> {
-    let committed = report.committed.iter().map(|reference| (reference, None));
-    let failed = report.failed.iter().map(|(reference, reason)| (reference, Some(*reason)));
+    let transaction = &report.transaction_uid;
     // Strangers take no turn at writing.
-    if !on_the_way::is_asked(&mut db.of(clinic).read().await?, clinic, &report.transaction_uid).await? {
+    if !on_the_way::is_asked(&mut db.of(clinic).read().await?, clinic, transaction).await? {
         return Ok(false);
     }
-    let mut is_known = false;
-    let mut tx = db.of(clinic).begin().await?;
-    for (reference, reason) in committed.chain(failed) {
-        let transaction = &report.transaction_uid;
-        is_known |= on_the_way::told(&mut tx, clinic, transaction, &reference.sop_uid, reason, now).await?;
+    let mut verdicts: BTreeMap<Option<u16>, Vec<&SopInstanceUid>> = BTreeMap::new();
+    verdicts.insert(None, report.committed.iter().map(|reference| &reference.sop_uid).collect());
+    for (reference, reason) in &report.failed {
+        verdicts.entry(Some(*reason)).or_default().push(&reference.sop_uid);
     }
-    tx.commit().await?;
-    Ok(is_known)
+    for (reason, instances) in verdicts {
+        for piece in instances.chunks(on_the_way::AT_A_TIME) {
+            let mut tx = db.of(clinic).begin().await?;
+            on_the_way::told(&mut tx, clinic, transaction, piece, reason, now).await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(true)
 }

@@ -75,7 +75,9 @@ impl HallMatches {
         Ok(match self.level {
             Level::Patient => {
                 let found = FoundPatient::of(rows, clinic, ids).await?;
-                found.iter().map(|patient| asked.answer(Found::Patient(patient))).collect()
+                // whose studies were all removed meanwhile is nobody of whom there are images
+                let shown = found.iter().filter(|patient| patient.study_count > 0);
+                shown.map(|patient| asked.answer(Found::Patient(patient))).collect()
             }
             Level::Study => {
                 let found = FoundStudy::in_order(rows, clinic, ids).await?;

@@ -31,6 +31,26 @@ pub(super) async fn judge(db: &Db, clinic: ClinicId, text: &str, now: DateTime<U
     }
 }
 
+/// What the key of an association that lasts is by now.
+pub(super) async fn judge_again(
+    db: &Db,
+    clinic: ClinicId,
+    identified: &Identified,
+    now: DateTime<Utc>,
+) -> Judged {
+    let found = async { ApiKey::find(&mut db.read().await?, clinic, identified.api_key_id).await };
+    match found.await {
+        Ok(key) if key.revoked_at.is_none() && key.expires_at.is_none_or(|end| end > now) => {
+            Judged::Known(Identified { api_key_id: key.api_key_id, scopes: key.scopes })
+        }
+        Ok(_) | Err(DbError::NotFound) => Judged::Wrong,
+        Err(error) => {
+            tracing::error!(%error, "the key of an association was not looked up again");
+            Judged::Unanswered
+        }
+    }
+}
+
 async fn key(db: &Db, clinic: ClinicId, text: &str, now: DateTime<Utc>) -> Result<Option<ApiKey>, DbError> {
     let digest: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     let key = ApiKey::with_digest(&mut db.read().await?, &digest, now).await?;
@@ -67,17 +87,21 @@ mod tests {
             let key = ApiKey::create(&mut tx, clinic, &new, now()).await.unwrap();
             tx.commit().await.unwrap();
             let identified = Identified { api_key_id: key.api_key_id, scopes: new.scopes };
-            assert_eq!(judge(&db, clinic, "mlk_gateway", now()).await, Judged::Known(identified));
+            assert_eq!(judge(&db, clinic, "mlk_gateway", now()).await, Judged::Known(identified.clone()));
             let seen = ApiKey::find(&mut db.read().await.unwrap(), clinic, key.api_key_id).await.unwrap();
             assert_eq!(seen.used_at, Some(now()));
             assert_eq!(judge(&db, ClinicId::new(), "mlk_gateway", now()).await, Judged::Wrong);
             assert_eq!(judge(&db, clinic, "mlk_another", now()).await, Judged::Wrong);
             assert_eq!(judge(&db, clinic, "operator", now()).await, Judged::Foreign);
+            let again = async |clinic| judge_again(&db, clinic, &identified, now()).await;
+            assert_eq!(again(clinic).await, Judged::Known(identified.clone()));
+            assert_eq!(again(ClinicId::new()).await, Judged::Wrong);
 
             let mut tx = db.begin().await.unwrap();
             ApiKey::revoke(&mut tx, clinic, key.api_key_id, now()).await.unwrap();
             tx.commit().await.unwrap();
             assert_eq!(judge(&db, clinic, "mlk_gateway", now()).await, Judged::Wrong);
+            assert_eq!(again(clinic).await, Judged::Wrong);
         })
         .await;
     }

@@ -16,6 +16,7 @@ use super::events::{Open, ScpEvents, tick};
 use super::negotiation::{Context, Negotiated, Refusal, local_limit_exceeded, negotiate};
 use super::pdu::{Fragment, Incoming, Part, PduError, PduStream};
 use super::query_retrieve::Operation;
+use super::rights::Rights;
 use super::status::StoreStatus;
 use super::storage_commitment::{self, Owed, PATIENCE};
 use super::user_identity::{self, Judged};
@@ -123,7 +124,8 @@ async fn converse<S: StoreScp>(
     let started = Instant::now();
     let mut messages = 0_u64;
     let mut owed = Owed::default();
-    let spoken = speak(house, stream, closing, &negotiated, &mut owed, &mut messages).await;
+    let mut rights = Rights::new(known, &negotiated.info);
+    let spoken = speak(house, stream, closing, &negotiated, &mut rights, &mut owed, &mut messages).await;
     owed.leave(&*house.store, &negotiated.info).await;
     spoken?;
     info!(
@@ -139,6 +141,7 @@ async fn speak<S: StoreScp>(
     stream: &mut PduStream,
     closing: &mut watch::Receiver<bool>,
     negotiated: &Negotiated,
+    rights: &mut Rights,
     owed: &mut Owed,
     messages: &mut u64,
 ) -> Result<(), PduError> {
@@ -157,13 +160,36 @@ async fn speak<S: StoreScp>(
             continue;
         }
         let command = Command::parse(&bytes)?;
-        if storage_commitment::is_one(&command) {
+        if let Some(status) = rights.refusal(house, &negotiated.info, context).await {
+            refuse(house, stream, negotiated, context, &command, &status).await?;
+        } else if storage_commitment::is_one(&command) {
             let reply = owed.answer(stream, store, &negotiated.info, context, &command).await?;
             stream.send_command(context.id, &reply, negotiated.peer_max_pdu_bytes).await?;
         } else {
             answer(house, stream, negotiated, context, &command).await?;
         }
     }
+}
+
+/// Answers an operation that the association may no longer ask for; a cancel has no response.
+async fn refuse<S: StoreScp>(
+    house: &House<S>,
+    stream: &mut PduStream,
+    negotiated: &Negotiated,
+    context: &Context,
+    command: &Command,
+    status: &StoreStatus,
+) -> Result<(), PduError> {
+    if command.has_data_set {
+        c_store::discard(stream, &house.events, context.id).await?;
+    }
+    if command.field == C_CANCEL_RQ {
+        return Ok(());
+    }
+    let (number, code) = (negotiated.info.number, format_args!("{:04X}", status.code()).to_string());
+    warn!(association = number, status = code, "an operation was refused: {}", status.comment());
+    let reply = response(command, status.code(), status.comment());
+    stream.send_command(context.id, &reply, negotiated.peer_max_pdu_bytes).await
 }
 
 /// Lets the house judge a user identity, where one is shown or needed; without one, titles decide who may read.

@@ -23,6 +23,7 @@ pub(crate) mod offer;
 pub(crate) mod pdu;
 pub mod query;
 mod query_retrieve;
+mod rights;
 mod status;
 pub(crate) mod storage_commitment;
 mod sub_operations;
@@ -73,6 +74,11 @@ pub trait StoreScp: QueryScp + CommitmentScp {
     fn judge(&self, association: &AssociationInfo, text: &str) -> impl Future<Output = Judged> + Send {
         let _ = (association, text);
         std::future::ready(Judged::Foreign)
+    }
+
+    /// What the key with which an association was opened is by now: it may have been revoked meanwhile.
+    fn judge_again(&self, association: &AssociationInfo) -> impl Future<Output = Judged> + Send {
+        std::future::ready(association.identified.clone().map_or(Judged::Foreign, Judged::Known))
     }
 
     /// Prepares a place for one instance; its data set follows in `transfer_syntax`, without a Part 10 header.

@@ -93,7 +93,7 @@ pub(super) fn decide(judged: Judged, is_needed: bool) -> Result<Option<Identifie
 }
 
 /// What a SOP class takes of its user; `None`: nothing (C-ECHO).
-fn needed(sop_class: &str) -> Option<Permission> {
+pub(super) fn needed(sop_class: &str) -> Option<Permission> {
     let action = match sop_class.strip_prefix(QUERY_RETRIEVE_ROOT).map(|model| model.rsplit('.').next()) {
         Some(Some("1")) => Action::List,
         Some(_) => Action::Read,

@@ -97,9 +97,11 @@ impl Worker {
         let started = Instant::now();
         let (kind, key) = (claimed.job.kind(), claimed.job.key());
         let lost = AbortOnDropHandle::new(tokio::spawn(self.clone().keep(claimed.clone())));
+        let longest = self.limits.longest.to_std().unwrap_or(Duration::MAX);
         let done = tokio::select! {
             biased;
             done = AssertUnwindSafe((self.run)(claimed.clone())).catch_unwind() => done,
+            () = tokio::time::sleep(longest) => Ok(Err("the job took too long".into())),
             _ = lost => {
                 return warn!(job.kind = kind, job.key = key, "job stopped: it is no longer in this worker's hands");
             }

@@ -118,7 +118,7 @@ async fn write_all(db: &Db, batch: &[Waiting]) -> Result<()> {
     let rows: Vec<_> = batch.iter().map(|waiting| (id_at(&waiting.entry), &waiting.entry)).collect();
     let mut tx = db.begin().await?;
     for rows in pieces(&rows) {
-        insert(rows).execute(&mut tx).await?;
+        insert(rows).defer(&mut tx).await?;
     }
     tx.commit().await
 }

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
 use super::Result;
 use crate::bell::{Bells, Rings};
 use crate::sqlite::SqliteTx;
-use crate::statement::{Statement, sql};
+use crate::statement::Statement;
 
 /// A connection, for reading or inside a transaction.
 pub struct Conn(pub(super) Inner);
@@ -81,10 +81,7 @@ impl Tx {
     /// # Errors
     ///
     /// [`DbError`] when the commit failed: nothing of this transaction is kept.
-    pub async fn commit(mut self) -> Result<()> {
-        if matches!(&self.conn.0, Inner::SqliteWriter(tx) if tx.has_deferred()) {
-            sql("SELECT 1").fetch_optional::<i64>(&mut self).await?;
-        }
+    pub async fn commit(self) -> Result<()> {
         let is_postgres = self.conn.is_postgres();
         match self.conn.0 {
             Inner::SqliteWriter(tx) => tx.commit().await?,

@@ -291,3 +291,103 @@ async fn a_commit_that_asks_for_work_wakes_the_workers() {
     })
     .await;
 }
+
+/// The clinic of a small practice does not wait behind a whole hospital.
+#[tokio::test]
+async fn clinics_take_turns_and_what_is_urgent_goes_before() {
+    on_both(async |db| {
+        let (small, limits) = (ClinicId::new(), QueueLimits::default());
+        let mut tx = db.begin().await.unwrap();
+        sql("INSERT INTO clinics (clinic_id, name, created_at) VALUES ($1, 'small', $2)")
+            .bind(small)
+            .bind(now())
+            .execute(&mut tx)
+            .await
+            .unwrap();
+        for second in 0..4 {
+            let at = now() - TimeDelta::seconds(10 - second);
+            ask(&mut tx, CLINIC, &job(), Priority::Routine, at, now()).await.unwrap();
+        }
+        for _ in 0..2 {
+            ask(&mut tx, small, &job(), Priority::Routine, now(), now()).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let mut order = Vec::new();
+        for second in 0..4 {
+            let at = now() + TimeDelta::seconds(second);
+            order.push(claim(&db, limits, at).await.unwrap().unwrap().clinic_id);
+        }
+        let first = order[0];
+        let second = if first == small { CLINIC } else { small };
+        assert_eq!(order, [first, second, first, second]);
+
+        let (spare, stat) = (job(), job());
+        let mut tx = db.begin().await.unwrap();
+        ask(&mut tx, small, &spare, Priority::Spare, now(), now()).await.unwrap();
+        hurry(&mut tx, CLINIC, &stat, Priority::Stat, now()).await.unwrap();
+        pull_forward(&mut tx, CLINIC, &stat, now()).await.unwrap();
+        pull_forward(&mut tx, CLINIC, &job(), now()).await.unwrap();
+        tx.commit().await.unwrap();
+        let later = now() + TimeDelta::seconds(9);
+        let next = claim(&db, limits, later).await.unwrap().unwrap();
+        assert_eq!(next.job, stat, "and asked for once more, it is no less urgent");
+        let mut rest = Vec::new();
+        while let Some(claimed) = claim(&db, limits, later).await.unwrap() {
+            rest.push(claimed.job);
+        }
+        assert_eq!((rest.len(), rest.last()), (4, Some(&spare)), "it waits for all the others");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_taken_back_is_run_no_more() {
+    on_both(async |db| {
+        let (waiting, under_way, limits) = (job(), job(), QueueLimits::default());
+        ask_now(&db, &under_way).await;
+        let claimed = claim(&db, limits, now()).await.unwrap().unwrap();
+        ask_now(&db, &waiting).await;
+        assert!(is_held(&mut db.read().await.unwrap(), &claimed).await.unwrap());
+        let mut tx = db.begin().await.unwrap();
+        assert_eq!(cancel(&mut tx, ClinicId::new(), &waiting).await.unwrap(), 0, "another clinic's");
+        assert_eq!(cancel(&mut tx, CLINIC, &waiting).await.unwrap(), 1);
+        assert_eq!(cancel(&mut tx, CLINIC, &under_way).await.unwrap(), 1);
+        assert_eq!(keep(&mut tx, &claimed, limits, now()).await.unwrap(), 0, "its worker stops");
+        tx.commit().await.unwrap();
+        assert!(!is_held(&mut db.read().await.unwrap(), &claimed).await.unwrap());
+        assert_eq!(claim(&db, limits, now()).await.unwrap(), None);
+        let mut tx = db.begin().await.unwrap();
+        fail(&mut tx, &claimed, "stopped", limits, now()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(depth(&mut db.read().await.unwrap()).await.unwrap(), Depth::default());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn long_work_gives_way_to_what_is_more_urgent_and_comes_back() {
+    on_both(async |db| {
+        let (long, stat, limits) = (job(), job(), QueueLimits::default());
+        ask_now(&db, &long).await;
+        let claimed = claim(&db, limits, now()).await.unwrap().unwrap();
+        ask_now(&db, &job()).await;
+        let give_way = async |claimed| super::give_way(&db, Queue::Imaging, claimed, now()).await.unwrap();
+        assert!(!give_way(&claimed).await, "what is no more urgent waits");
+        let mut tx = db.begin().await.unwrap();
+        hurry(&mut tx, CLINIC, &stat, Priority::Stat, now()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(give_way(&claimed).await);
+        let next = claim(&db, limits, now()).await.unwrap().unwrap();
+        assert_eq!(next.job, stat);
+        assert!(!give_way(&next).await, "nothing is more urgent than it");
+        let mut rest = Vec::new();
+        while let Some(claimed) = claim(&db, limits, now()).await.unwrap() {
+            rest.push((claimed.job, claimed.tries));
+        }
+        assert!(
+            rest.contains(&(long, 1)),
+            "it comes back, and the try that gave way does not count: {rest:?}"
+        );
+    })
+    .await;
+}

@@ -32,7 +32,8 @@ impl FromRow for Claimed {
     }
 }
 
-/// Takes the most urgent job of any queue whose time has come, if there is one.
+/// Takes the most urgent job of any queue whose time has come, if there is one; of equally urgent ones that of the clinic
+/// whose turn is the longest ago, so that no clinic waits behind all that another has asked for.
 ///
 /// A job whose last allowed worker died without a word is buried instead.
 pub async fn claim(db: &Db, limits: QueueLimits, now: DateTime<Utc>) -> Result<Option<Claimed>> {
@@ -68,12 +69,22 @@ async fn claim_kinds(
         "UPDATE jobs SET state = 'running', tries = tries + 1, run_at = $1
           WHERE job_id = (SELECT job_id FROM jobs
                            WHERE kind IN ({kinds}) AND {}
-                           ORDER BY priority DESC, run_at LIMIT 1{})
+                           ORDER BY priority DESC,
+                                    coalesce((SELECT turn FROM job_turns
+                                               WHERE job_turns.clinic_id = jobs.clinic_id), 0),
+                                    run_at
+                           LIMIT 1{})
           RETURNING job_id, clinic_id, body, tries",
         claimable("$2"),
         tx.skip_locked()
     );
-    let claimed = built_sql(take).bind(now + limits.lease).bind(now).fetch_optional(&mut tx).await?;
+    let claimed: Option<Claimed> =
+        built_sql(take).bind(now + limits.lease).bind(now).fetch_optional(&mut tx).await?;
+    if let Some(claimed) = &claimed {
+        let turn = "INSERT INTO job_turns (clinic_id, turn) VALUES ($1, $2)
+                    ON CONFLICT (clinic_id) DO UPDATE SET turn = excluded.turn";
+        sql(turn).bind(claimed.clinic_id).bind(now.timestamp_micros()).execute(&mut tx).await?;
+    }
     tx.commit().await?;
     Ok(claimed)
 }
@@ -124,6 +135,41 @@ impl FromRow for One {
     fn from_row(_: &Row) -> Result<Self> {
         Ok(Self)
     }
+}
+
+/// Puts a job back that can go on from where it is, when a more urgent one of its queue could be claimed; whether it did.
+///
+/// The job keeps its priority, and this try does not count.
+pub async fn give_way(db: &Db, queue: Queue, claimed: &Claimed, now: DateTime<Utc>) -> Result<bool> {
+    let more_urgent = format!(
+        "SELECT 1 FROM jobs WHERE kind IN ({}) AND {} AND priority > (SELECT mine.priority FROM jobs AS mine
+                                                                   WHERE mine.job_id = $2) LIMIT 1",
+        listed(queue.kinds()),
+        claimable("$1")
+    );
+    let mut tx = db.begin().await?;
+    let found = built_sql(more_urgent).bind(now).bind(claimed.job_id).fetch_optional::<One>(&mut tx).await?;
+    if found.is_none() {
+        return Ok(false);
+    }
+    // The same work may have been asked for anew meanwhile: then that request carries on.
+    let back = "UPDATE jobs SET state = 'queued', tries = tries - 1, run_at = $1
+                 WHERE job_id = $2 AND tries = $3 AND state = 'running'
+                   AND NOT EXISTS (SELECT 1 FROM jobs AS again
+                                    WHERE again.clinic_id = jobs.clinic_id AND again.kind = jobs.kind
+                                      AND again.job_key = jobs.job_key AND again.state = 'queued')";
+    let returned = sql(back).bind(now).bind(claimed.job_id).bind(claimed.tries).execute(&mut tx).await?;
+    if returned == 0 {
+        finish(&mut tx, claimed).await?;
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Whether the job is still in this worker's hands: nobody has taken it back or over.
+pub async fn is_held(db: &mut Conn, claimed: &Claimed) -> Result<bool> {
+    let held = "SELECT 1 FROM jobs WHERE job_id = $1 AND state = 'running' AND tries = $2";
+    Ok(sql(held).bind(claimed.job_id).bind(claimed.tries).fetch_optional::<One>(db).await?.is_some())
 }
 
 /// Tells the others that the worker is still at it; 0 when the job is no longer in its hands, else 1.

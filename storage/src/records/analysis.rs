@@ -1,13 +1,13 @@
 //! One network's run over one instance: its labels, or why it abstained.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use clinical::id::{AnalysisId, ClinicId, InstanceId, PatientId, StudyId};
 use clinical::imaging::{Abstention, AbstentionCode, Outcome, ReviewState};
 use clinical::uid::{SopInstanceUid, StudyInstanceUid};
 
-use super::finding::Finding;
+use super::finding::{Finding, Superseded};
 use super::patient::Shown;
 use crate::db::{Conn, DbError, FromRow, Result, Row, Statement, Tx, Value, built_sql, sql};
 
@@ -36,6 +36,10 @@ pub struct NewAnalysis {
     pub confidence_percent: Option<f64>,
     /// How long decoding and the network took.
     pub duration_ms: f64,
+    /// Whether nobody is shown it.
+    pub is_shadow: bool,
+    /// Whether it is of the instance's whole series: the instance then is the one that came last.
+    pub is_of_series: bool,
 }
 
 /// A stored analysis, with what a reader wants beside it.
@@ -73,18 +77,40 @@ pub struct Analysis {
     pub duration_ms: f64,
     /// When it was written.
     pub analyzed_at: DateTime<Utc>,
+    /// When a newer one of the same image took its place.
+    pub superseded_at: Option<DateTime<Utc>>,
     /// The labels; none when the network abstained.
     pub findings: Vec<Finding>,
 }
 
+/// Which version of which network: two may share their weights, and one name and version is one network alone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NetworkKey {
+    /// The network's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its weights.
+    pub sha256: String,
+}
+
 struct Done {
     instance_id: InstanceId,
-    network_sha256: String,
+    network: NetworkKey,
+    is_shadow: bool,
 }
 
 impl FromRow for Done {
     fn from_row(row: &Row) -> Result<Self> {
-        Ok(Self { instance_id: row.id("instance_id")?, network_sha256: row.get("network_sha256")? })
+        Ok(Self {
+            instance_id: row.id("instance_id")?,
+            network: NetworkKey {
+                name: row.get("network_name")?,
+                version: row.get("network_version")?,
+                sha256: row.get("network_sha256")?,
+            },
+            is_shadow: row.get("is_shadow")?,
+        })
     }
 }
 
@@ -92,10 +118,16 @@ const SELECT: &str =
     "SELECT analyses.analysis_id, analyses.study_id, analyses.instance_id, studies.patient_id,
            studies.study_uid, instances.sop_uid, instances.file_name, analyses.network_name, analyses.network_version, analyses.network_sha256,
            analyses.abstention_code, analyses.abstention_reason, analyses.findings_text,
-           analyses.recommendations, analyses.confidence, analyses.duration_ms, analyses.analyzed_at
+           analyses.recommendations, analyses.confidence, analyses.duration_ms, analyses.analyzed_at,
+           analyses.superseded_at
       FROM analyses
       JOIN instances ON instances.instance_id = analyses.instance_id AND instances.hidden_at IS NULL
+       AND NOT analyses.is_shadow
       JOIN studies ON studies.study_id = analyses.study_id ";
+
+/// Of the bytes that an instance has now, and the newest of its network.
+const NEWEST_OF_PRESENT_BYTES: &str =
+    " AND analyses.instance_sha256 = instances.sha256 AND analyses.superseded_at IS NULL";
 
 fn abstention_code(text: &str) -> Result<AbstentionCode> {
     let quoted = serde_json::Value::String(text.to_owned());
@@ -129,6 +161,7 @@ impl FromRow for Analysis {
             confidence_percent: row.get("confidence")?,
             duration_ms: row.get("duration_ms")?,
             analyzed_at: row.get("analyzed_at")?,
+            superseded_at: row.get("superseded_at")?,
             findings: Vec::new(),
         })
     }
@@ -136,7 +169,10 @@ impl FromRow for Analysis {
 
 impl Analysis {
     /// Writes a run with its findings, all open; a run that is written already is left as it is,
-    /// reviews and all.
+    /// reviews and all, but one that nobody was shown is shown from now on where the new one would be.
+    ///
+    /// What is shown anew stands in for what other versions of its network said of the image, and for what the network
+    /// said of other bytes of it; those stay, with their reviews, as superseded.
     pub async fn record(
         db: &mut Tx,
         clinic: ClinicId,
@@ -150,9 +186,11 @@ impl Analysis {
         let id = AnalysisId::new();
         let insert = "INSERT INTO analyses (analysis_id, clinic_id, study_id, instance_id, instance_sha256,
                              network_name, network_version, network_sha256, abstention_code, abstention_reason,
-                             findings_text, recommendations, confidence, duration_ms, analyzed_at)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-                      ON CONFLICT (instance_id, instance_sha256, network_sha256) DO NOTHING";
+                             findings_text, recommendations, confidence, duration_ms, analyzed_at,
+                             is_shadow)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                      ON CONFLICT (instance_id, instance_sha256, network_sha256, network_name, network_version)
+                      DO NOTHING";
         let written = sql(insert)
             .bind(id)
             .bind(clinic)
@@ -169,26 +207,85 @@ impl Analysis {
             .bind(new.confidence_percent)
             .bind(new.duration_ms)
             .bind(now)
+            .bind(new.is_shadow)
             .execute(db)
             .await?;
         if written == 0 {
+            let is_new_to_see = !new.is_shadow && Self::bring_to_light(db, clinic, new).await?;
             let find = "SELECT analysis_id FROM analyses
-                         WHERE clinic_id = $1 AND instance_id = $2 AND instance_sha256 = $3 AND network_sha256 = $4";
-            return sql(find)
+                         WHERE clinic_id = $1 AND instance_id = $2 AND instance_sha256 = $3 AND network_sha256 = $4
+                           AND network_name = $5 AND network_version = $6";
+            let id = sql(find)
                 .bind(clinic)
                 .bind(new.instance_id)
                 .bind(&new.instance_sha256)
                 .bind(&new.network_sha256)
+                .bind(&new.network_name)
+                .bind(&new.network_version)
                 .fetch_one::<uuid::Uuid>(db)
                 .await
-                .map(AnalysisId::from);
+                .map(AnalysisId::from)?;
+            if is_new_to_see {
+                Self::supersede_others(db, clinic, id, new, now).await?;
+            }
+            return Ok(id);
         }
         if let Outcome::Scored(labels) = &new.outcome {
             for label in labels {
                 Finding::record(db, clinic, new.study_id, id, label).await?;
             }
         }
+        if !new.is_shadow {
+            Self::supersede_others(db, clinic, id, new, now).await?;
+        }
         Ok(id)
+    }
+
+    /// Marks what `id` stands in for: of the same image what its network said before, and that no network was meant
+    /// for it.
+    async fn supersede_others(
+        db: &mut Tx,
+        clinic: ClinicId,
+        id: AnalysisId,
+        new: &NewAnalysis,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let before = if new.is_of_series {
+            "instance_id IN (SELECT others.instance_id FROM instances AS own
+                               JOIN instances AS others ON others.series_id = own.series_id
+                              WHERE own.instance_id = $3) AND network_name = $5"
+        } else {
+            "instance_id = $3 AND (network_name = $5 OR network_sha256 = '')"
+        };
+        built_sql(format!(
+            "UPDATE analyses SET superseded_at = $1
+              WHERE clinic_id = $2 AND analysis_id <> $4 AND NOT is_shadow AND superseded_at IS NULL AND {before}"
+        ))
+            .bind(now)
+            .bind(clinic)
+            .bind(new.instance_id)
+            .bind(id)
+            .bind(&new.network_name)
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+
+    /// Whether it was in the shadow.
+    async fn bring_to_light(db: &mut Tx, clinic: ClinicId, new: &NewAnalysis) -> Result<bool> {
+        let update = "UPDATE analyses SET is_shadow = FALSE
+                       WHERE clinic_id = $1 AND instance_id = $2 AND instance_sha256 = $3 AND network_sha256 = $4
+                         AND network_name = $5 AND network_version = $6 AND is_shadow";
+        sql(update)
+            .bind(clinic)
+            .bind(new.instance_id)
+            .bind(&new.instance_sha256)
+            .bind(&new.network_sha256)
+            .bind(&new.network_name)
+            .bind(&new.network_version)
+            .execute(db)
+            .await
+            .map(|changed| changed > 0)
     }
 
     /// One analysis of one clinic.
@@ -202,11 +299,20 @@ impl Analysis {
         found.with_findings(db, clinic).await
     }
 
-    /// The analyses of an instance's present bytes, those with labels first.
-    pub async fn of_instance(db: &mut Conn, clinic: ClinicId, instance: InstanceId) -> Result<Vec<Self>> {
+    /// The analyses of an instance's present bytes, those with labels first; with those that newer ones stand in for,
+    /// also those of its former bytes.
+    pub async fn of_instance(
+        db: &mut Conn,
+        clinic: ClinicId,
+        instance: InstanceId,
+        superseded: Superseded,
+    ) -> Result<Vec<Self>> {
+        let newest = match superseded {
+            Superseded::LeftOut => NEWEST_OF_PRESENT_BYTES,
+            Superseded::Listed => "",
+        };
         let rows = built_sql(format!(
-            "{SELECT} WHERE analyses.clinic_id = $1 AND analyses.instance_id = $2
-                AND analyses.instance_sha256 = instances.sha256
+            "{SELECT} WHERE analyses.clinic_id = $1 AND analyses.instance_id = $2{newest}
               ORDER BY analyses.abstention_code IS NOT NULL, analyses.abstention_code = 'no-network',
                        analyses.analyzed_at, analyses.network_name"
         ))
@@ -217,39 +323,68 @@ impl Analysis {
         Self::all_with_findings(rows, db, clinic).await
     }
 
-    /// Which networks, by their hash, have read the present bytes of each instance of a study.
-    pub async fn done_of_study(
-        db: &mut Conn,
-        clinic: ClinicId,
-        study: StudyId,
-    ) -> Result<HashSet<(InstanceId, String)>> {
-        let rows: Vec<Done> = sql("SELECT analyses.instance_id, analyses.network_sha256 FROM analyses
-               JOIN instances ON instances.instance_id = analyses.instance_id
-              WHERE analyses.clinic_id = $1 AND analyses.study_id = $2
-                AND analyses.instance_sha256 = instances.sha256")
+    /// The analyses of a study's present bytes that no newer ones stand in for, in the order in which they were made.
+    pub async fn of_study(db: &mut Conn, clinic: ClinicId, study: StudyId) -> Result<Vec<Self>> {
+        let rows: Vec<Self> = built_sql(format!(
+            "{SELECT} WHERE analyses.clinic_id = $1 AND analyses.study_id = $2{NEWEST_OF_PRESENT_BYTES}
+              ORDER BY analyses.analysis_id"
+        ))
         .bind(clinic)
         .bind(study)
         .fetch_all(db)
         .await?;
-        Ok(rows.into_iter().map(|done| (done.instance_id, done.network_sha256)).collect())
+        let mut findings: HashMap<AnalysisId, Vec<Finding>> = HashMap::new();
+        for finding in Finding::of_study(db, clinic, study).await? {
+            findings.entry(finding.analysis_id).or_default().push(finding);
+        }
+        let with_findings = |row: Self| {
+            let findings = findings.remove(&row.analysis_id).unwrap_or_default();
+            Self { findings, ..row }
+        };
+        Ok(rows.into_iter().map(with_findings).collect())
+    }
+
+    /// Which networks have read the present bytes of each instance of a study, and whether nobody
+    /// is shown what they said.
+    pub async fn done_of_study(
+        db: &mut Conn,
+        clinic: ClinicId,
+        study: StudyId,
+    ) -> Result<HashMap<(InstanceId, NetworkKey), bool>> {
+        let rows: Vec<Done> =
+            sql("SELECT analyses.instance_id, analyses.network_name, analyses.network_version,
+                    analyses.network_sha256, analyses.is_shadow FROM analyses
+               JOIN instances ON instances.instance_id = analyses.instance_id
+              WHERE analyses.clinic_id = $1 AND analyses.study_id = $2
+                AND analyses.instance_sha256 = instances.sha256")
+            .bind(clinic)
+            .bind(study)
+            .fetch_all(db)
+            .await?;
+        Ok(rows.into_iter().map(|done| ((done.instance_id, done.network), done.is_shadow)).collect())
     }
 
     /// The analyses of those whom `shown` names, after `after`, newest first.
     pub async fn list(
         db: &mut Conn,
         clinic: ClinicId,
+        superseded: Superseded,
         shown: Shown,
         after: Option<AnalysisId>,
         limit: i64,
     ) -> Result<Vec<Self>> {
         let mut values: Vec<Value> = after.into_iter().map(Value::from).collect();
         let later = if after.is_some() { " AND analyses.analysis_id < $3" } else { "" };
+        let newest = match superseded {
+            Superseded::LeftOut => " AND analyses.superseded_at IS NULL",
+            Superseded::Listed => "",
+        };
         let veil = shown.condition("studies.patient_id", |value| {
             values.push(value);
             format!("${}", values.len() + 2)
         });
         let statement = built_sql(format!(
-            "{SELECT} WHERE analyses.clinic_id = $1{later}{veil} ORDER BY analyses.analysis_id DESC LIMIT $2"
+            "{SELECT} WHERE analyses.clinic_id = $1{newest}{later}{veil} ORDER BY analyses.analysis_id DESC LIMIT $2"
         ))
         .bind(clinic)
         .bind(limit);
@@ -270,6 +405,18 @@ impl Analysis {
         Ok(analyses)
     }
 
+    /// The findings that physicians judge: those with a threshold, else all.
+    pub fn to_judge(&self) -> impl Iterator<Item = &Finding> {
+        let has_threshold = self.findings.iter().any(|finding| finding.threshold.is_some());
+        self.findings.iter().filter(move |finding| finding.threshold.is_some() || !has_threshold)
+    }
+
+    /// Whether physicians have judged all that they judge of it.
+    pub fn is_judged(&self) -> bool {
+        let mut findings = self.to_judge().peekable();
+        findings.peek().is_some() && findings.all(|finding| finding.review_state != ReviewState::Open)
+    }
+
     /// Whether a physician has judged any of its findings.
     pub fn is_reviewed(&self) -> bool {
         self.findings.iter().any(|finding| finding.review_state != ReviewState::Open)
@@ -277,56 +424,4 @@ impl Analysis {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{instance_facts, now, on_both, place_of, scored};
-
-    #[tokio::test]
-    async fn a_run_written_twice_is_one_row() {
-        on_both(async |db| {
-            let clinic = ClinicId::DEFAULT;
-            let mut tx = db.begin().await.unwrap();
-            let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
-            let facts = instance_facts("1.2.3.1.1", "aa");
-            let instance = place.insert(&mut tx, &facts, now()).await.unwrap();
-            let run = scored(place.study_id, instance, "aa", 0.75);
-            let first = Analysis::record(&mut tx, clinic, &run, now()).await.unwrap();
-            let again = Analysis::record(&mut tx, clinic, &run, now()).await.unwrap();
-            tx.commit().await.unwrap();
-            assert_eq!(first, again);
-
-            let mut read = db.read().await.unwrap();
-            let listed = Analysis::list(&mut read, clinic, Shown::Everybody, None, 10).await.unwrap();
-            assert_eq!(listed.len(), 1);
-            assert_eq!(listed[0].findings.len(), 1);
-            assert_eq!(listed[0].findings[0].probability, 0.75);
-            let done = Analysis::done_of_study(&mut read, clinic, place.study_id).await.unwrap();
-            assert_eq!(done, HashSet::from([(instance, "cc".to_owned())]));
-            assert_eq!(Analysis::of_instance(&mut read, clinic, instance).await.unwrap(), listed);
-            assert_eq!(Analysis::find(&mut read, clinic, first).await.unwrap(), listed[0]);
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn an_abstention_keeps_its_code_and_reason() {
-        on_both(async |db| {
-            let clinic = ClinicId::DEFAULT;
-            let mut tx = db.begin().await.unwrap();
-            let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
-            let facts = instance_facts("1.2.3.1.1", "aa");
-            let instance = place.insert(&mut tx, &facts, now()).await.unwrap();
-            let why = Abstention { code: AbstentionCode::NotEligible, reason: "age is 40 years".into() };
-            let run = NewAnalysis {
-                outcome: Outcome::Abstained(why.clone()),
-                confidence_percent: None,
-                ..scored(place.study_id, instance, "aa", 0.5)
-            };
-            let id = Analysis::record(&mut tx, clinic, &run, now()).await.unwrap();
-            let found = Analysis::find(&mut tx, clinic, id).await.unwrap();
-            assert_eq!(found.abstention, Some(why));
-            assert_eq!((found.confidence_percent, found.findings.len()), (None, 0));
-        })
-        .await;
-    }
-}
+mod tests;

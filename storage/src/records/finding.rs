@@ -36,17 +36,50 @@ pub struct Finding {
     pub reviewed_at: Option<DateTime<Utc>>,
     /// What they wrote.
     pub comment: Option<String>,
+    /// The blob with the map of what counted for it; absent until it is made.
+    pub saliency_key: Option<String>,
+    /// The blob with the frame tinted by that map.
+    pub overlay_key: Option<String>,
+    /// When a newer analysis of the same image took its place.
+    pub superseded_at: Option<DateTime<Utc>>,
 }
 
-/// Of an instance that was not removed since.
+/// What becomes of analyses, and their findings, that newer ones of the same images stand in for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Superseded {
+    /// They are left out.
+    #[default]
+    LeftOut,
+    /// They are listed too.
+    Listed,
+}
+
+/// Which findings are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FindingFilter {
+    /// Of this state alone.
+    pub state: Option<ReviewState>,
+    /// Of this study alone.
+    pub study: Option<StudyId>,
+    /// Whether those are listed that newer ones stand in for.
+    pub superseded: Superseded,
+}
+
+/// Of an instance that was not removed since, by a network that is shown.
 const VISIBLE: &str = " AND NOT EXISTS (SELECT 1 FROM analyses
       JOIN instances ON instances.instance_id = analyses.instance_id
-     WHERE analyses.analysis_id = findings.analysis_id AND instances.hidden_at IS NOT NULL)";
+     WHERE analyses.analysis_id = findings.analysis_id
+       AND (instances.hidden_at IS NOT NULL OR analyses.is_shadow))";
+/// Of an analysis that no newer one stands in for.
+const NEWEST: &str = " AND NOT EXISTS (SELECT 1 FROM analyses
+     WHERE analyses.analysis_id = findings.analysis_id AND analyses.superseded_at IS NOT NULL)";
 /// Whose finding it is.
 const PATIENT: &str = "(SELECT studies.patient_id FROM studies WHERE studies.study_id = findings.study_id)";
 const SELECT: &str =
     "SELECT finding_id, study_id, analysis_id, label, meaning, probability, threshold, frame,
-           region, review_state, reviewed_by, reviewed_at, comment FROM findings ";
+           region, review_state, reviewed_by, reviewed_at, comment, saliency_key, overlay_key,
+           (SELECT analyses.superseded_at FROM analyses
+             WHERE analyses.analysis_id = findings.analysis_id) AS superseded_at FROM findings ";
 
 impl FromRow for Finding {
     fn from_row(row: &Row) -> Result<Self> {
@@ -68,6 +101,9 @@ impl FromRow for Finding {
             reviewed_by: row.get("reviewed_by")?,
             reviewed_at: row.get("reviewed_at")?,
             comment: row.get("comment")?,
+            saliency_key: row.get("saliency_key")?,
+            overlay_key: row.get("overlay_key")?,
+            superseded_at: row.get("superseded_at")?,
         })
     }
 }
@@ -122,6 +158,17 @@ impl Finding {
         .await
     }
 
+    /// The findings of a study, those of one analysis the most probable first.
+    pub async fn of_study(db: &mut Conn, clinic: ClinicId, study: StudyId) -> Result<Vec<Self>> {
+        built_sql(format!(
+            "{SELECT} WHERE clinic_id = $1 AND study_id = $2{VISIBLE} ORDER BY probability DESC, label"
+        ))
+        .bind(clinic)
+        .bind(study)
+        .fetch_all(db)
+        .await
+    }
+
     /// One finding of one clinic.
     pub async fn find(db: &mut Conn, clinic: ClinicId, id: FindingId) -> Result<Self> {
         built_sql(format!("{SELECT} WHERE clinic_id = $1 AND finding_id = $2{VISIBLE}"))
@@ -131,23 +178,22 @@ impl Finding {
             .await
     }
 
-    /// The findings of those whom `shown` names, after `after`, newest first; of one state or one study where they
-    /// are given.
+    /// The findings that `filter` asks for, of those whom `shown` names, after `after`, newest first.
     pub async fn list(
         db: &mut Conn,
         clinic: ClinicId,
-        state: Option<ReviewState>,
-        study: Option<StudyId>,
+        filter: FindingFilter,
         shown: Shown,
         after: Option<FindingId>,
         limit: i64,
     ) -> Result<Vec<Self>> {
         let asked: [(&str, Option<Value>); 3] = [
-            ("review_state =", state.map(|state| state.as_str().into())),
-            ("study_id =", study.map(Value::from)),
+            ("review_state =", filter.state.map(|state| state.as_str().into())),
+            ("study_id =", filter.study.map(Value::from)),
             ("finding_id <", after.map(Value::from)),
         ];
-        let mut text = format!("{SELECT} WHERE clinic_id = $1{VISIBLE}");
+        let newest = if filter.superseded == Superseded::LeftOut { NEWEST } else { "" };
+        let mut text = format!("{SELECT} WHERE clinic_id = $1{VISIBLE}{newest}");
         let mut values = Vec::new();
         for (condition, value) in asked {
             let Some(value) = value else { continue };
@@ -161,6 +207,22 @@ impl Finding {
         text += " ORDER BY finding_id DESC LIMIT $2";
         let statement = built_sql(text).bind(clinic).bind(limit);
         values.into_iter().fold(statement, Statement::bind).fetch_all(db).await
+    }
+
+    /// Names the blobs with the map of what counted for it, and the frame tinted by it; `false`, and nothing is
+    /// written, where the clinic has no such finding or it has its map already.
+    pub async fn explain(
+        db: &mut Tx,
+        clinic: ClinicId,
+        id: FindingId,
+        saliency_key: &str,
+        overlay_key: &str,
+    ) -> Result<bool> {
+        let update = "UPDATE findings SET saliency_key = $3, overlay_key = $4
+                       WHERE clinic_id = $1 AND finding_id = $2 AND saliency_key IS NULL";
+        let changed =
+            sql(update).bind(clinic).bind(id).bind(saliency_key).bind(overlay_key).execute(db).await?;
+        Ok(changed == 1)
     }
 
     /// Writes a physician's word; a later one stands in place of an earlier.
@@ -192,8 +254,11 @@ impl Finding {
 
 #[cfg(test)]
 mod tests {
+    use clinical::imaging::Outcome;
+
     use super::*;
     use crate::records::analysis::Analysis;
+    use crate::records::instance::named_among;
     use crate::testing::{instance_facts, now, on_both, place_of, scored};
 
     #[tokio::test]
@@ -207,10 +272,8 @@ mod tests {
             Analysis::record(&mut tx, clinic, &scored(place.study_id, instance, "aa", 0.9), now())
                 .await
                 .unwrap();
-            let open =
-                Finding::list(&mut tx, clinic, Some(ReviewState::Open), None, Shown::Everybody, None, 10)
-                    .await
-                    .unwrap();
+            let only_open = FindingFilter { state: Some(ReviewState::Open), ..FindingFilter::default() };
+            let open = Finding::list(&mut tx, clinic, only_open, Shown::Everybody, None, 10).await.unwrap();
             assert_eq!(open.len(), 1);
 
             let review = Review {
@@ -222,19 +285,57 @@ mod tests {
             let found = Finding::find(&mut tx, clinic, open[0].finding_id).await.unwrap();
             assert_eq!(found.review_state, ReviewState::Rejected);
             assert_eq!(found.reviewed_at, Some(now()));
-            let still = Finding::list(
-                &mut tx,
-                clinic,
-                Some(ReviewState::Open),
-                Some(place.study_id),
-                Shown::Everybody,
-                None,
-                10,
-            )
-            .await;
+            let of_study = FindingFilter { study: Some(place.study_id), ..only_open };
+            let still = Finding::list(&mut tx, clinic, of_study, Shown::Everybody, None, 10).await;
             assert_eq!(still.unwrap(), []);
             let elsewhere = Finding::review(&mut tx, ClinicId::new(), found.finding_id, &review, now()).await;
             assert!(matches!(elsewhere, Err(DbError::NotFound)));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_finding_is_explained_once_and_its_blobs_are_named() {
+        on_both(async |db| {
+            let clinic = ClinicId::DEFAULT;
+            let mut tx = db.begin().await.unwrap();
+            let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
+            let facts = instance_facts("1.2.3.1.1", "aa");
+            let instance = place.insert(&mut tx, &facts, now()).await.unwrap();
+            let run = scored(place.study_id, instance, "aa", 0.9);
+            let analysis = Analysis::record(&mut tx, clinic, &run, now()).await.unwrap();
+            let id = Finding::of_analysis(&mut tx, clinic, analysis).await.unwrap()[0].finding_id;
+            assert!(!Finding::explain(&mut tx, ClinicId::new(), id, "x", "y").await.unwrap());
+            assert!(Finding::explain(&mut tx, clinic, id, "map", "tinted").await.unwrap());
+            assert!(
+                !Finding::explain(&mut tx, clinic, id, "other", "other").await.unwrap(),
+                "it has its map"
+            );
+            let found = Finding::find(&mut tx, clinic, id).await.unwrap();
+            assert_eq!(found.saliency_key.as_deref(), Some("map"));
+            assert_eq!(found.overlay_key.as_deref(), Some("tinted"));
+            let asked = ["map", "other", "tinted"].map(str::to_owned);
+            let named = named_among(&mut tx, &asked).await.unwrap();
+            assert_eq!(named, ["map", "tinted"].map(str::to_owned).into());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn two_boxes_of_one_label_are_two_findings() {
+        on_both(async |db| {
+            let clinic = ClinicId::DEFAULT;
+            let mut tx = db.begin().await.unwrap();
+            let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
+            let facts = instance_facts("1.2.3.1.1", "aa");
+            let instance = place.insert(&mut tx, &facts, now()).await.unwrap();
+            let mut run = scored(place.study_id, instance, "aa", 0.9);
+            let Outcome::Scored(scores) = &mut run.outcome else { panic!("it is scored") };
+            let region = Region { frame: 0, left: 0.5, top: 0.25, width: 0.125, height: 0.25 };
+            scores.push(LabelScore { probability: 0.75, region: Some(region), ..scores[0].clone() });
+            let id = Analysis::record(&mut tx, clinic, &run, now()).await.unwrap();
+            let found = Finding::of_analysis(&mut tx, clinic, id).await.unwrap();
+            assert_eq!((found.len(), found[1].region), (2, Some(region)));
         })
         .await;
     }

@@ -315,7 +315,10 @@ pub async fn named_among(db: &mut Conn, blob_keys: &[String]) -> Result<HashSet<
     let mut statement = built_sql(format!(
         "SELECT blob_key FROM instances WHERE blob_key IN ({places})
          UNION ALL SELECT blob_key FROM instance_versions WHERE blob_key IN ({places})
-         UNION ALL SELECT blob_key FROM quarantine WHERE blob_key IN ({places})"
+         UNION ALL SELECT blob_key FROM quarantine WHERE blob_key IN ({places})
+         UNION ALL SELECT blob_key FROM networks WHERE blob_key IN ({places})
+         UNION ALL SELECT saliency_key FROM findings WHERE saliency_key IN ({places})
+         UNION ALL SELECT overlay_key FROM findings WHERE overlay_key IN ({places})"
     ));
     for key in blob_keys {
         statement = statement.bind(key);

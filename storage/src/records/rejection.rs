@@ -10,6 +10,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clinical::id::{ClinicId, StudyId, TombstoneId};
 use clinical::uid::{SopInstanceUid, StudyInstanceUid};
@@ -18,8 +20,12 @@ pub use self::arrival::{Hidden, Standing, hidden, hide_again, restore, standing}
 pub use self::purge::{Purged, purge_due};
 use self::target::Found;
 pub use self::target::{Standed, Target};
-use crate::db::{Result, Tx, sql};
+use crate::db::{Result, Tx, built_sql, sql};
+use crate::records::patient::retention_years;
 use crate::records::study::Study;
+
+/// So many instances are written down in one statement.
+const AT_A_TIME: usize = 500;
 
 /// Why instances are hidden, and what becomes of them when they come again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,6 +131,8 @@ pub struct Applied {
     pub raised: Vec<(StudyId, TombstoneId)>,
     /// So many of the studies that it names are locked: there it is without effect.
     pub locked: usize,
+    /// So many of them have not come yet: what it says of them is remembered.
+    pub remembered: usize,
 }
 
 /// Hides what is visible of `target`, and removes it for good where the law no longer keeps it.
@@ -139,11 +147,9 @@ pub async fn remove(
     now: DateTime<Utc>,
 ) -> Result<Removed> {
     let tombstone_id = TombstoneId::new();
-    raise(tx, clinic, tombstone_id, target, standed, ground, now).await?;
+    raise(tx, clinic, (tombstone_id, standed.study_id), target, standed.kept_until, ground, now).await?;
     let listed = target.visible("SELECT instances.sop_uid", clinic, "").fetch_all::<String>(tx).await?;
-    for sop_uid in &listed {
-        reject(tx, clinic, target.study, sop_uid, ground.code, tombstone_id).await?;
-    }
+    reject(tx, clinic, target.study, listed, ground.code, tombstone_id).await?;
     let instance_count = hide(tx, clinic, standed.study_id, tombstone_id, now).await?;
     let is_free = standed.kept_until <= now.date_naive();
     let blob_keys = if is_free {
@@ -155,7 +161,7 @@ pub async fn remove(
     Ok(Removed { tombstone_id, instance_count, kept_until, blob_keys })
 }
 
-/// Hides what a rejection note refers to, and remembers it for what has not come yet.
+/// Hides what a rejection note refers to, and remembers it for what has not come yet, be it a whole study.
 pub async fn apply(
     tx: &mut Tx,
     clinic: ClinicId,
@@ -163,30 +169,45 @@ pub async fn apply(
     by: &SopInstanceUid,
     now: DateTime<Utc>,
 ) -> Result<Applied> {
-    let mut studies: Vec<&StudyInstanceUid> = note.instances.iter().map(|(study, _)| study).collect();
-    studies.sort_unstable();
-    studies.dedup();
+    let mut studies: BTreeMap<&StudyInstanceUid, Vec<String>> = BTreeMap::new();
+    for (study, sop_uid) in &note.instances {
+        studies.entry(study).or_default().push(sop_uid.to_string());
+    }
+    let by = format!("note:{by}");
+    let ground = Ground { code: note.code, reason: note.code.as_str(), by: &by };
     let mut applied = Applied::default();
-    for study in studies {
+    for (study, listed) in studies {
         if Study::is_locked(tx, clinic, study).await? {
             applied.locked += 1;
             continue;
         }
         let find = "SELECT study_id, patient_id, study_date, stored_at FROM studies
                      WHERE clinic_id = $1 AND study_uid = $2";
-        let Some(found) = sql(find).bind(clinic).bind(study).fetch_optional::<Found>(tx).await? else {
-            continue;
+        let found = sql(find).bind(clinic).bind(study).fetch_optional::<Found>(tx).await?;
+        let standed = match found {
+            Some(found) => Some(found.kept(tx, clinic).await?),
+            None => None,
         };
-        let standed = found.kept(tx, clinic).await?;
-        let tombstone_id = TombstoneId::new();
-        let (target, by) = (Target { study, series: None, instance: None }, format!("note:{by}"));
-        let ground = Ground { code: note.code, reason: note.code.as_str(), by: &by };
-        raise(tx, clinic, tombstone_id, &target, &standed, &ground, now).await?;
-        for (_, sop_uid) in note.instances.iter().filter(|(of, _)| of == study) {
-            reject(tx, clinic, study, sop_uid.as_str(), note.code, tombstone_id).await?;
+        if standed.is_none() && note.code.again() == Again::Shown {
+            // What comes later is shown whatever was said before.
+            continue;
         }
-        hide(tx, clinic, standed.study_id, tombstone_id, now).await?;
-        applied.raised.push((standed.study_id, tombstone_id));
+        // A study that has not come yet has no identifier: `hide_again` writes it down when it comes.
+        let study_id = standed.as_ref().map_or_else(StudyId::new, |standed| standed.study_id);
+        let kept_until = match &standed {
+            Some(standed) => standed.kept_until,
+            None => target::kept_until(now.date_naive(), retention_years(tx, clinic).await?),
+        };
+        let tombstone_id = TombstoneId::new();
+        let target = Target { study, series: None, instance: None };
+        raise(tx, clinic, (tombstone_id, study_id), &target, kept_until, &ground, now).await?;
+        reject(tx, clinic, study, listed, note.code, tombstone_id).await?;
+        if standed.is_some() {
+            hide(tx, clinic, study_id, tombstone_id, now).await?;
+            applied.raised.push((study_id, tombstone_id));
+        } else {
+            applied.remembered += 1;
+        }
     }
     Ok(applied)
 }
@@ -194,9 +215,9 @@ pub async fn apply(
 async fn raise(
     tx: &mut Tx,
     clinic: ClinicId,
-    tombstone_id: TombstoneId,
+    (tombstone_id, study_id): (TombstoneId, StudyId),
     target: &Target<'_>,
-    standed: &Standed,
+    kept_until: NaiveDate,
     ground: &Ground<'_>,
     now: DateTime<Utc>,
 ) -> Result<()> {
@@ -205,7 +226,7 @@ async fn raise(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11)")
     .bind(tombstone_id)
     .bind(clinic)
-    .bind(standed.study_id)
+    .bind(study_id)
     .bind(target.study)
     .bind(target.series.map(ToString::to_string))
     .bind(target.instance.map(ToString::to_string))
@@ -213,31 +234,37 @@ async fn raise(
     .bind(ground.reason)
     .bind(ground.by)
     .bind(now)
-    .bind(standed.kept_until.and_time(NaiveTime::MIN).and_utc())
+    .bind(kept_until.and_time(NaiveTime::MIN).and_utc())
     .execute(tx)
     .await
     .map(|_| ())
 }
 
-/// A later word on an instance of a study stands in place of an earlier one.
+/// A later word on instances of a study stands in place of an earlier one. Many go into one statement, for others wait
+/// for their turn at writing.
 async fn reject(
     tx: &mut Tx,
     clinic: ClinicId,
     study: &StudyInstanceUid,
-    sop_uid: &str,
+    mut sop_uids: Vec<String>,
     code: Code,
     tombstone_id: TombstoneId,
 ) -> Result<()> {
-    sql("INSERT INTO rejections (clinic_id, sop_uid, study_uid, code, tombstone_id) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (clinic_id, study_uid, sop_uid)
-            DO UPDATE SET code = excluded.code, tombstone_id = excluded.tombstone_id")
-    .bind(clinic)
-    .bind(sop_uid)
-    .bind(study)
-    .bind(code.as_str())
-    .bind(tombstone_id)
-    .defer(tx)
-    .await
+    sop_uids.sort_unstable();
+    // One statement changes no row twice.
+    sop_uids.dedup();
+    for piece in sop_uids.chunks(AT_A_TIME) {
+        let rows: Vec<_> = (5..5 + piece.len()).map(|place| format!("($1, ${place}, $2, $3, $4)")).collect();
+        let insert = built_sql(format!(
+            "INSERT INTO rejections (clinic_id, sop_uid, study_uid, code, tombstone_id) VALUES {}
+             ON CONFLICT (clinic_id, study_uid, sop_uid)
+                DO UPDATE SET code = excluded.code, tombstone_id = excluded.tombstone_id",
+            rows.join(", ")
+        ));
+        let insert = insert.bind(clinic).bind(study).bind(code.as_str()).bind(tombstone_id);
+        piece.iter().fold(insert, |insert, sop_uid| insert.bind(sop_uid.as_str())).execute(tx).await?;
+    }
+    Ok(())
 }
 
 /// Hides the instances of a study that `tombstone` lists, and what is left empty; how many it lists and holds.

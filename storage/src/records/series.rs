@@ -17,6 +17,10 @@ pub struct SeriesFacts {
     pub description: Option<String>,
     /// Body Part Examined (0018,0015).
     pub body_part: Option<String>,
+    /// Manufacturer (0008,0070).
+    pub manufacturer: Option<String>,
+    /// Manufacturer's Model Name (0008,1090).
+    pub model: Option<String>,
     /// Performed Procedure Step Start Date (0040,0244).
     pub started_date: Option<String>,
     /// Performed Procedure Step Start Time (0040,0245).
@@ -43,8 +47,8 @@ impl Series {
         let insert =
             "INSERT INTO series (series_id, clinic_id, study_id, series_uid, modality, series_number,
                                           description, body_part, started_date, started_time, stored_at,
-                                          step_ids, procedure_ids)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                                          step_ids, procedure_ids, manufacturer, model)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
                       ON CONFLICT (study_id, series_uid) DO NOTHING";
         sql(insert)
             .bind(SeriesId::new())
@@ -60,6 +64,8 @@ impl Series {
             .bind(now)
             .bind(listed(facts.requests.iter().map(|(step, _)| step.as_str())))
             .bind(listed(facts.requests.iter().map(|(_, procedure)| procedure.as_str())))
+            .bind(facts.manufacturer.clone())
+            .bind(facts.model.clone())
             .execute(db)
             .await?;
         Ok(())

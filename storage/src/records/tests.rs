@@ -9,7 +9,7 @@ use clinical::role::Resource;
 use uuid::Uuid;
 
 use super::analysis::Analysis;
-use super::finding::Finding;
+use super::finding::{Finding, FindingFilter, Superseded};
 use super::forward::ForwardRule;
 use super::patient::{Grant, Patient, PatientFilter, Shown, Sight};
 use super::peer::DicomPeer;
@@ -72,13 +72,18 @@ async fn findings_and_analyses() {
             ] {
                 assert_reads_along(&db, index, async |conn: &mut Conn| {
                     let after = Some(FindingId(Uuid::max()));
-                    Finding::list(conn, CLINIC, state, study, shown, after, 9).await.unwrap();
+                    for superseded in [Superseded::LeftOut, Superseded::Listed] {
+                        let filter = FindingFilter { state, study, superseded };
+                        Finding::list(conn, CLINIC, filter, shown, after, 9).await.unwrap();
+                    }
                 })
                 .await;
             }
             assert_reads_along(&db, &["analyses_newest"], async |conn: &mut Conn| {
                 let after = Some(AnalysisId(Uuid::max()));
-                Analysis::list(conn, CLINIC, shown, after, 9).await.unwrap();
+                for superseded in [Superseded::LeftOut, Superseded::Listed] {
+                    Analysis::list(conn, CLINIC, superseded, shown, after, 9).await.unwrap();
+                }
             })
             .await;
         }

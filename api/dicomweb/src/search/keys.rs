@@ -78,6 +78,22 @@ matching_keys! {
     AVAILABLE_TRANSFER_SYNTAX_UID Instance AvailableTransferSyntaxUid Uid;
 }
 
+/// Path, level and kinds of matching of each key, for the conformance statement.
+#[cfg(test)]
+pub(crate) fn key_rows() -> impl Iterator<Item = (&'static [Tag], String, &'static str)> {
+    MATCHING_KEYS.iter().map(|key| {
+        let matching = match key.kind {
+            Kind::Uid => "single value, list of UID",
+            Kind::Code => "single value, wildcard, list (`,` or `\\`)",
+            Kind::Text => "single value, wildcard, list (`\\`)",
+            Kind::Name => "single value, wildcard, list (`\\`), fuzzy",
+            Kind::Date | Kind::Time => "single value, range",
+            Kind::Number => "single value, list",
+        };
+        (key.path, format!("{:?}", key.level), matching)
+    })
+}
+
 /// The key of that path of keywords or tags.
 pub(crate) fn matching_key(path: &[Tag]) -> Option<&'static MatchingKey> {
     MATCHING_KEYS.iter().find(|key| key.path == path)

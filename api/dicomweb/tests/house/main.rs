@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod conditional;
+mod deidentified;
 mod own_record;
 mod pictures;
 mod pixels;
+mod preamble;
 mod removal;
 mod retrieve;
 mod search;

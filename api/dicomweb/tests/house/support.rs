@@ -14,10 +14,11 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicomweb::DicomWebState;
 use gate::{App, Authenticator, HttpLimits, TokenSettings};
 use http_body_util::BodyExt;
+use ingest::hygiene::HygieneSettings;
 use ingest::limits::IngestLimits;
 use ingest::pixels::{DecodePool, PixelLimits};
 use ingest::receive::{OnConflict, ReceiveSettings, Receiver};
-use storage::archive::Archive;
+use storage::archive::{Archive, DataKeys};
 use storage::testing::on_both;
 use tower::ServiceExt;
 
@@ -86,8 +87,10 @@ pub async fn on_each<F: AsyncFn(House)>(test: F) {
             spool_folder: folder.path().to_owned(),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let receiver = Receiver::new(db.clone(), archive.clone(), clock.clone(), settings);
         let (keyring, tokens) = (storage::testing::keyring("test"), TokenSettings::default());
+        let data_keys = Some(DataKeys::new(db.clone(), keyring.clone(), clock.clone()));
+        let hygiene = HygieneSettings { data_keys, ..HygieneSettings::default() };
+        let receiver = Receiver::kept_clean(db.clone(), archive.clone(), clock.clone(), settings, hygiene);
         let authenticator = Authenticator::new("secret", db.clone(), clock.clone(), keyring, tokens);
         let app = App::new(db.clone(), archive, clock, HttpLimits::default(), authenticator);
         let pool = Arc::new(DecodePool::inline());

@@ -9,6 +9,7 @@ use clinical::id::InstanceId;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use storage::records::analysis::Analysis;
+use storage::records::finding::Superseded;
 use storage::records::instance::{Instance, Version};
 
 use super::bundle::Pages;
@@ -94,7 +95,9 @@ async fn send_analyses(export: &Export, zip: &mut Zip<'_>) -> Result<(), ExportE
     while let Some(page) = instances(export, &mut after).await? {
         for instance in page {
             let mut rows = export.app.db.of(export.clinic).read().await?;
-            let analyses = Analysis::of_instance(&mut rows, export.clinic, instance.instance_id).await?;
+            let analyses =
+                Analysis::of_instance(&mut rows, export.clinic, instance.instance_id, Superseded::Listed)
+                    .await?;
             drop(rows);
             for analysis in analyses {
                 zip.write(format!("{}\n", line(&analysis)).as_bytes()).await?;
@@ -124,6 +127,30 @@ async fn send_instance(export: &Export, zip: &mut Zip<'_>, instance: &Instance) 
     drop(rows);
     for version in versions {
         zip.file(export, &format!("{folder}.{}.dcm", version.version_id), &version.blob_key).await?;
+    }
+    if export.with_analyses {
+        send_maps(export, zip, instance, &folder).await?;
+    }
+    Ok(())
+}
+
+/// The maps of what counted for the instance's findings, and its frames tinted by them.
+async fn send_maps(
+    export: &Export,
+    zip: &mut Zip<'_>,
+    instance: &Instance,
+    folder: &str,
+) -> Result<(), ExportError> {
+    let mut rows = export.app.db.of(export.clinic).read().await?;
+    let analyses =
+        Analysis::of_instance(&mut rows, export.clinic, instance.instance_id, Superseded::Listed).await?;
+    drop(rows);
+    for finding in analyses.iter().flat_map(|analysis| &analysis.findings) {
+        for (key, what) in [(&finding.saliency_key, "saliency"), (&finding.overlay_key, "overlay")] {
+            if let Some(key) = key {
+                zip.file(export, &format!("{folder}.{}.{what}.png", finding.finding_id), key).await?;
+            }
+        }
     }
     Ok(())
 }

@@ -1,12 +1,18 @@
 //! C-FIND by findscu: levels, matching kinds, character sets, counts.
 
+use clinical::ae_title::AeTitle;
 use clinical::clock::Clock;
 use storage::db::built_sql;
 use storage::records::ae_title::{ClinicTitle, Side};
 use storage::records::clinic::Clinic;
-use storage::testing::{count, on_both};
+use storage::records::patient::Shown;
+use storage::records::search::Search;
+use storage::testing::{count, instance_facts, now, on_both, place_of};
 
+use super::super::answer::Asked;
+use super::super::find::HallMatches;
 use super::*;
+use crate::scp::query::{Level, Matches, Model, Query};
 
 const YAMADA: Sample<'_> = Sample {
     charset: "ISO_IR 192",
@@ -288,6 +294,50 @@ async fn without_a_user_identity_only_a_clinics_own_titles_and_the_named_ones_re
             assert_eq!(said.contains("No Acceptable Presentation Contexts"), !may_read, "{calling}: {said}");
         }
         door.close().await;
+    })
+    .await;
+}
+
+/// A slow peer reads page by page what a query has found at first.
+#[tokio::test]
+async fn what_is_removed_while_a_query_is_told_is_told_no_more() {
+    on_both(async |db| {
+        let mut tx = db.begin().await.unwrap();
+        for number in 0..250 {
+            let place = place_of(&mut tx, &format!("1.2.{number}"), &format!("1.2.{number}.1")).await;
+            let uid = format!("1.2.{number}.1.1");
+            place.insert(&mut tx, &instance_facts(&uid, "aa"), now()).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        for (level, root) in [
+            (Level::Patient, Model::PatientRoot),
+            (Level::Study, Model::StudyRoot),
+            (Level::Series, Model::StudyRoot),
+            (Level::Image, Model::StudyRoot),
+        ] {
+            let asked =
+                [DataElement::new(tags::QUERY_RETRIEVE_LEVEL, VR::CS, PrimitiveValue::from(level.as_str()))];
+            let query = Query::new(root, InMemDicomObject::from_element_iter(asked)).unwrap();
+            let search = Search { shown: Shown::Unrestricted, ..Search::default() };
+            let asked = Asked::by(&query, AeTitle::MEDILINK);
+            let mut matches =
+                HallMatches::new(db.of(ClinicId::DEFAULT), ClinicId::DEFAULT, level, search, asked);
+            for _ in 0..2 {
+                assert_eq!(matches.next_page().await.unwrap().len(), 100, "{level:?}");
+            }
+            let mut tx = db.begin().await.unwrap();
+            for table in ["studies", "series", "instances"] {
+                let hide = format!("UPDATE {table} SET hidden_at = $1");
+                built_sql(hide).bind(now()).execute(&mut tx).await.unwrap();
+            }
+            tx.commit().await.unwrap();
+            assert!(matches.next_page().await.unwrap().is_empty(), "{level:?}");
+            let mut tx = db.begin().await.unwrap();
+            for table in ["studies", "series", "instances"] {
+                built_sql(format!("UPDATE {table} SET hidden_at = NULL")).execute(&mut tx).await.unwrap();
+            }
+            tx.commit().await.unwrap();
+        }
     })
     .await;
 }

@@ -7,6 +7,7 @@ use clinical::job::{Job, Queue};
 use storage::db::Tx;
 use storage::queue::{self, Claimed, QueueLimits};
 use storage::records::ae_title::{ClinicTitle, Side};
+use storage::records::clinic::Clinic;
 use storage::records::commitment::{CLASS_CONFLICT, NO_SUCH_INSTANCE};
 use storage::records::forward::{ForwardRule, RuleFacts};
 use storage::records::peer::{DicomPeer, PeerFacts};
@@ -30,15 +31,20 @@ fn forwarder(door: &Open, title: &str) -> Forwarder {
     Forwarder::new(door.db.clone(), Arc::new(SystemClock), peers, shelves, title.parse().unwrap())
 }
 
-async fn name_peer(tx: &mut Tx, title: &str, port: u16) -> DicomPeer {
+async fn name_peer(tx: &mut Tx, clinic: ClinicId, title: &str, port: u16) -> DicomPeer {
     let (ae_title, host) = (title.parse().unwrap(), "127.0.0.1".to_owned());
     let facts = PeerFacts { ae_title, host, port, uses_tls: false };
-    DicomPeer::create(tx, CLINIC, facts, SystemClock.now()).await.unwrap()
+    DicomPeer::create(tx, clinic, facts, SystemClock.now()).await.unwrap()
 }
 
 async fn forward_ct_to(door: &Open, title: &str, port: u16, wants_commitment: bool) {
+    forward_ct_of(CLINIC, door, title, port, wants_commitment).await;
+}
+
+/// Forwards what comes for `clinic`, by a rule of its own.
+async fn forward_ct_of(clinic: ClinicId, door: &Open, title: &str, port: u16, wants_commitment: bool) {
     let mut tx = door.db.begin().await.unwrap();
-    let peer_id = name_peer(&mut tx, title, port).await.peer_id;
+    let peer_id = name_peer(&mut tx, clinic, title, port).await.peer_id;
     let facts = RuleFacts {
         peer_id,
         modality: Some("CT".into()),
@@ -47,7 +53,7 @@ async fn forward_ct_to(door: &Open, title: &str, port: u16, wants_commitment: bo
         wants_commitment,
         is_enabled: true,
     };
-    ForwardRule::create(&mut tx, CLINIC, facts, SystemClock.now()).await.unwrap();
+    ForwardRule::create(&mut tx, clinic, facts, SystemClock.now()).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -66,6 +72,9 @@ async fn work(door: &Open, title: &str) -> Vec<Result<(), ForwardError>> {
                 forwarder.forward(&claimed, *study_id, *peer_id).await
             }
             Job::ReportCommitment { commitment_id } => forwarder.report(&claimed, *commitment_id).await,
+            Job::AwaitCommitment { peer_id, transaction_uid, since } => {
+                forwarder.await_report(&claimed, *peer_id, transaction_uid, *since).await
+            }
             other => panic!("not a job of this queue: {other:?}"),
         });
         if done.last().is_some_and(Result::is_err) {
@@ -164,6 +173,22 @@ async fn asking(door: &Open, title: &str) -> Association {
     Association::open(&peer, &settings, &Proposal::commitment()).await.unwrap()
 }
 
+/// A house beside the one that is tested, with its folder.
+async fn another() -> (tempfile::TempDir, Open) {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open(&format!("sqlite:{}", folder.path().join("there").display())).await.unwrap();
+    db.migrate().await.unwrap();
+    (folder, Open::with(db, &[]).await)
+}
+
+/// Lets what was vouched for be asked for again under `transaction`.
+async fn unhear(door: &Open, transaction: &str) {
+    let mut tx = door.db.begin().await.unwrap();
+    let again = format!("UPDATE forwards SET state = 'sent', transaction_uid = '{transaction}'");
+    storage::db::built_sql(again).execute(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
 /// PS3.4, section J.3.3: the report comes over the same association or over another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_is_told_at_once_what_is_held_and_what_is_not() {
@@ -196,10 +221,7 @@ async fn who_waits_is_told_at_once_what_is_held_and_what_is_not() {
 async fn who_has_left_is_called_where_it_is_known_and_what_it_forwarded_is_then_vouched_for() {
     on_both(async |db| {
         let here = Open::with(db, &[]).await;
-        let folder = tempfile::tempdir().unwrap();
-        let there = Db::open(&format!("sqlite:{}", folder.path().join("there").display())).await.unwrap();
-        there.migrate().await.unwrap();
-        let there = Open::with(there, &[]).await;
+        let (_folder, there) = another().await;
         forward_ct_to(&here, "MEDILINK", there.address.port(), true).await;
         let mut tx = here.db.begin().await.unwrap();
         let title = "HERE".parse().unwrap();
@@ -210,7 +232,7 @@ async fn who_has_left_is_called_where_it_is_known_and_what_it_forwarded_is_then_
         }
         // Whoever asks waits some seconds, and is told within them.
         let asked = timeout(Duration::from_secs(30), work(&here, "HERE")).await.unwrap();
-        assert!(matches!(asked[..], [Ok(())]), "{asked:?}");
+        assert!(matches!(asked[..], [Ok(()), Ok(())]), "it was told before it would ask again: {asked:?}");
         assert_eq!(states(&here).await, ["committed", "committed"]);
 
         // The same again, by one who leaves at once.
@@ -218,10 +240,7 @@ async fn who_has_left_is_called_where_it_is_known_and_what_it_forwarded_is_then_
             transaction_uid: "2.25.2".parse().unwrap(),
             asked: vec![reference(CT, ADA.sop), reference(CT, SECOND.sop)],
         };
-        let again = "UPDATE forwards SET state = 'sent', transaction_uid = '2.25.2'";
-        let mut tx = here.db.begin().await.unwrap();
-        storage::db::sql(again).execute(&mut tx).await.unwrap();
-        tx.commit().await.unwrap();
+        unhear(&here, "2.25.2").await;
         let mut association = asking(&there, "HERE").await;
         assert_eq!(association.ask_commitment(&request).await.unwrap(), 0);
         association.release().await;
@@ -230,13 +249,78 @@ async fn who_has_left_is_called_where_it_is_known_and_what_it_forwarded_is_then_
         assert!(unknown.last().is_some_and(is_unknown), "{unknown:?}");
 
         let mut tx = there.db.begin().await.unwrap();
-        name_peer(&mut tx, "HERE", here.address.port()).await;
+        name_peer(&mut tx, CLINIC, "HERE", here.address.port()).await;
         tx.commit().await.unwrap();
         let mut association = asking(&there, "HERE").await;
         assert_eq!(association.ask_commitment(&request).await.unwrap(), 0);
         association.release().await;
         assert!(work(&there, "MEDILINK").await.iter().all(Result::is_ok));
         assert_eq!(states(&here).await, ["committed", "committed"]);
+        here.close().await;
+        there.close().await;
+    })
+    .await;
+}
+
+/// The house's own title means the default clinic: whose question it was, its transaction tells.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_over_a_new_association_finds_the_clinic_that_has_asked() {
+    on_both(async |db| {
+        let here = Open::with(db, &[]).await;
+        let (_folder, there) = another().await;
+        let mut tx = here.db.begin().await.unwrap();
+        let north = Clinic::create(&mut tx, "North", "UTC", SystemClock.now()).await.unwrap().clinic_id;
+        tx.commit().await.unwrap();
+        forward_ct_of(north, &here, "MEDILINK", there.address.port(), true).await;
+        let mut spool = here.receiver.spool();
+        spool.write(ADA.file().into()).await.unwrap();
+        here.receiver.receive(Receipt::from_sender(north), spool).await.unwrap();
+        assert!(work(&here, "MEDILINK").await.iter().all(Result::is_ok));
+        assert_eq!(states(&here).await, ["committed"]);
+
+        unhear(&here, "2.25.3").await;
+        let mut tx = there.db.begin().await.unwrap();
+        name_peer(&mut tx, CLINIC, "MEDILINK", here.address.port()).await;
+        tx.commit().await.unwrap();
+        let asked = vec![reference(CT, ADA.sop)];
+        let request = CommitmentRequest { transaction_uid: "2.25.3".parse().unwrap(), asked };
+        let mut association = asking(&there, "MEDILINK").await;
+        assert_eq!(association.ask_commitment(&request).await.unwrap(), 0);
+        association.release().await;
+        assert!(work(&there, "MEDILINK").await.iter().all(Result::is_ok));
+        assert_eq!(states(&here).await, ["committed"]);
+        here.close().await;
+        there.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_asked_and_has_not_reported_is_asked_again_for_days_and_then_a_person_is_told() {
+    on_both(async |db| {
+        let here = Open::with(db, &[]).await;
+        let (_folder, there) = another().await;
+        forward_ct_to(&here, "MEDILINK", there.address.port(), true).await;
+        here.take(&ADA.file()).await;
+        assert!(work(&here, "MEDILINK").await.iter().all(Result::is_ok));
+        let mut rows = here.db.read().await.unwrap();
+        let peer_id = DicomPeer::list(&mut rows, CLINIC, None, 1).await.unwrap().remove(0).peer_id;
+        drop(rows);
+        let ask_again = async |transaction: &str, since| {
+            unhear(&here, transaction).await;
+            let transaction_uid = transaction.parse().unwrap();
+            let job = Job::AwaitCommitment { peer_id, transaction_uid, since };
+            let mut tx = here.db.begin().await.unwrap();
+            queue::put_off(&mut tx, CLINIC, &job, SystemClock.now(), TimeDelta::minutes(1)).await.unwrap();
+            tx.commit().await.unwrap();
+            work(&here, "MEDILINK").await
+        };
+        // As after an end in the middle: what was asked is written down, and nobody has heard the answer.
+        let done = ask_again("2.25.4", SystemClock.now()).await;
+        assert!(matches!(done[..], [Ok(())]), "{done:?}");
+        assert_eq!(states(&here).await, ["committed"]);
+        let done = ask_again("2.25.5", SystemClock.now() - TimeDelta::days(4)).await;
+        assert!(matches!(done[..], [Err(ForwardError::NotReported(_))]), "{done:?}");
         here.close().await;
         there.close().await;
     })

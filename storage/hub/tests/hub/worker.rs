@@ -165,6 +165,33 @@ async fn a_job_that_another_has_taken_is_stopped() {
     .await;
 }
 
+/// Here nothing lets the job go on.
+#[tokio::test]
+async fn a_job_that_takes_too_long_is_stopped_and_has_failed() {
+    on_both(async |db| {
+        let (bench, stop) = (Bench::new(&db), CancellationToken::new());
+        ask(&db, &analysis()).await;
+        let mut worker = bench.worker();
+        (worker.limits.longest, worker.limits.tries) = (chrono::TimeDelta::milliseconds(50), 1);
+        let working = tokio::spawn(worker.work(Queue::Imaging, 1, stop.clone()));
+        let buried = async {
+            loop {
+                let dead = queue::dead(&mut db.read().await.unwrap(), 9).await.unwrap();
+                if let [dead] = dead.as_slice() {
+                    return dead.last_error.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let word = tokio::time::timeout(PATIENCE, buried).await.expect("it is stopped in time");
+        assert_eq!(word, "the job took too long");
+        stop.cancel();
+        working.await.unwrap();
+        assert!(bench.done.lock().unwrap().is_empty());
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_stopped_worker_finishes_what_it_has_begun() {
     on_both(async |db| {

@@ -1,13 +1,14 @@
 //! Instances on their way to peers: what waits, what has arrived, and what the peer says it keeps.
 
 use chrono::{DateTime, Utc};
+use clinical::ae_title::AeTitle;
 use clinical::id::{ClinicId, InstanceId, PeerId, StudyId};
 use clinical::imaging::SopReference;
 use clinical::uid::{SopInstanceUid, TransactionUid};
 use uuid::Uuid;
 
 use super::Destination;
-use crate::db::{Conn, FromRow, Result, Row, Tx, sql};
+use crate::db::{Conn, FromRow, Result, Row, Tx, built_sql, sql};
 use crate::records::search::HeldInstance;
 
 /// An instance that waits to be sent.
@@ -144,8 +145,12 @@ pub async fn to_commit(
     .await
 }
 
-/// Writes down under which transaction the peer is asked to vouch for these; before it is asked, so that an
-/// answer always finds its question.
+/// So many instances at most one call of [`asked_to_commit`] or [`told`] is about: callers commit after each, so that
+/// nobody waits long for their turn at writing.
+pub const AT_A_TIME: usize = 500;
+
+/// Writes down under which transaction the peer is asked to vouch for these, up to [`AT_A_TIME`]; before it is asked,
+/// so that an answer always finds its question.
 pub async fn asked_to_commit(
     db: &mut Tx,
     clinic: ClinicId,
@@ -153,18 +158,43 @@ pub async fn asked_to_commit(
     transaction: &TransactionUid,
     asked: &[SopReference],
 ) -> Result<()> {
-    for reference in asked {
-        sql("UPDATE forwards SET transaction_uid = $1
-              WHERE clinic_id = $2 AND peer_id = $3 AND state = 'sent'
-                AND instance_id = (SELECT instance_id FROM instances WHERE clinic_id = $2 AND sop_uid = $4)")
-        .bind(transaction)
-        .bind(clinic)
-        .bind(peer)
-        .bind(&reference.sop_uid)
-        .execute(db)
-        .await?;
-    }
-    Ok(())
+    debug_assert!(asked.len() <= AT_A_TIME);
+    let update = format!(
+        "UPDATE forwards SET transaction_uid = $1
+          WHERE clinic_id = $2 AND peer_id = $3 AND state = 'sent' AND instance_id IN
+                (SELECT instance_id FROM instances WHERE clinic_id = $2 AND sop_uid IN ({}))",
+        places(4, asked.len())
+    );
+    let update = built_sql(update).bind(transaction).bind(clinic).bind(peer);
+    let update = asked.iter().fold(update, |update, reference| update.bind(&reference.sop_uid));
+    update.execute(db).await.map(|_| ())
+}
+
+/// `count` arguments from `$first` on, as SQL lists them; `NULL` where there are none.
+fn places(first: usize, count: usize) -> String {
+    let places: Vec<_> = (first..first + count).map(|number| format!("${number}")).collect();
+    if places.is_empty() { "NULL".to_owned() } else { places.join(", ") }
+}
+
+/// What the peer was asked for under a transaction and has said nothing of yet, up to `limit`.
+pub async fn unanswered(
+    db: &mut Conn,
+    clinic: ClinicId,
+    peer: PeerId,
+    transaction: &TransactionUid,
+    limit: i64,
+) -> Result<Vec<SopReference>> {
+    sql("SELECT sop_class_uid, sop_uid
+           FROM forwards JOIN instances ON instances.instance_id = forwards.instance_id
+          WHERE forwards.transaction_uid = $1 AND forwards.clinic_id = $2 AND forwards.peer_id = $3
+            AND forwards.state = 'sent'
+          ORDER BY instances.instance_id LIMIT $4")
+    .bind(transaction)
+    .bind(clinic)
+    .bind(peer)
+    .bind(limit)
+    .fetch_all(db)
+    .await
 }
 
 /// The peer has refused the question itself, so that it is to be asked again.
@@ -193,28 +223,56 @@ impl FromRow for IsAsked {
     }
 }
 
-/// Writes down for which instance of a transaction its peer vouches (`None`), or why it does not (the failure reason
-/// of PS3.3, section C.14); whether there is such a question.
+/// Who has asked under a transaction, and whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The clinic that has asked.
+    pub clinic_id: ClinicId,
+    /// The title of the peer that was asked.
+    pub peer_title: AeTitle,
+}
+
+impl FromRow for Question {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self { clinic_id: row.id("clinic_id")?, peer_title: row.parse("ae_title")? })
+    }
+}
+
+/// Which clinic has asked under this transaction, looked up over all of them: its UID is ours and nobody guesses it.
+pub async fn question(db: &mut Conn, transaction: &TransactionUid) -> Result<Option<Question>> {
+    sql("SELECT forwards.clinic_id, dicom_peers.ae_title
+           FROM forwards JOIN dicom_peers ON dicom_peers.peer_id = forwards.peer_id
+          WHERE forwards.transaction_uid = $1 LIMIT 1")
+    .bind(transaction)
+    .fetch_optional(db)
+    .await
+}
+
+/// Writes down for which instances of a transaction, up to [`AT_A_TIME`], its peer vouches (`None`), or why it does not
+/// (the failure reason of PS3.3, section C.14); how many were asked for and are not vouched for already.
 pub async fn told(
     db: &mut Tx,
     clinic: ClinicId,
     transaction: &TransactionUid,
-    sop_uid: &SopInstanceUid,
+    instances: &[&SopInstanceUid],
     failure_reason: Option<u16>,
     now: DateTime<Utc>,
-) -> Result<bool> {
+) -> Result<u64> {
+    debug_assert!(instances.len() <= AT_A_TIME);
     let state = if failure_reason.is_none() { "committed" } else { "not_committed" };
-    let told = sql("UPDATE forwards SET state = $1, status = $2, changed_at = $3
-                     WHERE transaction_uid = $4 AND clinic_id = $5 AND state IN ('sent', 'not_committed')
-                       AND instance_id = (SELECT instance_id FROM instances WHERE clinic_id = $5 AND sop_uid = $6)");
-    let told = told
+    let update = format!(
+        "UPDATE forwards SET state = $1, status = $2, changed_at = $3
+          WHERE transaction_uid = $4 AND clinic_id = $5 AND state IN ('sent', 'not_committed')
+            AND instance_id IN (SELECT instance_id FROM instances WHERE clinic_id = $5 AND sop_uid IN ({}))",
+        places(6, instances.len())
+    );
+    let update = built_sql(update)
         .bind(state)
         .bind(i64::from(failure_reason.unwrap_or(0)))
         .bind(now)
         .bind(transaction)
-        .bind(clinic)
-        .bind(sop_uid);
-    told.execute(db).await.map(|rows| rows > 0)
+        .bind(clinic);
+    instances.iter().fold(update, |update, uid| update.bind(*uid)).execute(db).await
 }
 
 #[cfg(test)]
@@ -267,17 +325,22 @@ mod tests {
             assert_eq!(to_commit(&mut tx, CLINIC, study, peer, 9).await.unwrap(), asked);
             asked_to_commit(&mut tx, CLINIC, peer, &transaction, &asked).await.unwrap();
 
-            let uid = &asked[0].sop_uid;
+            let left = unanswered(&mut tx, CLINIC, peer, &transaction, 9).await.unwrap();
+            assert_eq!(left, asked, "until the peer has said something");
+            let found = question(&mut tx, &transaction).await.unwrap().unwrap();
+            assert_eq!((found.clinic_id, found.peer_title.as_str()), (CLINIC, "PACS"));
+            let uids = [&asked[0].sop_uid];
             for (clinic, transaction, is_known) in
                 [(ClinicId::new(), "2.25.1", false), (CLINIC, "2.25.2", false), (CLINIC, "2.25.1", true)]
             {
                 let transaction = transaction.parse().unwrap();
                 assert_eq!(is_asked(&mut tx, clinic, &transaction).await.unwrap(), is_known);
-                let heard = told(&mut tx, clinic, &transaction, uid, None, now()).await.unwrap();
-                assert_eq!(heard, is_known);
+                let heard = told(&mut tx, clinic, &transaction, &uids, None, now()).await.unwrap();
+                assert_eq!(heard, u64::from(is_known));
             }
-            let reason = told(&mut tx, CLINIC, &transaction, uid, Some(0x0112), now()).await.unwrap();
-            assert!(!reason, "what was vouched for stays so");
+            assert_eq!(unanswered(&mut tx, CLINIC, peer, &transaction, 9).await.unwrap(), []);
+            let again = told(&mut tx, CLINIC, &transaction, &uids, Some(0x0112), now()).await.unwrap();
+            assert_eq!(again, 0, "what was vouched for stays so");
 
             let later = now() + TimeDelta::seconds(1);
             ask(&mut tx, CLINIC, to, study, ids[0], later).await.unwrap();

@@ -152,7 +152,11 @@ pub(crate) async fn retention_years(db: &mut Conn, clinic: ClinicId) -> Result<i
 async fn remove_study(db: &mut Tx, clinic: ClinicId, study: StudyId) -> Result<Vec<String>> {
     let find = "SELECT blob_key FROM instances WHERE clinic_id = $1 AND study_id = $2
                  UNION SELECT blob_key FROM instance_versions WHERE clinic_id = $1 AND instance_id IN
-                       (SELECT instance_id FROM instances WHERE clinic_id = $1 AND study_id = $2)";
+                       (SELECT instance_id FROM instances WHERE clinic_id = $1 AND study_id = $2)
+                 UNION SELECT saliency_key FROM findings
+                        WHERE clinic_id = $1 AND study_id = $2 AND saliency_key IS NOT NULL
+                 UNION SELECT overlay_key FROM findings
+                        WHERE clinic_id = $1 AND study_id = $2 AND overlay_key IS NOT NULL";
     let blob_keys = sql(find).bind(clinic).bind(study).fetch_all(db).await?;
     for delete in OF_STUDY {
         sql(delete).bind(clinic).bind(study).execute(db).await?;

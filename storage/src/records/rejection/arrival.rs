@@ -1,11 +1,12 @@
 //! What becomes of an instance that comes although it, its series or its study was removed or locked.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveTime, Utc};
 use clinical::id::{ClinicId, InstanceId, TombstoneId};
 use clinical::uid::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
 
-use super::Code;
-use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, sql};
+use super::purge::LISTED;
+use super::{Code, Found};
+use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql, sql};
 use crate::records::instance::Inserted;
 
 /// How an instance that comes stands to what was removed before.
@@ -131,8 +132,24 @@ pub async fn hide_again(
     (code, tombstone): (Code, TombstoneId),
     now: DateTime<Utc>,
 ) -> Result<()> {
-    super::reject(tx, clinic, study, instance.1.as_str(), code, tombstone).await?;
-    let find = "SELECT study_id FROM instances WHERE clinic_id = $1 AND instance_id = $2";
-    let study: uuid::Uuid = sql(find).bind(clinic).bind(instance.0).fetch_one(tx).await?;
-    super::hide(tx, clinic, study.into(), tombstone, now).await.map(|_| ())
+    super::reject(tx, clinic, study, vec![instance.1.to_string()], code, tombstone).await?;
+    let find = "SELECT studies.study_id, patient_id, study_date, studies.stored_at FROM studies
+                  JOIN instances ON instances.study_id = studies.study_id
+                 WHERE instances.clinic_id = $1 AND instance_id = $2";
+    let found: Found = sql(find).bind(clinic).bind(instance.0).fetch_one(tx).await?;
+    let standed = found.kept(tx, clinic).await?;
+    super::hide(tx, clinic, standed.study_id, tombstone, now).await?;
+    // The note may have come before its study.
+    built_sql(format!(
+        "UPDATE tombstones SET study_id = $3, instance_count = (SELECT count(*) FROM ({LISTED}) AS listed),
+                kept_until = CASE WHEN kept_until < $4 THEN $4 ELSE kept_until END
+          WHERE clinic_id = $1 AND tombstone_id = $2"
+    ))
+    .bind(clinic)
+    .bind(tombstone)
+    .bind(standed.study_id)
+    .bind(standed.kept_until.and_time(NaiveTime::MIN).and_utc())
+    .execute(tx)
+    .await
+    .map(|_| ())
 }

@@ -12,7 +12,7 @@ use crate::records::workitem;
 const ROUND: i64 = 100;
 
 /// The hidden instances of its study that a tombstone lists; `$1` is the clinic, `$2` the tombstone.
-const LISTED: &str = "SELECT instances.instance_id FROM rejections
+pub(super) const LISTED: &str = "SELECT instances.instance_id FROM rejections
                         JOIN instances ON instances.clinic_id = rejections.clinic_id
                                       AND instances.sop_uid = rejections.sop_uid
                         JOIN studies ON studies.study_id = instances.study_id
@@ -86,7 +86,11 @@ pub(super) async fn purge(
 ) -> Result<Vec<String>> {
     let blobs = format!(
         "SELECT blob_key FROM instances WHERE instance_id IN ({LISTED})
-          UNION SELECT blob_key FROM instance_versions WHERE instance_id IN ({LISTED})"
+          UNION SELECT blob_key FROM instance_versions WHERE instance_id IN ({LISTED})
+          UNION SELECT saliency_key FROM findings WHERE saliency_key IS NOT NULL AND analysis_id IN
+                (SELECT analysis_id FROM analyses WHERE instance_id IN ({LISTED}))
+          UNION SELECT overlay_key FROM findings WHERE overlay_key IS NOT NULL AND analysis_id IN
+                (SELECT analysis_id FROM analyses WHERE instance_id IN ({LISTED}))"
     );
     let blob_keys = built_sql(blobs).bind(clinic).bind(tombstone).fetch_all(tx).await?;
     let of_instances = [

@@ -87,16 +87,21 @@ impl Target<'_> {
 impl Found {
     pub(super) async fn kept(self, db: &mut Conn, clinic: ClinicId) -> Result<Standed> {
         let retention_years = retention_years(db, clinic).await?;
-        // At most 100 years: the product fits.
-        let retention = Months::new(retention_years as u32 * 12);
         // The sender chose the Study Date: it may lengthen the time, never shorten it.
         let stored_on = self.stored_at.date_naive();
         let since = self.study_date.as_deref().and_then(day_of).map_or(stored_on, |day| day.max(stored_on));
         Ok(Standed {
             study_id: self.study_id,
             patient_id: self.patient_id,
-            kept_until: since.checked_add_months(retention).unwrap_or(NaiveDate::MAX),
+            kept_until: kept_until(since, retention_years),
             retention_years,
         })
     }
+}
+
+/// The day on which the law lets go what has come on a day.
+pub(super) fn kept_until(since: NaiveDate, retention_years: i64) -> NaiveDate {
+    // At most 100 years: the product fits.
+    let retention = Months::new(retention_years as u32 * 12);
+    since.checked_add_months(retention).unwrap_or(NaiveDate::MAX)
 }

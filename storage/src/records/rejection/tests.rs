@@ -3,8 +3,8 @@ use clinical::id::ClinicId;
 use clinical::uid::{SopInstanceUid, StudyInstanceUid};
 
 use super::{
-    Again, Applied, Code, Ground, Note, Purged, Standing, Target, apply, hidden, purge_due, remove, restore,
-    standing,
+    Again, Applied, Code, Ground, Note, Purged, Standing, Target, apply, hidden, hide_again, purge_due,
+    remove, restore, standing,
 };
 use crate::archive::Archive;
 use crate::db::{Db, sql};
@@ -227,7 +227,7 @@ async fn a_locked_study_is_touched_by_no_note_and_no_purge() {
         Study::lock(&mut tx, CLINIC, &study(), Some(now())).await.unwrap();
         let note = note_of("113001", &[("1.2.3", "1.2.3.2.1")]);
         let applied = apply(&mut tx, CLINIC, &note, &sop("2.25.1"), now()).await.unwrap();
-        assert_eq!(applied, Applied { raised: Vec::new(), locked: 1 });
+        assert_eq!(applied, Applied { locked: 1, ..Applied::default() });
         tx.commit().await.unwrap();
         assert_eq!(visible(&db).await, (1, 1, 1));
         assert_eq!(count(&db, "rejections").await, 2, "those of the removal");
@@ -270,6 +270,68 @@ async fn the_study_date_that_a_sender_chose_never_shortens_the_time() {
             let standed = target.look(&mut tx, CLINIC).await.unwrap().unwrap();
             assert_eq!(standed.kept_until, since.checked_add_months(chrono::Months::new(120)).unwrap());
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_note_before_its_study_is_remembered_for_what_comes_and_purged_with_it() {
+    on_both(async |db| {
+        let mut tx = db.begin().await.unwrap();
+        let quality =
+            note_of("113001", &[("1.2.3", "1.2.3.1.1"), ("1.2.3", "1.2.3.1.2"), ("1.2.4", "1.2.4.1")]);
+        let applied = apply(&mut tx, CLINIC, &quality, &sop("2.25.1"), now()).await.unwrap();
+        assert_eq!(applied, Applied { remembered: 2, ..Applied::default() });
+        let expired = note_of("113039", &[("1.2.5", "1.2.5.1")]);
+        let applied = apply(&mut tx, CLINIC, &expired, &sop("2.25.2"), now()).await.unwrap();
+        assert_eq!(applied, Applied::default(), "what comes later is shown whatever it says");
+
+        let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
+        for uid in ["1.2.3.1.1", "1.2.3.1.2"] {
+            assert!(
+                place.insert(&mut tx, &instance_facts(uid, "aa"), now()).await.is_none(),
+                "{uid} is rejected"
+            );
+            let (study, series, uid) = (study(), "1.2.3.1".parse().unwrap(), sop(uid));
+            let standing = standing(&mut tx, CLINIC, &study, &series, &uid).await.unwrap();
+            let rejected = standing.rejected.unwrap();
+            assert_eq!(rejected.0.again(), Again::Hidden);
+            restore(&mut tx, CLINIC, &study, &series, &uid).await.unwrap();
+            let id = place.insert(&mut tx, &instance_facts(uid.as_str(), "aa"), now()).await.unwrap();
+            hide_again(&mut tx, CLINIC, &study, (id, &uid), rejected, now()).await.unwrap();
+        }
+        let counted = "SELECT instance_count FROM tombstones WHERE study_uid = '1.2.3'";
+        assert_eq!(sql(counted).fetch_one::<i64>(&mut tx).await.unwrap(), 2);
+        tx.commit().await.unwrap();
+        assert_eq!(visible(&db).await, (0, 0, 0));
+
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::folder(folder.path()).unwrap();
+        assert_eq!(purge_due(&db, &archive, now()).await.unwrap(), Purged::default());
+        purge_due(&db, &archive, now() + chrono::TimeDelta::days(3_700)).await.unwrap();
+        for table in ["instances", "series", "studies", "rejections"] {
+            assert_eq!(count(&db, table).await, 0, "{table}");
+        }
+    })
+    .await;
+}
+
+/// More than one statement holds, some of them twice.
+#[tokio::test]
+async fn a_long_note_hides_all_that_it_names() {
+    on_both(async |db| {
+        let mut tx = db.begin().await.unwrap();
+        let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
+        let uids: Vec<_> = (0..1_200).map(|number| format!("1.2.3.1.{number}")).collect();
+        for uid in &uids {
+            place.insert(&mut tx, &instance_facts(uid, "aa"), now()).await.unwrap();
+        }
+        let named: Vec<_> = uids.iter().chain(&uids[..700]).map(|uid| ("1.2.3", uid.as_str())).collect();
+        let applied =
+            apply(&mut tx, CLINIC, &note_of("113001", &named), &sop("2.25.1"), now()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!((applied.raised.len(), count(&db, "rejections").await), (1, 1_200));
+        assert_eq!(visible(&db).await, (0, 0, 0));
     })
     .await;
 }

@@ -76,12 +76,12 @@ impl FoundInstance {
         search.page(clinic, Level::Instance, SELECT).fetch_all(db).await
     }
 
-    /// These instances, as far as the clinic has them, in no order.
+    /// These instances, as far as the clinic shows them, in no order.
     pub(super) async fn of(db: &mut Conn, clinic: ClinicId, ids: &[Uuid]) -> Result<Vec<Self>> {
         let select = format!(
             "{SELECT} FROM instances JOIN series ON series.series_id = instances.series_id
                JOIN studies ON studies.study_id = series.study_id
-              WHERE instances.clinic_id = $1 AND instances.instance_id IN ("
+              WHERE instances.clinic_id = $1 AND instances.hidden_at IS NULL AND instances.instance_id IN ("
         );
         these(&select, clinic, ids).fetch_all(db).await
     }

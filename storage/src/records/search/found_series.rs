@@ -46,7 +46,7 @@ const SELECT: &str = "SELECT series.series_id, series.study_id, studies.study_ui
            (SELECT count(*) FROM instances AS among
              WHERE among.series_id = series.series_id AND among.hidden_at IS NULL) AS instance_count
       FROM series JOIN studies ON studies.study_id = series.study_id
-     WHERE series.clinic_id = $1 AND series.series_id IN (";
+     WHERE series.clinic_id = $1 AND series.hidden_at IS NULL AND series.series_id IN (";
 
 impl FromRow for FoundSeries {
     fn from_row(row: &Row) -> Result<Self> {
@@ -84,7 +84,7 @@ impl FoundSeries {
         Ok(in_order(&page, rows, |series: &Self| series.series_id.0))
     }
 
-    /// These series, as far as the clinic has them.
+    /// These series, as far as the clinic shows them.
     pub async fn of(db: &mut Conn, clinic: ClinicId, ids: &[SeriesId]) -> Result<Vec<Self>> {
         these(SELECT, clinic, ids).fetch_all(db).await
     }

@@ -61,7 +61,7 @@ const SELECT: &str = r"SELECT studies.study_id, studies.study_uid, studies.study
            (SELECT count(*) FROM instances AS among
              WHERE among.study_id = studies.study_id AND among.hidden_at IS NULL) AS instance_count
       FROM studies JOIN patients ON patients.patient_id = studies.patient_id
-     WHERE studies.clinic_id = $1 AND studies.study_id IN (";
+     WHERE studies.clinic_id = $1 AND studies.hidden_at IS NULL AND studies.study_id IN (";
 
 impl FromRow for FoundStudy {
     fn from_row(row: &Row) -> Result<Self> {
@@ -99,7 +99,7 @@ impl FoundStudy {
         Ok(in_order(&page, rows, |study: &Self| study.study_id.0))
     }
 
-    /// These studies, as far as the clinic has them.
+    /// These studies, as far as the clinic shows them.
     pub async fn of(db: &mut Conn, clinic: ClinicId, ids: &[StudyId]) -> Result<Vec<Self>> {
         these(SELECT, clinic, ids).fetch_all(db).await
     }

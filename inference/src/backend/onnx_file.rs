@@ -1,0 +1,222 @@
+//! What an ONNX file says of itself, read before any runtime sees it.
+//!
+//! Runtimes are large, and one of them follows paths that it finds in the file: a file that is none,
+//! that points outside itself or that does not fit its card is refused here.
+
+use models::Card;
+use tract_onnx::pb;
+use tract_onnx::prelude::Framework;
+
+use super::guarded;
+use crate::InferenceError;
+
+/// `TensorProto.DataType.FLOAT` of ONNX.
+const FLOAT: i32 = 1;
+/// The key of a tensor's path as it stands in the file: field 1, 8 bytes long.
+const LOCATION: &[u8] = b"\x0a\x08location";
+/// The longest path of a file that a message repeats, in characters.
+const MAX_SHOWN: usize = 80;
+
+/// The network in a file, once it has proved to stand alone and to have the tensors of its card.
+///
+/// # Errors
+///
+/// [`InferenceError::NotLoaded`] for bytes that are no ONNX network, [`InferenceError::ExternalData`] where
+/// tensors lie in other files, [`InferenceError::CardMismatch`] for tensors other than the card's.
+pub(crate) fn read(
+    backend: &'static str,
+    card: &Card,
+    weights: &[u8],
+) -> Result<pb::ModelProto, InferenceError> {
+    let not_onnx = |why: &str| InferenceError::NotLoaded {
+        backend,
+        network: card.title(),
+        reason: format!("the file is no ONNX network: {why}"),
+    };
+    let model = guarded(|| tract_onnx::onnx().proto_model_for_read(&mut &*weights))
+        .map_err(|reason| not_onnx(&reason))?;
+    let graph = model.graph.as_ref().ok_or_else(|| not_onnx("it holds no graph"))?;
+    if graph.node.is_empty() {
+        return Err(not_onnx("its graph is empty"));
+    }
+    stands_alone(card, &model, weights)?;
+    check_input(card, graph)?;
+    check_outputs(card, graph)?;
+    Ok(model)
+}
+
+/// The operators that a runtime does not know, each once; those that ONNX does not define as `domain:name`.
+pub(crate) fn unknown_operators(model: &pb::ModelProto, is_known: impl Fn(&str) -> bool) -> Vec<String> {
+    let unknown = nodes(model).filter(|node| !is_known(&node.op_type)).map(|node| {
+        let (domain, name) = (shown(&node.domain), shown(&node.op_type));
+        if is_standard(&domain) { name } else { format!("{domain}:{name}") }
+    });
+    let mut names: Vec<String> = unknown.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn is_standard(domain: &str) -> bool {
+    ["", "ai.onnx"].contains(&domain)
+}
+
+/// Refuses tensors whose values lie in another file: a network is one blob, and no path in it is followed.
+///
+/// Defaults of a function's attributes are not among what was read, so a file with functions must not hold the
+/// key of such a path at all.
+fn stands_alone(card: &Card, model: &pb::ModelProto, weights: &[u8]) -> Result<(), InferenceError> {
+    if !model.functions.is_empty() && weights.windows(LOCATION.len()).any(|bytes| bytes == LOCATION) {
+        return Err(InferenceError::ExternalData {
+            network: card.title(),
+            tensor: String::new(),
+            file: String::new(),
+        });
+    }
+    let outside = |tensor: &&pb::TensorProto| {
+        let is_external = tensor.data_location == Some(pb::tensor_proto::DataLocation::External as i32);
+        is_external || !tensor.external_data.is_empty()
+    };
+    let Some(tensor) = tensors(model).find(outside) else { return Ok(()) };
+    let location = tensor.external_data.iter().find(|entry| entry.key == "location");
+    Err(InferenceError::ExternalData {
+        network: card.title(),
+        tensor: shown(&tensor.name),
+        file: shown(location.map_or("", |entry| &entry.value)),
+    })
+}
+
+/// Whether the graph's only input is the card's, of its rank and sides.
+fn check_input(card: &Card, graph: &pb::GraphProto) -> Result<(), InferenceError> {
+    let mismatch = |what| Err(InferenceError::CardMismatch { network: card.title(), what });
+    let is_given = |input: &&pb::ValueInfoProto| !graph.initializer.iter().any(|it| it.name == input.name);
+    let inputs: Vec<&pb::ValueInfoProto> = graph.input.iter().filter(is_given).collect();
+    let names: Vec<String> = inputs.iter().map(|input| shown(&input.name)).collect();
+    let [input] = inputs.as_slice() else {
+        return mismatch(format!("it takes {names:?}, the card's input is {:?}", card.input.name));
+    };
+    if input.name != card.input.name {
+        return mismatch(format!("it takes {names:?}, the card's input is {:?}", card.input.name));
+    }
+    let Some(pb::type_proto::Value::TensorType(tensor)) =
+        input.r#type.as_ref().and_then(|it| it.value.as_ref())
+    else {
+        return mismatch(format!("its input {:?} is no tensor", card.input.name));
+    };
+    if tensor.elem_type != FLOAT {
+        return mismatch(format!(
+            "its input {:?} holds other values than 32-bit floating-point ones",
+            card.input.name
+        ));
+    }
+    let Some(sides) = tensor.shape.as_ref().map(sides) else { return Ok(()) };
+    let card_shape = &card.input.shape;
+    let fits = sides.len() == card_shape.len()
+        && sides.iter().zip(card_shape).all(|(found, card)| found.is_none_or(|found| found == *card as i64));
+    if fits {
+        return Ok(());
+    }
+    let found: Vec<String> =
+        sides.iter().map(|side| side.map_or("?".to_owned(), |side| side.to_string())).collect();
+    mismatch(format!(
+        "its input {:?} has {} dimensions [{}], the card's shape {} {card_shape:?}",
+        card.input.name,
+        sides.len(),
+        found.join(", "),
+        card_shape.len(),
+    ))
+}
+
+/// Whether the graph gives every output that the card names.
+fn check_outputs(card: &Card, graph: &pb::GraphProto) -> Result<(), InferenceError> {
+    for name in card.tensors() {
+        if !graph.output.iter().any(|output| output.name == name) {
+            let present: Vec<String> = graph.output.iter().map(|output| shown(&output.name)).collect();
+            return Err(InferenceError::CardMismatch {
+                network: card.title(),
+                what: format!("it gives {present:?}, the card's output {name:?} is not among them"),
+            });
+        }
+    }
+    let outputs = &card.outputs;
+    for name in [&outputs.probabilities, &outputs.logits].into_iter().flatten() {
+        let declared = graph.output.iter().find(|output| output.name == *name);
+        let Some(pb::type_proto::Value::TensorType(tensor)) =
+            declared.and_then(|output| output.r#type.as_ref()).and_then(|it| it.value.as_ref())
+        else {
+            continue;
+        };
+        let classes = outputs.classes.len() as i64;
+        let last = tensor.shape.as_ref().and_then(|shape| sides(shape).last().copied().flatten());
+        if last.is_some_and(|last| last != classes) {
+            return Err(InferenceError::CardMismatch {
+                network: card.title(),
+                what: format!(
+                    "its output {name:?} holds {} values, the card has {classes} classes",
+                    last.unwrap_or(0)
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The sides of a tensor; `None` for one that is known only when it runs.
+fn sides(shape: &pb::TensorShapeProto) -> Vec<Option<i64>> {
+    let side = |dimension: &pb::tensor_shape_proto::Dimension| match dimension.value {
+        Some(pb::tensor_shape_proto::dimension::Value::DimValue(side)) if side > 0 => Some(side),
+        _ => None,
+    };
+    shape.dim.iter().map(side).collect()
+}
+
+/// Every graph of the file: the network's, those of its control flow, and those of training.
+fn graphs(model: &pb::ModelProto) -> Vec<&pb::GraphProto> {
+    let of_training = model
+        .training_info
+        .iter()
+        .flat_map(|info| [info.initialization.as_ref(), info.algorithm.as_ref()])
+        .flatten();
+    let mut found: Vec<&pb::GraphProto> = model.graph.iter().chain(of_training).collect();
+    let of_functions = model.functions.iter().flat_map(|function| &function.node);
+    found.extend(of_functions.flat_map(graphs_of));
+    let mut next = 0;
+    // A tree that was read from the file: it ends.
+    while next < found.len() {
+        let inner: Vec<&pb::GraphProto> = found[next].node.iter().flat_map(graphs_of).collect();
+        found.extend(inner);
+        next += 1;
+    }
+    found
+}
+
+fn graphs_of(node: &pb::NodeProto) -> impl Iterator<Item = &pb::GraphProto> {
+    node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+}
+
+fn nodes(model: &pb::ModelProto) -> impl Iterator<Item = &pb::NodeProto> {
+    let of_functions = model.functions.iter().flat_map(|function| &function.node);
+    graphs(model).into_iter().flat_map(|graph| &graph.node).chain(of_functions)
+}
+
+/// Every tensor that the file declares, wherever it stands.
+fn tensors(model: &pb::ModelProto) -> impl Iterator<Item = &pb::TensorProto> {
+    let initial = graphs(model).into_iter().flat_map(|graph| {
+        let sparse = graph.sparse_initializer.iter().flat_map(parts);
+        graph.initializer.iter().chain(sparse)
+    });
+    let constant = nodes(model).flat_map(|node| &node.attribute).flat_map(|attribute| {
+        let sparse = attribute.sparse_tensor.iter().chain(&attribute.sparse_tensors).flat_map(parts);
+        attribute.t.iter().chain(&attribute.tensors).chain(sparse)
+    });
+    initial.chain(constant)
+}
+
+fn parts(tensor: &pb::SparseTensorProto) -> impl Iterator<Item = &pb::TensorProto> {
+    tensor.values.iter().chain(&tensor.indices)
+}
+
+/// A name from the file, as far as a message repeats it.
+fn shown(name: &str) -> String {
+    name.chars().take(MAX_SHOWN).collect()
+}

@@ -1,0 +1,200 @@
+//! Which runtimes there are, and in which numbers each could run a network.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use models::{Card, Precision};
+
+use crate::backend::library;
+use crate::{InferenceBackend, InferenceError, OnnxRuntimeBackend, OpenvinoBackend, TractBackend};
+
+/// A runtime for networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Runtime {
+    /// `tract`, in the binary.
+    Tract,
+    /// ONNX Runtime, a shared library.
+    OnnxRuntime,
+    /// OpenVINO, a shared library.
+    Openvino,
+}
+
+impl Runtime {
+    /// All of them, the one in the binary first.
+    pub const ALL: [Self; 3] = [Self::Tract, Self::OnnxRuntime, Self::Openvino];
+
+    /// The name as settings and people say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tract => "tract",
+            Self::OnnxRuntime => "onnxruntime",
+            Self::Openvino => "openvino",
+        }
+    }
+}
+
+/// Which runtime is wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BackendChoice {
+    /// The fastest that answers as a network's reference vectors say.
+    #[default]
+    Auto,
+    /// This one.
+    Only(Runtime),
+}
+
+/// A text that names no backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a backend is auto, tract, onnxruntime or openvino")]
+pub struct UnknownBackend;
+
+impl BackendChoice {
+    /// The choice as settings say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Only(runtime) => runtime.as_str(),
+        }
+    }
+}
+
+impl FromStr for BackendChoice {
+    type Err = UnknownBackend;
+
+    fn from_str(text: &str) -> Result<Self, UnknownBackend> {
+        if text == Self::Auto.as_str() {
+            return Ok(Self::Auto);
+        }
+        Runtime::ALL.into_iter().find(|it| it.as_str() == text).map(Self::Only).ok_or(UnknownBackend)
+    }
+}
+
+/// One way to run a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Candidate {
+    /// The runtime.
+    pub runtime: Runtime,
+    /// The numbers.
+    pub precision: Precision,
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.runtime.as_str();
+        match self.precision {
+            Precision::F32 => write!(f, "{name} (f32)"),
+            Precision::Bf16 => write!(f, "{name} (bf16)"),
+        }
+    }
+}
+
+/// Where the runtimes are, and how many images they run at a time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Runtimes {
+    /// ONNX Runtime's library, or a folder that holds it, such as a `site-packages`; `None`: where systems keep it.
+    pub onnxruntime_library: Option<PathBuf>,
+    /// OpenVINO's library, likewise.
+    pub openvino_library: Option<PathBuf>,
+    /// So many images at a time; at least one.
+    pub threads: usize,
+}
+
+impl Runtimes {
+    /// The library's file; `None` for the runtime in the binary. Nothing is loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`InferenceError::NotAvailable`] with where it was looked for.
+    pub fn library(&self, runtime: Runtime) -> Result<Option<PathBuf>, InferenceError> {
+        let found = match runtime {
+            Runtime::Tract => return Ok(None),
+            Runtime::OnnxRuntime => library::ONNXRUNTIME.find(self.onnxruntime_library.as_deref()),
+            Runtime::Openvino => library::OPENVINO.find(self.openvino_library.as_deref()),
+        };
+        found.map(Some).map_err(|reason| InferenceError::NotAvailable { backend: runtime.as_str(), reason })
+    }
+
+    /// The ways to run a card's network: of all runtimes that are found, or of the one that is wanted.
+    pub fn candidates(&self, choice: BackendChoice, card: &Card) -> Vec<Candidate> {
+        let runtimes: Vec<Runtime> = match choice {
+            BackendChoice::Only(runtime) => vec![runtime],
+            BackendChoice::Auto => {
+                Runtime::ALL.into_iter().filter(|runtime| self.library(*runtime).is_ok()).collect()
+            }
+        };
+        let mut candidates = Vec::new();
+        for runtime in runtimes {
+            if runtime == Runtime::Openvino && card.run.bears(Precision::Bf16) && !card.run.exact {
+                candidates.push(Candidate { runtime, precision: Precision::Bf16 });
+            }
+            candidates.push(Candidate { runtime, precision: Precision::F32 });
+        }
+        candidates
+    }
+
+    /// The runtime of a candidate, its library loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`InferenceError::NotAvailable`]
+    pub fn open(&self, candidate: Candidate) -> Result<Box<dyn InferenceBackend>, InferenceError> {
+        Ok(match candidate.runtime {
+            Runtime::Tract => Box::new(TractBackend),
+            Runtime::OnnxRuntime => {
+                Box::new(OnnxRuntimeBackend::open(self.onnxruntime_library.as_deref(), self.threads)?)
+            }
+            Runtime::Openvino => {
+                let backend = OpenvinoBackend::open(self.openvino_library.as_deref(), self.threads)?;
+                match candidate.precision {
+                    Precision::F32 => Box::new(backend),
+                    Precision::Bf16 => Box::new(backend.in_bf16()?),
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use models::Registry;
+
+    use super::*;
+
+    #[test]
+    fn a_backend_reads_as_it_is_written() {
+        for text in ["auto", "tract", "onnxruntime", "openvino"] {
+            assert_eq!(text.parse::<BackendChoice>().unwrap().as_str(), text);
+        }
+        assert_eq!("rten".parse::<BackendChoice>(), Err(UnknownBackend));
+    }
+
+    #[test]
+    fn sixteen_bits_are_tried_only_where_the_card_allows_them() {
+        let mut card = Registry::built_in().get("pneumonia28").unwrap().clone();
+        let runtimes = Runtimes::default();
+        let openvino = BackendChoice::Only(Runtime::Openvino);
+        let precisions = |card: &Card| -> Vec<Precision> {
+            runtimes.candidates(openvino, card).iter().map(|candidate| candidate.precision).collect()
+        };
+        card.run.precision = vec![Precision::F32];
+        assert_eq!(precisions(&card), [Precision::F32]);
+        card.run.precision = vec![Precision::F32, Precision::Bf16];
+        assert_eq!(precisions(&card), [Precision::Bf16, Precision::F32]);
+        card.run.exact = true;
+        assert_eq!(precisions(&card), [Precision::F32]);
+    }
+
+    #[test]
+    fn without_libraries_the_runtime_in_the_binary_is_left() {
+        let card = Registry::built_in().get("pneumonia28").unwrap().clone();
+        let nowhere = Some(PathBuf::from("/nonexistent"));
+        let runtimes =
+            Runtimes { onnxruntime_library: nowhere.clone(), openvino_library: nowhere, threads: 1 };
+        let candidates = runtimes.candidates(BackendChoice::Auto, &card);
+        assert_eq!(candidates, [Candidate { runtime: Runtime::Tract, precision: Precision::F32 }]);
+        let missing = Candidate { runtime: Runtime::OnnxRuntime, precision: Precision::F32 };
+        let refused = runtimes.open(missing).err().unwrap().to_string();
+        assert!(refused.starts_with("onnxruntime is not available: /nonexistent"), "{refused}");
+    }
+}

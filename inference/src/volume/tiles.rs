@@ -1,0 +1,120 @@
+//! A network over a volume that may be larger than what it takes at once.
+
+use models::{Activation, Card};
+use ndarray::{Array3, Array4, Array5, Axis, Ix4, Slice};
+
+use super::VolumeError;
+use crate::interpret::{all_finite, segmentation};
+use crate::{InferenceError, Network};
+
+/// The most parts of a volume.
+const MOST_TILES: usize = 4_096;
+
+/// One probability a class and voxel, `[classes, slices, rows, columns]`, for `[channels, slices, rows, columns]`.
+pub(super) fn run(network: &Network, volume: &Array4<f32>) -> Result<Array4<f32>, VolumeError> {
+    let card = network.card();
+    let (channels, depth, rows, columns) = volume.dim();
+    let wanted =
+        [card.input.slices().ok_or(VolumeError::NotForVolumes)?, card.input.rows(), card.input.columns()];
+    let classes = card.outputs.classes.len();
+    let starts = [starts(depth, wanted[0]), starts(rows, wanted[1]), starts(columns, wanted[2])];
+    if starts.iter().map(Vec::len).product::<usize>() > MOST_TILES {
+        return Err(VolumeError::TooLarge);
+    }
+    let [black, _] = card.input.value_range;
+    let mut sums = Array4::<f32>::zeros((classes, depth, rows, columns));
+    let mut seen = Array3::<f32>::zeros((depth, rows, columns));
+    for at in starts[0].iter().flat_map(|slice| {
+        let across = &starts[2];
+        starts[1].iter().flat_map(move |row| across.iter().map(move |column| [*slice, *row, *column]))
+    }) {
+        let lengths = [depth, rows, columns];
+        let within: [usize; 3] = std::array::from_fn(|axis| wanted[axis].min(lengths[axis]));
+        let cut = |axis: usize| Slice::from(at[axis]..at[axis] + within[axis]);
+        let mut part = volume.view();
+        let mut tile = Array5::<f32>::zeros((1, channels, wanted[0], wanted[1], wanted[2]));
+        for channel in 0..channels {
+            let (mean, deviation) = card.input.normalisation(channel);
+            tile.index_axis_mut(Axis(1), channel).fill((black - mean) / deviation);
+        }
+        let mut target = tile.index_axis_mut(Axis(0), 0);
+        for (axis, length) in within.into_iter().enumerate() {
+            part.slice_axis_inplace(Axis(axis + 1), cut(axis));
+            target.slice_axis_inplace(Axis(axis + 1), Slice::from(0..length));
+        }
+        target.assign(&part);
+        let answer = probabilities(network, tile, wanted)?;
+        let mut answer = answer.view();
+        let (mut sum, mut count) = (sums.view_mut(), seen.view_mut());
+        for (axis, length) in within.into_iter().enumerate() {
+            answer.slice_axis_inplace(Axis(axis + 1), Slice::from(0..length));
+            sum.slice_axis_inplace(Axis(axis + 1), cut(axis));
+            count.slice_axis_inplace(Axis(axis), cut(axis));
+        }
+        sum += &answer;
+        count += 1.0;
+    }
+    for mut class in sums.axis_iter_mut(Axis(0)) {
+        class /= &seen;
+    }
+    Ok(sums)
+}
+
+/// Where parts of `wanted` begin, spread evenly over `length`, so that all of it is seen.
+fn starts(length: usize, wanted: usize) -> Vec<usize> {
+    let count = length.div_ceil(wanted.max(1)).max(1);
+    let last = length.saturating_sub(wanted);
+    (0..count).map(|index| if count == 1 { 0 } else { index * last / (count - 1) }).collect()
+}
+
+/// One probability a class and voxel of one part.
+fn probabilities(
+    network: &Network,
+    tile: Array5<f32>,
+    wanted: [usize; 3],
+) -> Result<Array4<f32>, VolumeError> {
+    let card = network.card();
+    let mut outputs = network.run(&tile.into_dyn())?;
+    all_finite(&outputs)?;
+    let (name, classes) = (card.outputs.answer(), card.outputs.classes.len());
+    let [slices, rows, columns] = wanted;
+    let answer = outputs.remove(name);
+    let found = answer.as_ref().map(|values| values.shape().to_vec()).unwrap_or_default();
+    let shaped = answer.filter(|_| found == [1, classes, slices, rows, columns]);
+    let planes =
+        shaped.and_then(|values| values.index_axis_move(Axis(0), 0).into_dimensionality::<Ix4>().ok());
+    let mut planes = planes.ok_or_else(|| InferenceError::OutputShape {
+        output: name.to_owned(),
+        expected: format!("[1, {classes}, {slices}, {rows}, {columns}]"),
+        found,
+    })?;
+    segmentation::activate(card, &mut planes)?;
+    Ok(planes)
+}
+
+/// How surely each voxel belongs to any of these classes: together where only one can hold, else to the likeliest.
+pub(super) fn of_classes(card: &Card, probabilities: &Array4<f32>, classes: &[usize]) -> Array3<f32> {
+    let (_, depth, rows, columns) = probabilities.dim();
+    let mut part = Array3::zeros((depth, rows, columns));
+    let are_apart = card.outputs.activation == Some(Activation::Sigmoid);
+    for class in classes {
+        part.zip_mut_with(&probabilities.index_axis(Axis(0), *class), |sum: &mut f32, value| {
+            *sum = if are_apart { sum.max(*value) } else { (*sum + value).min(1.0) };
+        });
+    }
+    part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By hand.
+    #[test]
+    fn parts_cover_all_of_a_length() {
+        assert_eq!(starts(64, 64), [0]);
+        assert_eq!(starts(10, 64), [0], "the rest is filled up");
+        assert_eq!(starts(128, 64), [0, 64]);
+        assert_eq!(starts(130, 64), [0, 33, 66]);
+    }
+}
