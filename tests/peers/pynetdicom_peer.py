@@ -111,6 +111,7 @@ def echo() -> None:
     association = associate([build_context(VERIFICATION)])
     check(association.is_established, "the association for C-ECHO was not accepted")
     for message_id in (1, 2, 3):
+        still(association)
         answer = association.send_c_echo(message_id)
         same(answer.get("Status"), SUCCESS, "the status of C-ECHO")
     association.release()

@@ -24,6 +24,7 @@ from pynetdicom.sop_class import (
 )
 
 from instances import CT, check, image, new_uid, same
+from reactor import still
 from reading import arguments
 
 MOVE_PORT = int(os.environ["MOVE_PORT"])
@@ -73,6 +74,7 @@ def store() -> None:
         entity.add_requested_context(CT, syntax)
     association = associate(entity)
     for instance in INSTANCES.values():
+        still(association)
         same(association.send_c_store(instance.dataset).Status, 0x0000, f"C-STORE in {instance.syntax.name}")
     association.release()
 
@@ -84,6 +86,7 @@ def find() -> None:
     association = associate(entity)
 
     def found(model, dataset: Dataset) -> list[Dataset]:
+        still(association)
         answers = list(association.send_c_find(dataset, model))
         same(answers[-1][0].Status, 0x0000, "the last status of C-FIND")
         for status, _ in answers[:-1]:
@@ -104,6 +107,7 @@ def find() -> None:
         StudyFind, keys("IMAGE", StudyInstanceUID=STUDY, SeriesInstanceUID=SERIES, SOPInstanceUID="", Rows=None)
     )
     same({it.SOPInstanceUID for it in images}, set(INSTANCES), "the images")
+    still(association)
     wrong = list(association.send_c_find(keys("STUDY", StudyDate="soon"), StudyFind))
     same(wrong[0][0].Status, 0xA900, "the status of a date that is none")
     association.release()
@@ -124,6 +128,7 @@ def get() -> None:
     entity.add_requested_context(CT, ExplicitVRLittleEndian)
     handlers = [(evt.EVT_C_STORE, taken, [got])]
     association = associate(entity, ext_neg=[build_role(CT, scp_role=True)], evt_handlers=handlers)
+    still(association)
     answers = list(association.send_c_get(keys("STUDY", StudyInstanceUID=STUDY), StudyGet))
     association.release()
     last = answers[-1][0]
@@ -157,7 +162,9 @@ def move() -> None:
     entity.add_requested_context(StudyMove)
     association = associate(entity)
     wanted = keys("IMAGE", StudyInstanceUID=STUDY, SeriesInstanceUID=SERIES, SOPInstanceUID=list(INSTANCES))
+    still(association)
     answers = list(association.send_c_move(wanted, options.calling_ae, StudyMove, msg_id=77))
+    still(association)
     stranger = list(association.send_c_move(wanted, "STRANGER", StudyMove))
     association.release()
     server.shutdown()

@@ -240,8 +240,13 @@ mod tests {
     fn shares_are_those_of_reviews_scores_and_images() {
         let refused =
             Sample { said: None, abstention_code: Some("poor-quality".into()), ..sample(0.0, Open) };
-        let newest =
-            [sample(0.9, Accepted), sample(0.8, Rejected), sample(0.1, Accepted), sample(0.2, Open), refused];
+        let newest = [
+            sample(0.875, Accepted),
+            sample(0.75, Rejected),
+            sample(0.125, Accepted),
+            sample(0.25, Open),
+            refused,
+        ];
         let all = view(false, &[], &newest).overall;
         assert_eq!((all.images, all.positive, all.positive_rate), (5, Some(2), Some(0.5)));
         assert_eq!((all.reviewed, all.agreed, all.agreement), (Some(3), Some(2), Some(2.0 / 3.0)));

@@ -197,9 +197,11 @@ mod tests {
     #[tokio::test]
     async fn a_million_images_are_no_dearer_than_those_asked_for() {
         on_both(async |db| {
-            for (clinic, index) in [(OURS, "clinics_analyses_of_version"), (None, "analyses_of_version")] {
+            // Of empty tables PostgreSQL takes either index of a clinic; both end in the order of the page.
+            let of_clinic = ["clinics_analyses_of_version", "analyses_newest"].as_slice();
+            for (clinic, indexes) in [(OURS, of_clinic), (None, &["analyses_of_version"])] {
                 for which in [Which::First, Which::Newest] {
-                    assert_reads_along(&db, &[index], async |conn: &mut Conn| {
+                    assert_reads_along(&db, indexes, async |conn: &mut Conn| {
                         samples(conn, clinic, EXAMPLE, "pneumonia", which, 9).await.unwrap();
                     })
                     .await;
