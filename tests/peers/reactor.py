@@ -13,11 +13,11 @@ def still(association: Association) -> None:
     pynetdicom waits for `_is_paused` alone, which the reactor has set before it waits and still has set when it
     wakes; only one that stays paused has really stopped.
     """
-    if not association._reactor_checkpoint.is_set():
-        return
     association._reactor_checkpoint.clear()
-    seen = time.monotonic()
-    while time.monotonic() - seen < 0.05:
+    begun = seen = time.monotonic()
+    while time.monotonic() - seen < 0.05 and time.monotonic() - begun < 5:
         time.sleep(0.001)
         if not association._is_paused:
             seen = time.monotonic()
+    # One that says nothing for seconds stands still as well: without this word each `send_…` would wait for ever.
+    association._is_paused = True
