@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Config;
 use crate::wiring::House;
 
-/// It gives back what large images have left free: glibc's, with arenas for each thread, keeps three times as much.
+/// It gives back more of what large images have left free than glibc's, which has arenas for each thread.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
