@@ -8,7 +8,7 @@ mod bulkdata;
 mod capabilities;
 mod conditional;
 #[cfg(test)]
-mod conformance;
+mod conformance_tests;
 mod deidentify;
 mod dicom_json;
 mod frames;

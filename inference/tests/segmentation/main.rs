@@ -44,15 +44,15 @@ fn smoothed() -> Vec<u8> {
         .file()
 }
 
-fn frame(rows: u32, columns: u32, photometric: Photometric, samples: Vec<u8>) -> Frame {
+fn frame(rows: u32, columns: u32, samples: Vec<u8>) -> Frame {
     Frame {
         index: 0,
         rows,
         columns,
-        samples_per_pixel: if photometric == Photometric::Rgb { 3 } else { 1 },
+        samples_per_pixel: 1,
         bits_stored: 8,
         samples: Samples::U8(samples),
-        photometric,
+        photometric: Photometric::Monochrome2,
         modality_lut: None,
         voi_lut: None,
         padding: None,
@@ -67,7 +67,7 @@ fn a_bright_block_is_marked_where_it_lies_in_the_frame() {
     let is_bright = |row: u32, column: u32| (50..110).contains(&row) && (20..60).contains(&column);
     let pixels = (0..160).flat_map(|row| (0..80).map(move |column| (row, column)));
     let samples = pixels.map(|(row, column)| if is_bright(row, column) { 230 } else { 20 }).collect();
-    let frame = frame(160, 80, Photometric::Monochrome2, samples);
+    let frame = frame(160, 80, samples);
     let image = ImageContext { modality: Some("OP".to_owned()), ..ImageContext::default() };
     let Outcome::Scored(scores) = analyze(&network, std::slice::from_ref(&frame), &image).unwrap() else {
         panic!("it looks")
@@ -95,67 +95,4 @@ fn a_bright_block_is_marked_where_it_lies_in_the_frame() {
     }
     let dice = f64::from(2 * both) / f64::from(one + other);
     assert!(dice > 0.93, "{dice}");
-}
-
-/// Dark curves on a bright disc, as a fundus camera shows vessels; which pixels are on a curve.
-fn fundus(side: u32) -> (Frame, Vec<bool>) {
-    let middle = f64::from(side) / 2.0;
-    let (mut samples, mut on_curve) = (Vec::new(), Vec::new());
-    for row in 0..side {
-        for column in 0..side {
-            let (y, x) = (f64::from(row) - middle, f64::from(column) - middle);
-            let is_inside = y.hypot(x) < 0.47 * f64::from(side);
-            let scale = f64::from(side) / 512.0;
-            let curve = |bend: f64, shift: f64, width: f64| {
-                (y - shift * scale - bend * x * x / (200.0 * scale)).abs() < width * scale
-            };
-            let is_vessel = is_inside
-                && (curve(0.6, -60.0, 4.0)
-                    || curve(-0.6, 60.0, 4.0)
-                    || curve(0.2, -130.0, 2.5)
-                    || curve(-0.2, 130.0, 2.5));
-            let shade = if is_vessel {
-                [120, 45, 25]
-            } else if is_inside {
-                [205, 110, 60]
-            } else {
-                [0, 0, 0]
-            };
-            samples.extend(shade);
-            on_curve.push(is_vessel);
-        }
-    }
-    (frame(side, side, Photometric::Rgb, samples), on_curve)
-}
-
-/// With a network that is not part of this project: `MEDILINK_RETINA_MODEL` names its file, and this is run by
-/// `cargo test -p inference --test segmentation -- --ignored --nocapture`.
-#[test]
-#[ignore = "the network is for evaluation only and lies elsewhere"]
-fn the_vessel_network_marks_drawn_vessels() {
-    #[expect(clippy::disallowed_methods, reason = "tests have no Config")]
-    let path = std::env::var("MEDILINK_RETINA_MODEL").unwrap();
-    let (card, weights) = (Card::parse(VESSELS).unwrap(), std::fs::read(path).unwrap());
-    card.verify_weights(&weights).unwrap();
-    let network = Network::load(&TractBackend, &card, &weights).unwrap();
-    let (frame, on_curve) = fundus(800);
-    let image = ImageContext { modality: Some("OP".to_owned()), ..ImageContext::default() };
-    let outcome = analyze(&network, std::slice::from_ref(&frame), &image).unwrap();
-    let Outcome::Scored(scores) = outcome else { panic!("{outcome:?}") };
-    assert!(scores[0].is_positive());
-    let maps = explain(&network, &frame, &["vessel"], &|| false).unwrap();
-    let map = &maps[0].map;
-    assert_eq!((map.rows, map.columns), (800, 800));
-    let marked = map.values.iter().map(|value| *value >= u16::MAX / 2);
-    let (mut both, mut either) = (0_u32, 0_u32);
-    for (marked, drawn) in marked.zip(&on_curve) {
-        both += u32::from(marked && *drawn);
-        either += u32::from(marked) + u32::from(*drawn);
-    }
-    let dice = 2.0 * f64::from(both) / f64::from(either);
-    println!(
-        "Dice {dice:.3} against drawn vessels; all outputs are finite; highest probability {}",
-        scores[0].probability
-    );
-    assert!(dice > 0.5, "{dice}");
 }
