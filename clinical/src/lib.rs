@@ -6,6 +6,7 @@ pub mod ae_title;
 pub mod audit;
 pub mod clock;
 pub mod coding;
+pub mod decision;
 pub mod event;
 pub mod fhir;
 pub mod id;

@@ -12,6 +12,7 @@ mod check_tensors;
 mod drift;
 mod eligibility;
 mod input;
+mod knowledge;
 mod out_of_distribution;
 mod output;
 mod reference;
@@ -26,6 +27,10 @@ pub use check::CardError;
 pub use drift::{LEAST_FOR_DRIFT, stability_index};
 pub use eligibility::{AgeRange, Eligibility, EligibilityRules, Sex, SpacingRange};
 pub use input::{CardWindow, Channels, Crop, Input, Luts, Quantise, Resize};
+pub use knowledge::{
+    Category, Condition, ConditionIx, Duration, Fault, Finding, FindingIx, FindingKind, Knowledge,
+    KnowledgeError, Likelihood, RedFlag, Source,
+};
 pub use out_of_distribution::{DistanceMeasured, DistanceMethod, OutOfDistributionRule};
 pub use output::{Activation, Calibration, Outputs, Platt};
 pub use reference::{ReferenceError, ReferenceVector, ReferenceVectors};

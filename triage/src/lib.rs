@@ -1,0 +1,3 @@
+//! From a presentation to a differential, an urgency and advice about drugs.
+//!
+//! Pure: values in, values out; no clock, no database, no network.
