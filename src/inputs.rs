@@ -15,8 +15,48 @@ const ZIP_RATIO: u64 = 200;
 const ZIP_FLOOR_BYTES: u64 = 64 << 20;
 /// Folders within folders.
 const FOLDER_DEPTH: usize = 64;
+/// So many buffers wait to be used again, and none that is longer.
+const BUFFERS_KEPT: usize = 4;
+const BUFFER_BYTES: u64 = 64 << 20;
 /// A file is handed on in pieces of this size.
 const PIECE_BYTES: usize = 1 << 20;
+
+/// Buffers for files, used again: the kernel clears the pages of a fresh one before anything is read into them, which
+/// cost more than to read the file from its cache.
+#[derive(Clone, Default)]
+pub struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// A buffer that goes back when nobody holds its bytes any more.
+struct Lent {
+    bytes: Vec<u8>,
+    from: Buffers,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut kept = self.from.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < BUFFERS_KEPT && self.bytes.capacity() as u64 <= BUFFER_BYTES {
+            kept.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+impl Buffers {
+    /// An empty one for so many bytes.
+    fn take(&self, bytes: usize) -> Lent {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut buffer = kept.unwrap_or_default();
+        buffer.clear();
+        buffer.reserve(bytes);
+        Lent { bytes: buffer, from: self.clone() }
+    }
+}
 
 /// One file to read.
 #[derive(Clone)]
@@ -163,17 +203,21 @@ impl Input {
         }
     }
 
-    /// The whole file, up to `limit` bytes.
+    /// The whole file, up to `limit` bytes, in one of `buffers`.
     ///
     /// # Errors
     ///
     /// [`InputError`] when it is longer, or cannot be read.
-    pub fn read(&self, limit: u64) -> Result<Bytes, InputError> {
+    pub fn read(&self, limit: u64, buffers: &Buffers) -> Result<Bytes, InputError> {
         self.open(limit, |source, limit, expected| {
             // What a source merely claims of its length sizes the first buffer, within reason.
-            let mut bytes = Vec::with_capacity(expected.min(limit).min(64 << 20) as usize);
-            source.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-            if bytes.len() as u64 > limit { Err(InputError::TooLarge(limit)) } else { Ok(bytes.into()) }
+            let mut lent = buffers.take(expected.min(limit).min(BUFFER_BYTES) as usize);
+            source.take(limit.saturating_add(1)).read_to_end(&mut lent.bytes)?;
+            if lent.bytes.len() as u64 > limit {
+                Err(InputError::TooLarge(limit))
+            } else {
+                Ok(Bytes::from_owner(lent))
+            }
         })
     }
 
@@ -253,10 +297,11 @@ mod tests {
         }
         zip_of(&at("c.zip"), &[("in/3.dcm", b"three"), ("DICOMDIR", b"x")]);
         let (inputs, errors) = collect(&[folder.path().to_owned(), at("missing")]);
-        let texts: Vec<_> = inputs.iter().filter_map(|input| input.read(100).ok()).collect();
+        let texts: Vec<_> =
+            inputs.iter().filter_map(|input| input.read(100, &Buffers::default()).ok()).collect();
         assert_eq!(texts, ["one", "two", "three"]);
         assert_eq!(errors.len(), 0, "a missing file is told when it is read");
-        assert!(matches!(inputs.last().unwrap().read(100), Err(InputError::Io(_))));
+        assert!(matches!(inputs.last().unwrap().read(100, &Buffers::default()), Err(InputError::Io(_))));
     }
 
     #[test]
@@ -265,7 +310,10 @@ mod tests {
         let path = folder.path().join("bomb.zip");
         zip_of(&path, &[("zeros", &vec![0; (ZIP_FLOOR_BYTES + 1) as usize])]);
         let (inputs, _) = collect(&[path]);
-        assert!(matches!(inputs[0].read(u64::MAX - 1), Err(InputError::TooLarge(ZIP_FLOOR_BYTES))));
+        assert!(matches!(
+            inputs[0].read(u64::MAX - 1, &Buffers::default()),
+            Err(InputError::TooLarge(ZIP_FLOOR_BYTES))
+        ));
     }
 
     #[test]
@@ -333,7 +381,23 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "123456").unwrap();
         let (inputs, _) = collect(&[file.path().to_owned()]);
-        assert!(matches!(inputs[0].read(5), Err(InputError::TooLarge(5))));
-        assert_eq!(inputs[0].read(6).unwrap(), "123456");
+        assert!(matches!(inputs[0].read(5, &Buffers::default()), Err(InputError::TooLarge(5))));
+        assert_eq!(inputs[0].read(6, &Buffers::default()).unwrap(), "123456");
+    }
+
+    #[test]
+    fn a_buffer_is_used_again_once_nobody_holds_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.dcm"), "first").unwrap();
+        std::fs::write(folder.path().join("b.dcm"), "2nd").unwrap();
+        let (inputs, _) = collect(&[folder.path().to_owned()]);
+        let buffers = Buffers::default();
+        let first = inputs[0].read(100, &buffers).unwrap();
+        let place = first.as_ptr();
+        let meanwhile = inputs[1].read(100, &buffers).unwrap();
+        assert_ne!(meanwhile.as_ptr(), place);
+        drop(first);
+        let again = inputs[1].read(100, &buffers).unwrap();
+        assert_eq!((again.as_ptr(), &again[..]), (place, &b"2nd"[..]));
     }
 }

@@ -13,8 +13,8 @@ pub struct Loader {
     runtimes: Runtimes,
     choice: BackendChoice,
     prover: Prover,
-    /// Hashes of the networks of the box, which the tests of this program have proved on the runtime in the binary.
-    in_the_box: Vec<String>,
+    /// The cards of the box, whose networks the tests of this program have proved on the runtime in the binary.
+    in_the_box: Vec<Card>,
     opened: Mutex<HashMap<Candidate, Arc<dyn InferenceBackend>>>,
 }
 
@@ -71,7 +71,7 @@ impl From<ReferenceError> for LoadError {
 impl Loader {
     /// A loader; nothing is opened yet.
     pub fn new(runtimes: Runtimes, choice: BackendChoice, prover: Prover) -> Self {
-        let in_the_box = Registry::built_in().iter().map(|card| card.sha256.clone()).collect();
+        let in_the_box = Registry::built_in().iter().cloned().collect();
         Self { runtimes, choice, prover, in_the_box, opened: Mutex::default() }
     }
 
@@ -85,21 +85,13 @@ impl Loader {
         &self.runtimes
     }
 
-    /// The network, ready, on the wanted runtime or on the fastest that it has proved itself on.
+    /// The network, ready, on the wanted runtime or on the fastest that it has proved itself on: over its reference
+    /// vectors, where it has some.
     ///
     /// # Errors
     ///
     /// [`LoadError::Unfit`] for a network that is not to be run, [`LoadError::NotTried`] where the wanted runtime is not there.
-    pub fn load(&self, card: &Card, weights: &[u8]) -> Result<Network, LoadError> {
-        self.load_by(card, weights, ReferenceVectors::of(card)?.as_ref())
-    }
-
-    /// As [`Loader::load`], with reference vectors that are not in the box.
-    ///
-    /// # Errors
-    ///
-    /// As [`Loader::load`].
-    pub fn load_by(
+    pub fn load(
         &self,
         card: &Card,
         weights: &[u8],
@@ -121,7 +113,7 @@ impl Loader {
         let candidates = self.runtimes.candidates(self.choice, card);
         if let [only] = candidates.as_slice()
             && only.runtime == Runtime::Tract
-            && self.in_the_box.contains(&card.sha256)
+            && self.is_of_the_box(card, reference)?
         {
             return Ok(*only);
         }
@@ -155,6 +147,16 @@ impl Loader {
         Ok(*candidate)
     }
 
+    /// Whether it is a network of the box, told by the whole of its card but the state, with the box's own vectors.
+    fn is_of_the_box(
+        &self,
+        card: &Card,
+        reference: Option<&ReferenceVectors>,
+    ) -> Result<bool, ReferenceError> {
+        let is_it = |own: &Card| *own == Card { state: own.state, ..card.clone() };
+        Ok(self.in_the_box.iter().any(is_it) && reference == ReferenceVectors::of(card)?.as_ref())
+    }
+
     fn open(&self, candidate: Candidate) -> Result<Arc<dyn InferenceBackend>, LoadError> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(backend) = opened.get(&candidate) {
@@ -163,5 +165,45 @@ impl Loader {
         let backend: Arc<dyn InferenceBackend> = Arc::from(self.runtimes.open(candidate)?);
         opened.insert(candidate, Arc::clone(&backend));
         Ok(backend)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A loader of the runtime in the binary alone, whose children end before they have proved anything.
+    fn loader() -> Loader {
+        let prover = Prover { program: "/bin/false".into(), arguments: Vec::new(), data_dir: None };
+        let runtimes = Runtimes { onnxruntime_library: None, openvino_library: None, threads: 1 };
+        Loader::new(runtimes, BackendChoice::Only(Runtime::Tract), prover)
+    }
+
+    #[test]
+    fn only_what_is_wholly_of_the_box_need_not_prove_itself() {
+        let (registry, loader) = (Registry::built_in(), loader());
+        let card = registry.get("pneumonia28").unwrap();
+        let weights = registry.weights(card).unwrap();
+        let vectors = ReferenceVectors::of(card).unwrap().unwrap();
+        let shadow = Card { state: models::State::Shadow, ..card.clone() };
+        for card in [card, &shadow] {
+            loader.load(card, &weights, Some(&vectors)).unwrap();
+        }
+
+        let mut other_vectors = vectors.clone();
+        other_vectors.vectors[0].probabilities.reverse();
+        let renamed = Card { name: "mine".to_owned(), ..card.clone() };
+        let mut other_scale = card.clone();
+        other_scale.input.value_range = [0.0, 255.0];
+        for (card, vectors) in [
+            (card, Some(&other_vectors)),
+            (card, None),
+            (&renamed, None),
+            (&renamed, Some(&vectors)),
+            (&other_scale, Some(&vectors)),
+        ] {
+            let refused = loader.load(card, &weights, vectors).err().map(|error| error.code().to_owned());
+            assert_eq!(refused.as_deref(), Some("network-ended"), "its child is asked");
+        }
     }
 }

@@ -104,6 +104,10 @@ enum Command {
         #[command(subcommand)]
         action: commands::models::Action,
     },
+    /// From symptoms to an urgency, a differential and drug advice, without a server
+    ///
+    /// Without an action it asks, question by question.
+    Triage(commands::triage::Arguments),
     /// The keys that seal provider credentials and other secrets
     Secrets {
         #[command(subcommand)]
@@ -253,6 +257,7 @@ fn run(line: Line) -> Result<()> {
         Command::Restore(arguments) => wait(commands::restore::run(&config, arguments)),
         Command::Migrate => wait(commands::migrate::run(&config)),
         Command::Models { action } => wait(commands::models::run(&config, &environment, action)),
+        Command::Triage(arguments) => commands::triage::run(arguments),
         Command::Secrets { action } => wait(commands::secrets::run(&config, action)),
         Command::Doctor(_) => wait(commands::doctor::run(&config, file.as_deref(), &environment)),
         Command::DecodeChild => Ok(ingest::pixels::run_child()?),

@@ -2,20 +2,21 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clinical::id::ClinicId;
 use clinical::imaging::{ImageContext, NetworkState};
 use models::{Card, CardError, Eligibility, ReferenceVectors, Task};
 use storage::archive::Archive;
-use storage::db::Db;
+use storage::db::{Conn, Db, DbError};
 use storage::records::analysis::NetworkKey;
 use storage::records::network::{NetworkName, Proof, States, StoredNetwork};
 use tokio::task::spawn_blocking;
 
 use crate::config::Config;
 use crate::loader::Loader;
-use crate::reader::Reader;
+use crate::reader::{Added, Reader};
 use crate::wiring::House;
 
 /// Where weights are kept that the archive does not hold as files of this machine, in the data folder.
@@ -63,14 +64,12 @@ pub async fn at_hand(house: &House, clinic: ClinicId) -> Result<AtHand> {
     let mut rows = house.db.read().await?;
     let stored = StoredNetwork::all(&mut rows).await?;
     let states = States::of(&mut rows, Some(clinic)).await?;
-    drop(rows);
     let mut held = Vec::new();
     for network in stored.iter().filter(|network| matches!(network.proof, Proof::Proved { .. })) {
-        match card_of(network) {
-            Ok(card) => held.push((card, weights_file(&house.archive, &house.config.data_dir, network))),
-            Err(error) => tracing::error!(network = network.name, %error, "a stored card does not read"),
-        }
+        let path = weights_file(&house.archive, &house.config.data_dir, network);
+        held.extend(added(&mut rows, &house.reader, network, path).await?);
     }
+    drop(rows);
     house.reader.hold(&held);
     let cards: Vec<Card> = house.reader.registry().iter().cloned().collect();
     let names: Vec<NetworkName> = cards.iter().map(name_of).collect();
@@ -92,6 +91,36 @@ pub async fn at_hand(house: &House, clinic: ClinicId) -> Result<AtHand> {
         }
     }
     Ok(at_hand)
+}
+
+/// A stored network as the reader holds it, with what it must answer; `None`, which is told of, where it does not read.
+async fn added(
+    db: &mut Conn,
+    reader: &Reader,
+    network: &StoredNetwork,
+    weights: PathBuf,
+) -> Result<Option<Added>, DbError> {
+    let card = match card_of(network) {
+        Ok(card) => card,
+        Err(error) => {
+            tracing::error!(network = network.name, %error, "a stored card does not read");
+            return Ok(None);
+        }
+    };
+    // Vectors hold images, and stay as they came: they are read once.
+    let reference = if reader.registry().get_version(&card.name, &card.version) == Some(&card) {
+        reader.reference(&card).map_err(|error| Refusal::of("reference-misfit", &error))
+    } else {
+        let given = StoredNetwork::reference(db, network.network_id).await?;
+        reference_of(given.as_deref()).map(|given| given.map(Arc::new))
+    };
+    match reference {
+        Ok(reference) => Ok(Some(Added { card, weights, reference })),
+        Err(error) => {
+            tracing::error!(network = network.name, %error, "stored reference vectors do not read");
+            Ok(None)
+        }
+    }
 }
 
 /// The card of a stored network, which is a draft until somebody says otherwise, whatever it says itself.
@@ -144,15 +173,19 @@ fn keep(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Those of the database and of the archive.
 pub async fn hold_all(db: &Db, archive: &Archive, data_dir: &Path, reader: &Reader) -> Result<()> {
     let mut held = Vec::new();
-    for network in StoredNetwork::all(&mut db.read().await?).await? {
-        let (Proof::Proved { .. }, Ok(card)) = (&network.proof, card_of(&network)) else { continue };
+    let mut rows = db.read().await?;
+    for network in StoredNetwork::all(&mut rows).await? {
+        if !matches!(network.proof, Proof::Proved { .. }) {
+            continue;
+        }
         let path = weights_file(archive, data_dir, &network);
         if let (false, Some(key)) = (path.is_file(), &network.blob_key) {
             let bytes = archive.get(key).await?;
             keep(&path, &bytes)?;
         }
-        held.push((card, path));
+        held.extend(added(&mut rows, reader, &network, path).await?);
     }
+    drop(rows);
     reader.hold(&held);
     Ok(())
 }
@@ -211,8 +244,7 @@ pub fn prove(
     if let Some(reference) = reference {
         reference.check(card).map_err(|error| Refusal::of("reference-misfit", &error))?;
     }
-    let network =
-        loader.load_by(card, weights, reference).map_err(|error| Refusal::of(error.code(), &error))?;
+    let network = loader.load(card, weights, reference).map_err(|error| Refusal::of(error.code(), &error))?;
     let backend = network.backend();
     Ok(match reference {
         Some(reference) => {

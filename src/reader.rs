@@ -15,7 +15,7 @@ use clinical::imaging::{
 use inference::{InferenceError, Network, Summary};
 use ingest::part10::{self, Part10, Part10Error};
 use ingest::pixels::{self, DecodePool, PixelError, PixelLimits};
-use models::{Card, Eligibility, Registry};
+use models::{Card, Eligibility, ReferenceError, ReferenceVectors, Registry};
 
 use crate::loader::{LoadError, Loader};
 
@@ -39,19 +39,35 @@ struct Held {
 }
 
 impl Held {
-    /// Those of a registry; a network that was at hand before stays loaded.
-    fn of(registry: Registry, before: &[Arc<Place>]) -> Self {
+    /// Those that are always there and those that were added; a network that was at hand before stays loaded.
+    fn of(own: &Registry, added: &[Added], before: &[Arc<Place>]) -> Self {
+        let files = added.iter().map(|added| (added.card.clone(), added.weights.clone()));
+        let registry = own.clone().with_stored(files);
         let place = |card: &Card| {
             let known = before.iter().find(|place| place.card == *card);
-            known.map_or_else(|| Arc::new(Place::of(card)), Arc::clone)
+            let given = || added.iter().find(|added| added.card == *card)?.reference.clone();
+            known.map_or_else(|| Arc::new(Place::of(card, given())), Arc::clone)
         };
         Self { places: registry.iter().map(place).collect(), registry: Arc::new(registry) }
     }
 }
 
+/// A network that was added to those that are always there.
+#[derive(Debug, Clone)]
+pub struct Added {
+    /// Its card.
+    pub card: Card,
+    /// The file of its weights.
+    pub weights: PathBuf,
+    /// What it must answer, as it was given with it.
+    pub reference: Option<Arc<ReferenceVectors>>,
+}
+
 /// A card, and its network once it was needed.
 struct Place {
     card: Card,
+    /// What was given with the network; the box has that of its own.
+    reference: Option<Arc<ReferenceVectors>>,
     /// Held while the network is being loaded, so that it proves itself once.
     loading: Mutex<()>,
     network: OnceLock<Arc<Network>>,
@@ -108,7 +124,7 @@ impl Reader {
         part10_limits: part10::Limits,
         frames_per_instance: u32,
     ) -> Self {
-        let held = RwLock::new(Held::of(registry.clone(), &[]));
+        let held = RwLock::new(Held::of(&registry, &[], &[]));
         Self { own: registry, held, loader, pool, pixel_limits, part10_limits, frames_per_instance }
     }
 
@@ -117,17 +133,28 @@ impl Reader {
         self.held().registry
     }
 
-    /// Holds these networks beside those that are always there, each with the file of its weights; others that it
-    /// held are let go of once nobody runs them.
-    pub fn hold(&self, stored: &[(Card, PathBuf)]) {
+    /// Holds these networks beside those that are always there; others that it held are let go of once nobody runs
+    /// them.
+    pub fn hold(&self, added: &[Added]) {
         let own = self.own.iter().count();
-        let is_known = |held: &Held| held.registry.iter().skip(own).eq(stored.iter().map(|(card, _)| card));
+        let is_known = |held: &Held| held.registry.iter().skip(own).eq(added.iter().map(|added| &added.card));
         if is_known(&self.held()) {
             return;
         }
-        let registry = self.own.clone().with_stored(stored.iter().cloned());
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        *held = Held::of(registry, &held.places);
+        *held = Held::of(&self.own, added, &held.places);
+    }
+
+    /// What a network at hand must answer: as it was given with it, else as the box says; `None` where nobody says.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReferenceVectors::of`].
+    pub fn reference(&self, card: &Card) -> Result<Option<Arc<ReferenceVectors>>, ReferenceError> {
+        match self.place(card).and_then(|place| place.reference.clone()) {
+            Some(given) => Ok(Some(given)),
+            None => Ok(ReferenceVectors::of(card)?.map(Arc::new)),
+        }
     }
 
     fn held(&self) -> Held {
@@ -304,7 +331,11 @@ impl Reader {
             return ready;
         }
         let weights = self.registry().weights(card).map_err(|error| NetworkError::NotReady(error.into()))?;
-        match self.loader.load(card, &weights) {
+        let loaded = match self.reference(card) {
+            Ok(reference) => self.loader.load(card, &weights, reference.as_deref()),
+            Err(error) => Err(error.into()),
+        };
+        match loaded {
             Ok(network) => Ok(Arc::clone(place.network.get_or_init(|| Arc::new(network)))),
             Err(LoadError::Unfit { reason, .. }) => {
                 place.falls_ill(&reason);
@@ -329,9 +360,10 @@ fn cards<'r>(registry: &'r Registry, asked: &Asked) -> Vec<&'r Card> {
 }
 
 impl Place {
-    fn of(card: &Card) -> Self {
+    fn of(card: &Card, reference: Option<Arc<ReferenceVectors>>) -> Self {
         Self {
             card: card.clone(),
+            reference,
             loading: Mutex::default(),
             network: OnceLock::new(),
             illness: OnceLock::new(),

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use api::{Doors, Street};
+use assessments::AssessmentsState;
+use cds_hooks::CdsHooksState;
 use clinical::clock::{Clock, SystemClock};
 use dicom_house::DicomState;
 use dicomweb::DicomWebState;
@@ -24,9 +26,11 @@ use networks_house::NetworksState;
 use storage::archive::{Archive, DataKeys};
 use storage::db::Db;
 use storage::secret::Keyring;
+use triage::Advisor;
 
 use crate::config::Config;
 use crate::loader::Loader;
+use crate::networks;
 use crate::reader::Reader;
 
 /// Everything a command needs that touches rows or bytes.
@@ -88,7 +92,7 @@ pub fn archive(config: &Config, environment: &BTreeMap<String, String>) -> Resul
 }
 
 /// What makes networks ready by the settings.
-pub fn loader(config: &Config) -> Result<Loader> {
+fn loader(config: &Config) -> Result<Loader> {
     Ok(Loader::new(config.runtimes(), config.backend()?, config.prover()?))
 }
 
@@ -132,19 +136,24 @@ pub fn street(house: &House, token: &str, doors: Doors, dimse: Arc<ScpEvents>) -
         authenticator,
     );
     ScpEvents::describe();
-    let registry = house.reader.registry();
+    let advisor = Arc::new(Advisor::built_in().context("the program's own knowledge does not read")?);
     let own_networks = Arc::new(own_registry(&house.config)?);
-    let networks = registry.active().map(|card| card.name.clone());
     Ok(Street {
         identity: Identity::new(app.clone(), house.config.identity()),
         webhook_targets: house.config.webhook_targets(),
-        dicom: DicomState::new(app.clone(), house.receiver.clone(), networks),
+        dicom: DicomState::new(
+            app.clone(),
+            house.receiver.clone(),
+            own_networks.iter().map(networks::name_of),
+        ),
         dicomweb: DicomWebState::new(
             app.clone(),
             house.receiver.clone(),
             Arc::clone(house.reader.pool()),
             house.config.pixels(),
         ),
+        assessments: AssessmentsState::new(app.clone(), Arc::clone(&advisor)),
+        cds_hooks: CdsHooksState::new(app.clone(), advisor),
         networks: NetworksState::new(app.clone(), own_networks, house.config.receive()?.spool_folder),
         app,
         doors,

@@ -10,9 +10,11 @@ mod status;
 
 use std::sync::Arc;
 
+use assessments::AssessmentsState;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::middleware::from_fn;
+use cds_hooks::CdsHooksState;
 use clinical::role::{Action, Resource};
 use dicom_house::DicomState;
 use dicomweb::DicomWebState;
@@ -34,6 +36,10 @@ pub struct Street {
     pub dicomweb: DicomWebState,
     /// What `/api/models` needs beyond it.
     pub networks: NetworksState,
+    /// What the assessment of symptoms needs beyond it.
+    pub assessments: AssessmentsState,
+    /// What `/cds-services` needs beyond it.
+    pub cds_hooks: CdsHooksState,
     /// What signing in needs beyond it.
     pub identity: Identity,
     /// To which hosts a clinic may have events sent.
@@ -63,6 +69,8 @@ pub fn routes(street: Street) -> Routes {
         .merge(dicomweb::routes(street.dicomweb.clone()))
         .merge(findings::routes(app()))
         .merge(networks_house::routes(street.networks.clone()))
+        .merge(assessments::routes(street.assessments.clone()))
+        .merge(cds_hooks::routes(street.cds_hooks.clone()))
         .merge(identity::routes(street.identity.clone()))
         .merge(clinics::routes(app()))
         .merge(patients::routes(app()))

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
+use clinical::imaging::NetworkState;
 use gate::{App, Json, Routes, Rule, get};
 use serde::Serialize;
 use storage::archive::{Archive, ArchiveError};
 use storage::queue;
+use storage::records::network::NetworkName;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -113,10 +115,11 @@ pub(crate) struct Board {
 
 /// The route of the status page.
 pub(crate) fn routes(street: &Street) -> Routes {
+    let is_active = |network: &&NetworkName| network.by_card == NetworkState::Active;
     let board = Board {
         app: street.app.clone(),
         doors: street.doors.clone(),
-        networks: street.dicom.networks().len(),
+        networks: street.dicom.networks().iter().filter(is_active).count(),
         last: Arc::default(),
     };
     Routes::new("service")

@@ -3,13 +3,15 @@
 pub mod advice;
 pub mod detected_issue;
 pub mod differential;
+pub mod override_reason;
 pub mod presentation;
 pub mod urgency;
 pub mod vitals;
 
 pub use advice::{DrugAdvice, DrugLine};
-pub use detected_issue::{DetectedIssue, IssueKind, IssueSeverity, NotChecked};
+pub use detected_issue::{DetectedIssue, IssueKind, IssueSeverity, NotChecked, Screened, TakenFor};
 pub use differential::{Assessment, DifferentialLine, Question, Reason, Recognised, Spoke};
+pub use override_reason::OverrideReason;
 pub use presentation::{ChildPugh, Drug, Faults, FindingState, Presentation, Severity, Symptom};
 pub use urgency::Urgency;
 pub use vitals::{Consciousness, Vitals};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::id::{
-    AnalysisId, ClinicId, FindingId, GrantId, InstanceId, MembershipId, PatientId, StatementId, StudyId,
-    TombstoneId, UserId, WebhookId, WorkitemId,
+    AnalysisId, AssessmentId, ClinicId, FindingId, GrantId, InstanceId, MembershipId, OverrideId, PatientId,
+    StatementId, StudyId, TombstoneId, UserId, WebhookId, WorkitemId,
 };
 use crate::role::Resource;
 
@@ -233,6 +233,16 @@ events! {
         statement_id: StatementId,
         /// Of which kind.
         kind: Resource,
+    }
+    /// Symptoms were assessed.
+    AssessmentMade "assessment_made" EhrRecord Normal Assessment(assessment_id) {
+        /// The assessment.
+        assessment_id: AssessmentId,
+    }
+    /// An issue with drugs was overridden, for a reason that was given.
+    IssueOverridden "issue_overridden" EhrRecord High IssueOverride(override_id) {
+        /// The override.
+        override_id: OverrideId,
     }
     /// A person was made a user.
     UserCreated "user_created" UserActivity Normal Account(user_id) {

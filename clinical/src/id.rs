@@ -129,6 +129,14 @@ ids! {
     HeldId
     /// A network that was added.
     NetworkId
+    /// Symptoms that were assessed.
+    AssessmentId
+    /// An issue with drugs that somebody overrode.
+    OverrideId
+    /// A program of another house that may ask through CDS Hooks.
+    CdsClientId
+    /// What came of a card.
+    CdsFeedbackId
 }
 
 impl ClinicId {

@@ -86,6 +86,10 @@ const TABLE: &str = "
     assessment      create               * . . c c . . . o . . .
     assessment      read                 * c . c c . . . o . . .
     assessment      list                 * c . c c . . . . . . .
+    issue_override  create               * . . c . . c . . . . .
+    issue_override  list                 * c . c c . c . . . . *
+    cds_client      create,delete        * c . . . . . . . . . .
+    cds_client      read,list            * c . . . . . . . . . *
 
     appointment     create,update,delete * c c c c c . . o . . .
     appointment     read,list            * c c c c c . . o . . .
@@ -263,6 +267,10 @@ words! {
         Network = "network",
         /// Symptoms and their differential.
         Assessment = "assessment",
+        /// Why an issue with drugs does not count.
+        IssueOverride = "issue_override",
+        /// A program of another house that may ask through CDS Hooks.
+        CdsClient = "cds_client",
         /// An appointment.
         Appointment = "appointment",
         /// When a physician can be booked.
@@ -363,6 +371,7 @@ impl Permission {
                 | Resource::ForwardRule
                 | Resource::Credential
                 | Resource::BreakGlass
+                | Resource::CdsClient
         );
         !is_of_people
             || matches!(self.action, Action::Read | Action::List) && self.resource != Resource::Account

@@ -4,12 +4,13 @@ use clinical::imaging::{
     Abstention, AbstentionCode, DecodeRequest, Frame, FrameSelection, ImageContext, LabelScore, Outcome,
 };
 use models::{Card, Eligibility, Precision, ReferenceVectors, Task};
-use ndarray::{ArrayD, ArrayView4, Dimension, IxDyn};
+use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn};
 use rayon::prelude::*;
 
-use crate::interpret::{self, classification};
+use crate::interpret::{self, classification, segmentation};
 use crate::{
-    InferenceBackend, InferenceError, LoadedNetwork, Outputs, out_of_distribution, prepare, quality_gate,
+    InferenceBackend, InferenceError, LoadedNetwork, Mask, Outputs, out_of_distribution, prepare,
+    quality_gate,
 };
 
 /// The most that a probability may differ from a reference vector's.
@@ -19,6 +20,10 @@ const fn reference_tolerance(precision: Precision) -> f32 {
         Precision::Bf16 => 5e-3,
     }
 }
+
+/// A decoder may leave out resolution down to so many times the input: a wavelet's smaller image lies up to half of its
+/// pixels beside the larger one, which then is no more than a quarter of the input's.
+const MARGIN: u32 = 2;
 
 /// A network with its card, loaded and ready.
 pub struct Network {
@@ -53,9 +58,13 @@ impl Network {
         self.loaded.precision()
     }
 
-    /// What the network wants decoded: at most so many frames as its card says, at full size.
+    /// What the network wants decoded: at most so many frames as its card says, at full size, or, where the card
+    /// allows it, at no less than twice the size of the input.
     pub fn decode_request(&self) -> DecodeRequest {
-        DecodeRequest { frames: FrameSelection::Spread(self.card.input.frames_at_most), least_size: None }
+        let input = &self.card.input;
+        let side = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).saturating_mul(MARGIN);
+        let least_size = input.reduced_decoding.then(|| (side(input.rows()), side(input.columns())));
+        DecodeRequest { frames: FrameSelection::Spread(input.frames_at_most), least_size }
     }
 
     /// Runs the reference vectors; gives the largest difference of a probability.
@@ -66,7 +75,7 @@ impl Network {
     pub fn self_check(&self, reference: &ReferenceVectors) -> Result<f32, InferenceError> {
         let mut difference = 0.0_f32;
         for vector in &reference.vectors {
-            let outputs = self.run(&self.input_of(reference, &vector.image)?)?;
+            let outputs = self.run(self.input_of(reference, &vector.image)?.view())?;
             let found = classification::probabilities(&self.card, &outputs)?;
             for (found, expected) in found.iter().zip(&vector.probabilities) {
                 difference = difference.max((found - expected).abs());
@@ -92,7 +101,7 @@ impl Network {
             let shade = at.as_array_view().iter().sum::<usize>() % 17;
             (black + (white - black) * shade as f32 / 16.0 - mean) / deviation
         });
-        let outputs = self.run(&stripes)?;
+        let outputs = self.run(stripes.view())?;
         if self.card.task.is_of_whole_images() {
             classification::probabilities(&self.card, &outputs)?;
         }
@@ -118,23 +127,19 @@ impl Network {
     }
 
     /// The outputs for an input, once all of them have proved to be numbers.
-    pub(crate) fn run(&self, input: &ArrayD<f32>) -> Result<Outputs, InferenceError> {
-        let outputs = self.loaded.run(input.view())?;
+    pub(crate) fn run(&self, input: ArrayViewD<'_, f32>) -> Result<Outputs, InferenceError> {
+        let outputs = self.loaded.run(input)?;
         match outputs.iter().find(|(_, values)| !values.iter().all(|value| value.is_finite())) {
             Some((name, _)) => Err(InferenceError::NotFinite(name.clone())),
             None => Ok(outputs),
         }
     }
+}
 
-    /// What the network says of one prepared image, or why it would not.
-    fn score(&self, frame: &Frame, input: ArrayView4<'_, f32>) -> Result<Seen, InferenceError> {
-        let outputs = self.loaded.run(input.into_dyn())?;
-        let scores = interpret::scores(&self.card, &outputs, frame)?;
-        Ok(match out_of_distribution::objection(&self.card, &outputs)? {
-            Some(reason) => Seen::Unfit(AbstentionCode::OutOfDistribution, reason),
-            None => Seen::Scored(scores),
-        })
-    }
+/// What the network answered to one frame, before anything is made of it.
+enum Answer {
+    Given(Outputs),
+    Unfit(AbstentionCode, String),
 }
 
 /// What came of one frame.
@@ -174,8 +179,8 @@ pub fn analyze_forced(network: &Network, frames: &[Frame]) -> Result<Outcome, In
     }
     let seen: Vec<Seen> = match frames {
         // Without a detour over other threads.
-        [frame] => vec![look(network, frame)?],
-        frames => frames.par_iter().map(|frame| look(network, frame)).collect::<Result<_, _>>()?,
+        [frame] => vec![score(network, frame)?],
+        frames => frames.par_iter().map(|frame| score(network, frame)).collect::<Result<_, _>>()?,
     };
     let mut best: Vec<LabelScore> = Vec::new();
     let mut objection = (AbstentionCode::NoPixels, String::new());
@@ -189,20 +194,49 @@ pub fn analyze_forced(network: &Network, frames: &[Frame]) -> Result<Outcome, In
     if best.is_empty() { Ok(abstained(objection.0, objection.1)) } else { Ok(Outcome::Scored(best)) }
 }
 
-/// Prepares one frame and runs the network over it, unless the quality gate objects.
-fn look(network: &Network, frame: &Frame) -> Result<Seen, InferenceError> {
+/// The masks of a segmentation network over one frame, by the card's labels in their order: each is handed over before
+/// the next one is made. There are none over a frame that [`analyze`] would not score.
+///
+/// # Errors
+///
+/// As [`analyze`], of the same frame.
+pub fn segment(network: &Network, frame: &Frame, take: &mut dyn FnMut(Mask)) -> Result<(), InferenceError> {
+    let card = &network.card;
+    if card.task != Task::Segmentation {
+        return Ok(());
+    }
+    if let Answer::Given(outputs) = look(network, frame)? {
+        segmentation::masks(card, &card.labels, &outputs, frame)?.for_each(take);
+    }
+    Ok(())
+}
+
+/// What the network says of one frame, unless it is not fit to be scored.
+fn score(network: &Network, frame: &Frame) -> Result<Seen, InferenceError> {
+    Ok(match look(network, frame)? {
+        Answer::Given(outputs) => Seen::Scored(interpret::scores(&network.card, &outputs, frame)?),
+        Answer::Unfit(code, reason) => Seen::Unfit(code, reason),
+    })
+}
+
+/// Prepares one frame and runs the network over it, unless the quality gate objects, or its distance does.
+fn look(network: &Network, frame: &Frame) -> Result<Answer, InferenceError> {
     let input = &network.card.input;
     let prepared =
         prepare(frame, input).map_err(|error| InferenceError::Frame { frame: frame.index, error })?;
     // What is no number would come out as none, and the network would be blamed for the image.
     if !prepared.iter().all(|value| value.is_finite()) {
         let reason = "its look-up tables make values that are not finite".to_owned();
-        return Ok(Seen::Unfit(AbstentionCode::PoorQuality, reason));
+        return Ok(Answer::Unfit(AbstentionCode::PoorQuality, reason));
     }
-    match quality_gate::objection(frame, input, prepared.view()) {
-        Some(reason) => Ok(Seen::Unfit(AbstentionCode::PoorQuality, reason)),
-        None => network.score(frame, prepared.view()),
+    if let Some(reason) = quality_gate::objection(frame, input, prepared.view()) {
+        return Ok(Answer::Unfit(AbstentionCode::PoorQuality, reason));
     }
+    let outputs = network.run(prepared.view().into_dyn())?;
+    Ok(match out_of_distribution::objection(&network.card, &outputs)? {
+        Some(reason) => Answer::Unfit(AbstentionCode::OutOfDistribution, reason),
+        None => Answer::Given(outputs),
+    })
 }
 
 /// Why the card does not fit the image, or `None` if it does.
@@ -340,7 +374,7 @@ mod tests {
             let reference = ReferenceVectors::of(network.card()).unwrap().unwrap();
             for (vector, expected) in reference.vectors.iter().zip(expected) {
                 let input = network.input_of(&reference, &vector.image).unwrap();
-                let found = network.run(&input).unwrap()["distance"][[0, 0]];
+                let found = network.run(input.view()).unwrap()["distance"][[0, 0]];
                 assert!((found - expected).abs() < 1e-4 * expected, "{name}: {found}, not {expected}");
             }
         }
@@ -407,6 +441,24 @@ mod tests {
         assert_eq!(scores[0].frame, 1);
     }
 
+    /// Far from all images, and with an answer that is none.
+    struct Afar;
+
+    impl LoadedNetwork for Afar {
+        fn run(&self, _: ArrayViewD<'_, f32>) -> Result<Outputs, InferenceError> {
+            let of = |name: &str, value| (name.to_owned(), ArrayD::from_elem(IxDyn(&[1, 1]), value));
+            Ok(Outputs::from([of("distance", 1e9), of("probabilities", 7.0)]))
+        }
+    }
+
+    #[test]
+    fn nothing_is_made_of_an_answer_to_an_image_that_is_out_of_distribution() {
+        let card = Registry::built_in().get("pneumonia28").unwrap().clone();
+        let network = Network { card, backend: "afar", loaded: Box::new(Afar) };
+        let abstention = abstention(analyze(&network, &[chequered(0, 100)], &child()).unwrap());
+        assert_eq!(abstention.code, AbstentionCode::OutOfDistribution);
+    }
+
     #[test]
     fn an_answer_that_is_not_finite_is_an_error_and_no_finding() {
         let network = network(&FakeBackend::answering(vec![f32::NAN, 1.0]), "pneumonia28");
@@ -433,5 +485,13 @@ mod tests {
         let network = network(&FakeBackend::by_brightness(), "pneumonia28");
         assert_eq!(network.decode_request().frames.of(1), [0]);
         assert_eq!(network.decode_request().frames.of(500).len(), 16);
+    }
+
+    #[test]
+    fn only_a_card_that_allows_it_has_less_than_the_whole_image_decoded() {
+        let mut network = network(&FakeBackend::by_brightness(), "pneumonia224");
+        assert_eq!(network.decode_request().least_size, Some((448, 448)));
+        network.card.input.reduced_decoding = false;
+        assert_eq!(network.decode_request().least_size, None);
     }
 }

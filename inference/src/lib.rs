@@ -16,7 +16,7 @@ mod saliency;
 mod summary;
 mod volume;
 
-pub use analyze::{Network, analyze, analyze_forced};
+pub use analyze::{Network, analyze, analyze_forced, segment};
 pub use backend::conformance::conforms;
 pub use backend::fake::FakeBackend;
 pub use backend::onnxruntime::OnnxRuntimeBackend;
@@ -30,4 +30,4 @@ pub use runtimes::{BackendChoice, Candidate, Runtime, Runtimes, UnknownBackend};
 pub use saliency::overlay::overlay;
 pub use saliency::{Means, Saliency, explain};
 pub use summary::Summary;
-pub use volume::{Stack, Volume, VolumeError, VolumeMask};
+pub use volume::{Segmented, SegmentedLabel, Stack, Volume, VolumeError};

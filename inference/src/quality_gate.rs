@@ -6,7 +6,7 @@
 
 use clinical::imaging::Frame;
 use models::Input;
-use ndarray::{ArrayView2, ArrayView4, Axis, Slice};
+use ndarray::{Array2, ArrayView2, ArrayView4, Axis, Slice};
 
 /// The least standard deviation of an image's shades, as a part of the way from black to white; the flattest sound
 /// image has 0.025, at 28x28 pixels.
@@ -15,6 +15,8 @@ const LEAST_CONTRAST: f32 = 0.01;
 const LEAST_CONTRAST_IN_THE_MIDDLE: f32 = 0.005;
 /// The least side of an image, as a part of the network's: below it most of what the network sees would be made up.
 const LEAST_SIDE: f64 = 0.5;
+/// What red, green and blue add to how bright a pixel looks.
+const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 /// A pixel from here on is white, and at its opposite or below it black.
 const WHITE: f32 = 254.0 / 255.0;
 /// The largest share of white pixels; the whitest sound image has 0.04.
@@ -41,16 +43,36 @@ pub(crate) fn objection(frame: &Frame, input: &Input, prepared: ArrayView4<'_, f
             "the image has {rows} rows and {columns} columns; the network asks for {least} at least"
         ));
     }
-    let [black, white] = input.value_range;
-    let (mean, deviation) = input.normalisation(0);
-    let shades = prepared
+    let channels: Vec<Array2<f32>> = prepared
         .index_axis(Axis(0), 0)
-        .index_axis_move(Axis(0), 0)
-        .mapv(|value| (value * deviation + mean - black) / (white - black));
-    if shades.std(0.0) < LEAST_CONTRAST {
+        .outer_iter()
+        .enumerate()
+        .map(|(at, it)| shades(input, at, it))
+        .collect();
+    let contrast = channels.iter().map(|shades| shades.std(0.0)).fold(0.0, f32::max);
+    if contrast < LEAST_CONTRAST {
         return Some("the image is empty: it has no contrast".to_owned());
     }
-    if input.is_in_units() { None } else { exposure(shades.view()).or_else(|| field(shades.view())) }
+    if input.is_in_units() {
+        return None;
+    }
+    let luma = luma(channels)?;
+    exposure(luma.view()).or_else(|| field(luma.view()))
+}
+
+/// One channel as it was before the card's mean and standard deviation, from 0 for black to 1 for white.
+fn shades(input: &Input, channel: usize, values: ArrayView2<'_, f32>) -> Array2<f32> {
+    let [black, white] = input.value_range;
+    let (mean, deviation) = input.normalisation(channel);
+    values.mapv(|value| (value * deviation + mean - black) / (white - black))
+}
+
+/// How bright colours look (Rec. ITU-R BT.601); one channel is that itself.
+fn luma(channels: Vec<Array2<f32>>) -> Option<Array2<f32>> {
+    if channels.len() != LUMA.len() {
+        return channels.into_iter().next();
+    }
+    channels.into_iter().zip(LUMA).map(|(channel, weight)| channel * weight).reduce(|sum, part| sum + part)
 }
 
 /// What is wrong with the light; `shades` go from 0 to 1.
@@ -184,6 +206,27 @@ mod tests {
         let inside = |y: usize, x: usize| (32..80).contains(&y) && (32..80).contains(&x);
         let small = frame(SIDE, |y, x| if inside(y, x) { stripes(y, 60, 200) } else { 20 });
         assert_told(&small, "% of the image is blank border");
+    }
+
+    /// A fundus is red all over: what is seen of it lies in its green.
+    #[test]
+    fn of_colours_what_counts_is_how_bright_they_look() {
+        let mut input = Registry::built_in().get("pneumonia28").unwrap().input.clone();
+        input.shape = vec![1, 3, 28, 28];
+        input.channels = models::Channels::Rgb;
+        (input.mean, input.std) = (Some(vec![0.5, 0.4, 0.3]), Some(vec![0.25, 0.5, 0.75]));
+        let of = |colour: &dyn Fn(usize) -> [u8; 3]| {
+            let samples = (0..SIDE * SIDE).flat_map(|at| colour(at / SIDE)).collect();
+            let grey = frame(SIDE, |_, _| 0);
+            let samples = Samples::U8(samples);
+            let image = Frame { samples_per_pixel: 3, photometric: Photometric::Rgb, samples, ..grey };
+            objection(&image, &input, prepare(&image, &input).unwrap().view())
+        };
+        assert_eq!(of(&|y| [255, stripes(y, 40, 160), 30]), None, "its red alone is saturated and empty");
+        assert!(
+            of(&|y| [stripes(y, 230, 245), 255, 255]).is_some_and(|reason| reason.contains("overexposed"))
+        );
+        assert!(of(&|_| [200, 100, 50]).is_some_and(|reason| reason.contains("no contrast")));
     }
 
     /// models/reference: images that the networks of the box learned from.

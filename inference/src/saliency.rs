@@ -11,7 +11,7 @@ use clinical::imaging::{Frame, FrameMap, Region};
 use models::{Card, Label, Task};
 use ndarray::{Array2, Array3, ArrayView2, Axis, Ix3};
 
-use crate::interpret::{self, all_finite, detection, segmentation};
+use crate::interpret::{self, detection, segmentation};
 use crate::prepare::WayBack;
 use crate::{InferenceError, Network, Outputs, prepare};
 
@@ -67,21 +67,17 @@ pub fn explain(
     let input = prepare(frame, &card.input)
         .map_err(|error| InferenceError::Frame { frame: frame.index, error })?
         .into_dyn();
-    let outputs = network.run(&input)?;
+    let outputs = network.run(input.view())?;
     match card.task {
         Task::Segmentation | Task::Segmentation3d => {
-            all_finite(&outputs)?;
-            let masks = segmentation::masks(card, &outputs, frame)?;
-            let of = |label: &&Label| masks.iter().find(|mask| mask.label == label.code);
-            let said = |mask: &segmentation::Mask| Saliency {
-                label: mask.label.clone(),
+            let said = |mask: segmentation::Mask| Saliency {
+                label: mask.label,
                 means: Means::Mask,
-                map: mask.fractions.clone(),
+                map: mask.fractions,
             };
-            Ok(labels.iter().filter_map(of).map(said).collect())
+            Ok(segmentation::masks(card, labels, &outputs, frame)?.map(said).collect())
         }
         Task::Detection => {
-            all_finite(&outputs)?;
             let found = detection::findings(card, &outputs, frame)?;
             let boxes = |label: &&Label| {
                 let own = found.iter().filter(|score| score.label == label.code);

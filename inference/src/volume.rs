@@ -6,23 +6,25 @@
 
 mod tiles;
 
-use clinical::imaging::{Frame, FrameMap, LabelScore, SlicePosition};
-use models::{Card, Crop, Input, Resize};
-use ndarray::{Array2, Array4, ArrayView2, Axis};
+use clinical::imaging::{Frame, LabelScore, SlicePosition};
+use models::{Card, Crop, Input, Label, Resize};
+use ndarray::{Array2, Array3, Array4, ArrayView2, Axis};
 
 use crate::prepare::{WayBack, between};
-use crate::{InferenceError, Network, PrepareError, prepare};
+use crate::{InferenceError, Mask, Network, PrepareError, prepare};
 
 /// The fewest slices that make a volume.
 const LEAST_SLICES: usize = 3;
 /// The most slices of a volume.
 const MOST_SLICES: usize = 4_096;
-/// The most values of a volume at the network's spacing.
+/// The most values of a volume at the network's spacing, of its channels or of the network's classes.
 const MOST_VALUES: usize = 1 << 27;
 /// The most rows, and the most columns, at the network's spacing.
 const MOST_LINES: f64 = 4_096.0;
 /// A gap between slices may differ from the usual one by this part of it.
 const UNEQUAL: f64 = 0.1;
+/// At or above it a voxel belongs to a label that has no threshold.
+const HALF: f32 = 0.5;
 /// Directions and spacings may differ by so much, for rounding.
 const ROUNDING: f64 = 1e-3;
 
@@ -130,11 +132,6 @@ impl Stack {
     pub fn order(&self) -> &[usize] {
         &self.order
     }
-
-    /// From slice to slice, in mm.
-    pub fn gap_mm(&self) -> f64 {
-        self.gap_mm
-    }
 }
 
 /// A series at a network's spacing.
@@ -179,8 +176,9 @@ impl Volume {
             ),
         };
         let channels = card.input.channels.count();
-        let values = |slices: usize| slices.saturating_mul(channels).saturating_mul(size.0 * size.1);
-        if values(count.max(depth)) > MOST_VALUES {
+        let deep = channels.max(card.outputs.classes.len());
+        let values = count.max(depth).saturating_mul(deep).saturating_mul(size.0 * size.1);
+        if values > MOST_VALUES {
             return Err(VolumeError::TooLarge);
         }
         let input = Input {
@@ -213,85 +211,111 @@ impl Volume {
         Ok(())
     }
 
-    /// What the network says of every voxel, as one mask a label.
+    /// What the network says of every voxel.
     ///
     /// At a spacing of its own a network sees the volume part by part; where parts overlap, the mean counts.
     ///
     /// # Errors
     ///
     /// [`VolumeError::Slices`] where some have not come; [`VolumeError::Network`].
-    pub fn segment(self, network: &Network) -> Result<Vec<VolumeMask>, VolumeError> {
-        if self.pushed != self.stack.order.len() {
+    pub fn segment(self, network: &Network) -> Result<Segmented, VolumeError> {
+        let Self { stack, input, frame, values, pushed, depth } = self;
+        if pushed != stack.order.len() {
             return Err(VolumeError::Slices);
         }
-        let resampled = through(&self.values, self.depth, self.input.resize);
+        let resampled = through(values, depth, input.resize);
         let probabilities = tiles::run(network, &resampled)?;
-        let card = network.card();
-        let voxel_mm3 = self.stack.gap_mm * self.stack.spacing_mm[0] * self.stack.spacing_mm[1];
-        let of_label = |label: &models::Label| {
-            let classes: Vec<usize> = (0..card.outputs.classes.len())
-                .filter(|class| label.sum_of.contains(&card.outputs.classes[*class]))
-                .collect();
-            VolumeMask::of(label, &self, &tiles::of_classes(card, &probabilities, &classes), voxel_mm3)
-        };
-        Ok(card.labels.iter().map(of_label).collect())
+        Ok(Segmented { card: network.card().clone(), stack, input, frame, probabilities })
     }
 }
 
-/// One label's mask through a volume.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VolumeMask {
-    /// The label's stable code.
-    pub label: String,
-    /// Its score; the frame is the slice, in the stack's order, in which most of it lies.
-    pub score: LabelScore,
-    /// One map a slice, in the stack's order, at the network's in-plane size or the slice's own, whichever has fewer pixels.
-    pub slices: Vec<FrameMap>,
-    /// What belongs to it, in cubic millimetres.
-    pub volume_mm3: f64,
+/// What a network says of every voxel of a series.
+#[derive(Debug, Clone)]
+pub struct Segmented {
+    card: Card,
+    stack: Stack,
+    input: Input,
+    /// Rows and columns of each slice as it came.
+    frame: (u32, u32),
+    /// `[classes, slices, rows, columns]` at the network's spacing.
+    probabilities: Array4<f32>,
 }
 
-impl VolumeMask {
-    fn of(label: &models::Label, volume: &Volume, part: &ndarray::Array3<f32>, voxel_mm3: f64) -> Self {
-        let threshold = label.threshold.unwrap_or(0.5);
-        let (rows, columns) = volume.frame;
-        let (high, wide) = (part.dim().1 as u32, part.dim().2 as u32);
-        let size = if u64::from(high) * u64::from(wide) < u64::from(rows) * u64::from(columns) {
-            (high, wide)
+impl Segmented {
+    /// The card's labels in their order, each made when it is asked for: it is as large as the volume.
+    pub fn labels(&self) -> impl Iterator<Item = SegmentedLabel<'_>> {
+        self.card.labels.iter().map(|label| {
+            let is_own = |class: &usize| label.sum_of.contains(&self.card.outputs.classes[*class]);
+            let classes: Vec<usize> = (0..self.card.outputs.classes.len()).filter(is_own).collect();
+            let grid = tiles::of_classes(&self.card, &self.probabilities, &classes);
+            SegmentedLabel { label, volume: self, grid }
+        })
+    }
+}
+
+/// What of a volume belongs to one label.
+#[derive(Debug)]
+pub struct SegmentedLabel<'a> {
+    label: &'a Label,
+    volume: &'a Segmented,
+    /// How surely each voxel does, `[slices, rows, columns]`.
+    grid: Array3<f32>,
+}
+
+impl SegmentedLabel<'_> {
+    /// The label of the card.
+    pub fn label(&self) -> &Label {
+        self.label
+    }
+
+    /// How surely its surest voxel belongs to it; the frame is the slice, in the stack's order, in which most of it
+    /// lies.
+    pub fn score(&self) -> LabelScore {
+        let (mut probability, mut most, mut frame) = (0.0_f32, 0, 0);
+        for slice in self.slices() {
+            probability = probability.max(slice.probability);
+            let belongs = slice.is_set.iter().filter(|is_set| **is_set).count();
+            if belongs > most {
+                (most, frame) = (belongs, slice.fractions.frame);
+            }
+        }
+        LabelScore {
+            label: self.label.code.clone(),
+            meaning: self.label.meaning.clone(),
+            probability: probability.clamp(0.0, 1.0),
+            threshold: self.label.threshold,
+            frame,
+            region: None,
+        }
+    }
+
+    /// Its mask slice by slice, in the stack's order, at the network's in-plane size or the slice's own, whichever has
+    /// fewer pixels.
+    pub fn slices(&self) -> impl Iterator<Item = Mask> + '_ {
+        let threshold = self.label.threshold.unwrap_or(HALF);
+        let (rows, columns) = self.volume.frame;
+        let (_, high, wide) = self.grid.dim();
+        let size = if (high as u64) * (wide as u64) < u64::from(rows) * u64::from(columns) {
+            (high as u32, wide as u32)
         } else {
             (rows, columns)
         };
         let way = WayBack::of(
-            &volume.input,
+            &self.volume.input,
             (rows as usize, columns as usize),
-            (part.dim().1, part.dim().2),
+            (high, wide),
             (size.0 as usize, size.1 as usize),
         );
-        let per_pixel = f64::from(rows) * f64::from(columns) / (f64::from(size.0) * f64::from(size.1));
-        let (mut highest, mut most, mut slice_of_most, mut set) = (0.0_f32, 0_usize, 0_usize, 0_usize);
-        let count = volume.stack.order.len();
-        let mut slices = Vec::with_capacity(count);
-        for slice in 0..count {
-            let plane = slice_at(part, slice, count);
-            let parts: Vec<f32> =
-                way.pixels().map(|place| place.map_or(0.0, |place| between(&plane.view(), place))).collect();
-            let belongs = parts.iter().filter(|part| **part >= threshold).count();
-            highest = parts.iter().copied().fold(highest, f32::max);
-            set += belongs;
-            if belongs > most {
-                (most, slice_of_most) = (belongs, slice);
-            }
-            slices.push(FrameMap::of_parts(slice as u32, size.0, size.1, parts));
-        }
-        let score = LabelScore {
-            label: label.code.clone(),
-            meaning: label.meaning.clone(),
-            probability: highest.clamp(0.0, 1.0),
-            threshold: label.threshold,
-            frame: slice_of_most as u32,
-            region: None,
-        };
-        Self { label: label.code.clone(), score, slices, volume_mm3: set as f64 * per_pixel * voxel_mm3 }
+        let count = self.volume.stack.order.len();
+        (0..count).map(move |slice| {
+            let plane = slice_at(&self.grid, slice, count);
+            let part = |place| between(&plane.view(), place);
+            let pixels = way.pixels().map(|place| {
+                let part = place.map_or(0.0, part);
+                (part, part >= threshold)
+            });
+            Mask::of(self.label, slice as u32, size, pixels)
+        })
     }
 }
 
@@ -303,10 +327,10 @@ fn place(index: usize, count: usize, of: usize) -> (usize, usize, f32) {
 }
 
 /// The volume with `depth` slices in place of those it has.
-fn through(values: &Array4<f32>, depth: usize, resize: Resize) -> Array4<f32> {
+fn through(values: Array4<f32>, depth: usize, resize: Resize) -> Array4<f32> {
     let (channels, count, rows, columns) = values.dim();
     if depth == count {
-        return values.clone();
+        return values;
     }
     let mut resampled = Array4::zeros((channels, depth, rows, columns));
     for index in 0..depth {
@@ -322,7 +346,7 @@ fn through(values: &Array4<f32>, depth: usize, resize: Resize) -> Array4<f32> {
 }
 
 /// The plane of a grid `[slices, rows, columns]` at the slice `index` of `count`.
-fn slice_at(grid: &ndarray::Array3<f32>, index: usize, count: usize) -> Array2<f32> {
+fn slice_at(grid: &Array3<f32>, index: usize, count: usize) -> Array2<f32> {
     let (first, second, part) = place(index, count, grid.dim().0);
     let (one, other): (ArrayView2<'_, f32>, ArrayView2<'_, f32>) =
         (grid.index_axis(Axis(0), first), grid.index_axis(Axis(0), second));

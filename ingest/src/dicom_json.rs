@@ -14,7 +14,7 @@ use dicom_object::InMemDicomObject;
 use dicom_object::mem::InMemElement;
 
 use part10::text;
-pub use read::{BulkPart, FromJsonError, part10_of, sop_of};
+pub use read::{BulkData, BulkPart, FromJsonError, part10_of, sop_of};
 pub use write::URL_PLACE;
 use write::Writer;
 

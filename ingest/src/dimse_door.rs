@@ -3,7 +3,6 @@
 mod answer;
 mod clinics;
 pub mod commitment;
-mod data_set;
 mod find;
 #[cfg(test)]
 mod journeys;
@@ -17,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use clinical::clock::Clock;
 use clinical::id::{ApiKeyId, ClinicId};
+use clinical::role::{Action, Permission, Resource};
 use clinical::uid::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
 use storage::audit::Trail;
 use storage::db::{Db, DbError};
@@ -96,7 +96,9 @@ impl StoreScp for DimseDoor {
         let head = part10::file_with_meta(sop_class, sop_instance, transfer_syntax, Some(calling));
         let mut spool = self.receiver.spool();
         spool.write(head.into()).await.map_err(|error| status_of(&error.into()))?;
+        let rejecting = Permission { resource: Resource::Study, action: Action::Delete };
         let receipt = Receipt {
+            may_reject: association.identified.as_ref().is_none_or(|it| it.scopes.contains(&rejecting)),
             calling_ae: Some(association.calling_ae.clone()),
             expected_sop: Some((sop_class.clone(), sop_instance.clone())),
             ..Receipt::from_sender(clinic)
@@ -139,9 +141,9 @@ struct Sender {
 }
 
 impl Sender {
-    /// One row a sender, study and minute, however many instances come.
+    /// One row a sender, study and minute, however many instances come; a title alone makes no sender.
     async fn write_down(self, clinic: ClinicId, received: &Received) -> Result<(), StoreStatus> {
-        let key = format!("{}|{}", self.calling, received.study_id);
+        let key = format!("{}|{}|{:?}|{}", self.calling, self.address, self.api_key_id, received.study_id);
         let mut detail = serde_json::json!({ "callingAe": self.calling });
         if let Some(api_key_id) = self.api_key_id {
             detail["apiKeyId"] = serde_json::json!(api_key_id);

@@ -127,6 +127,12 @@ async fn the_same_instance_again_succeeds_without_a_second_copy() {
             assert_eq!(by_another_writer.disposition, Disposition::AlreadyStored, "the data set is the same");
             assert_eq!((hall.blobs(), count(&hall.db, "instances").await), (index + 1, index as i64 + 1));
         }
+        // (0002,0000) is not believed and may be missing
+        let (mut stored, same) =
+            (image("1.2.3.1.9", 100, 7, "A"), image("1.2.3.1.9", 100, 7, "ANOTHER_NAME"));
+        stored.drain(132..144);
+        hall.take(&stored).await.unwrap();
+        assert_eq!(hall.take(&same).await.unwrap().disposition, Disposition::AlreadyStored);
     })
     .await;
 }
@@ -295,7 +301,7 @@ async fn a_hall_that_seals_knows_its_instances_again_and_reads_them() {
 }
 
 /// A Key Object Selection Document (PS3.3, section A.35.4) of that title that names 1.2.3.1.1 of study 1.2.3.
-fn note(sop_uid: &str, code: &str) -> Vec<u8> {
+pub(crate) fn note(sop_uid: &str, code: &str) -> Vec<u8> {
     note_of("1.2.3", sop_uid, code, 1)
 }
 

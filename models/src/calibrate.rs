@@ -156,16 +156,23 @@ impl Refit {
 
     /// The card with the new numbers, as a draft under another version.
     ///
-    /// Its thresholds move along, so that the same images are called positive as before, and what was measured at them
-    /// still holds; calibration errors of other numbers are left out.
+    /// The thresholds of the labels whose probabilities change move along, so that the same images are called positive
+    /// as before, and what was measured at them still holds; calibration errors of other numbers are left out.
     pub fn card(&self, card: &Card, version: &str) -> Card {
         let to = |threshold: f32| moved(card.calibration, self.calibration, f64::from(threshold)) as f32;
-        let label = |label: &Label| Label { threshold: label.threshold.map(to), ..label.clone() };
-        let measured = |quality: &Quality| Quality {
-            threshold: quality.threshold.map(to),
-            brier: None,
-            ece: None,
-            ..quality.clone()
+        let changes = |code: &String| match self.calibration {
+            Calibration::Temperature(_) => true,
+            Calibration::Platt(_) => *code == card.texts.label,
+        };
+        let label = |label: &Label| match changes(&label.code) {
+            true => Label { threshold: label.threshold.map(to), ..label.clone() },
+            false => label.clone(),
+        };
+        let measured = |quality: &Quality| match changes(&quality.label) {
+            true => {
+                Quality { threshold: quality.threshold.map(to), brier: None, ece: None, ..quality.clone() }
+            }
+            false => quality.clone(),
         };
         let mut quality: Vec<Quality> = card.quality.iter().map(measured).collect();
         quality.push(Quality {
@@ -450,5 +457,33 @@ mod tests {
         assert_eq!(new.quality.last().and_then(|quality| quality.ece), Some(0.125));
         let text = toml::to_string_pretty(&new).unwrap();
         assert_eq!(Card::parse(&text).unwrap(), new);
+    }
+
+    /// Physicians judge the primary label: what they say of it says nothing of the others.
+    #[test]
+    fn platts_curve_moves_the_primary_labels_thresholds_and_no_others() {
+        let mut old = multi_label(None);
+        let other = Label { code: "other".to_owned(), threshold: Some(0.3), ..old.labels[0].clone() };
+        old.labels[0].threshold = Some(0.9);
+        old.labels.push(other.clone());
+        let measured = |label: &str| Quality {
+            label: label.to_owned(),
+            threshold: Some(0.9),
+            ece: Some(0.25),
+            ..old.quality[0].clone()
+        };
+        old.quality = vec![measured("pneumonia"), measured("other")];
+        let nearness = Nearness { log_loss: 0.5, ece: 0.125 };
+        let refit = |calibration| {
+            let refit =
+                Refit { calibration, fitted_on: 300, held_out: 100, before: nearness, after: nearness };
+            refit.card(&old, "2")
+        };
+        let by_platt = refit(Calibration::Platt(Platt { a: -0.5, b: 0.0 }));
+        assert!((by_platt.labels[0].threshold.unwrap() - 0.75).abs() < 1e-6);
+        assert_eq!((&by_platt.labels[1], &by_platt.quality[1]), (&other, &old.quality[1]));
+        assert_eq!(by_platt.quality[0].ece, None);
+        let by_temperature = refit(Calibration::Temperature(2.0));
+        assert!(by_temperature.labels[1].threshold.unwrap() > 0.35, "it is of all classes");
     }
 }

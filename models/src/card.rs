@@ -201,11 +201,13 @@ impl Card {
         self.labels.iter().find(|label| label.code == code)
     }
 
-    /// Every tensor that the card names, the answer first, each once.
+    /// Every tensor that a network is run for, the answer first, each once.
     pub fn tensors(&self) -> Vec<&str> {
-        let mut names = self.outputs.named();
+        let mut names = self.outputs.read();
         let distance = self.out_of_distribution.as_ref().map(|rule| rule.output.as_str());
-        names.extend(distance.filter(|name| !self.outputs.named().contains(name)));
+        if let Some(distance) = distance.filter(|name| !names.contains(name)) {
+            names.push(distance);
+        }
         names
     }
 

@@ -89,7 +89,7 @@ impl Card {
         card.check_quality()?;
         card.eligibility.check()?;
         if let Some(rule) = &card.out_of_distribution {
-            rule.check()?;
+            rule.check(card.task)?;
         }
         Ok(card)
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::check::{CardError, MAX_ENTRIES, ensure};
-use crate::{Activation, Calibration, Crop, Input, Luts, Outputs, Precision, Quantise, Run, Task};
+use crate::{Activation, Calibration, Crop, Input, Luts, Outputs, Precision, Quantise, Resize, Run, Task};
 
 /// The largest side of a network's input, in pixels.
 const MAX_SIDE: usize = 4096;
@@ -57,13 +57,34 @@ impl Input {
             "input.pad",
             "has nothing to fill where the crop is centre-square: set crop to none",
         )?;
+        ensure(
+            !self.reduced_decoding || self.resize == Resize::Area,
+            "input.reduced_decoding",
+            "needs resize to be area: other filters take single pixels of the whole image",
+        )?;
         self.check_normalisation()?;
+        if task == Task::Segmentation3d {
+            self.check_volume()?;
+        }
         ensure(
             self.spacing_mm.is_none_or(|spacing| {
                 task == Task::Segmentation3d && spacing.iter().all(|side| (0.01..=100.0).contains(side))
             }),
             "input.spacing_mm",
             "is for segmentation-3d: slices, rows and columns, each 0.01 to 100",
+        )
+    }
+
+    /// Slices are brought to the network's spacing whole, and all of them by the same look-up table: an image's own
+    /// would give each slice other shades.
+    fn check_volume(&self) -> Result<(), CardError> {
+        ensure(self.crop == Crop::None, "input.crop", "must be none for segmentation-3d")?;
+        ensure(!self.pad, "input.pad", "must be false for segmentation-3d")?;
+        ensure(!self.reduced_decoding, "input.reduced_decoding", "must be false for segmentation-3d")?;
+        ensure(
+            self.luts != Luts::Voi,
+            "input.luts",
+            "must be modality or stored for segmentation-3d, with a window of the card where it takes shades",
         )
     }
 
@@ -195,7 +216,6 @@ mod tests {
             ("channels = \"grey\"", "channels = \"rgb\"\nluts = \"modality\"\nwindow = { center = 40, width = 400.0 }"),
             ("quantise = \"8-bit\"", "quantise = \"none\"\nmean = [0.4, 0.5, 0.6]\nstd = [0.1, 0.2, 0.3]"),
             ("crop = \"centre-square\"", "crop = \"none\"\npad = true\nreduced_decoding = true"),
-            ("resize = \"area\"", "resize = \"linear\""),
             (
                 "probabilities = \"probabilities\"",
                 "logits = \"logits\"\nactivation = \"sigmoid\"\nfeatures = \"features\"",
@@ -218,6 +238,7 @@ mod tests {
         assert!(card.run.bears(Precision::Bf16) && card.run.exact);
         assert_eq!(card.calibration, Some(Calibration::Platt(Platt { a: -1.5, b: 0.25 })));
         assert_eq!(card.outputs.named(), ["logits", "cam", "embedding", "features"]);
+        assert_eq!(card.tensors(), ["logits", "cam", "distance"], "what nobody reads is not run");
         assert_eq!(card.labels[0].chosen_for.as_ref().unwrap().sensitivity, 0.9);
     }
 
@@ -227,12 +248,39 @@ mod tests {
             ("task = \"classification\"", "task = \"segmentation-3d\""),
             ("shape = [1, 1, 28, 28]", "shape = [1, 1, 64, 48, 32]\nspacing_mm = [2.0, 1.0, 1.0]"),
             ("probabilities = \"probabilities\"", "mask = \"mask\""),
+            ("crop = \"centre-square\"", "crop = \"none\""),
+            ("quantise = \"8-bit\"", "quantise = \"none\"\nluts = \"modality\""),
         ];
-        let card = with(&volume).unwrap();
+        let card = Card::parse(&volume_text(&volume)).unwrap();
         assert_eq!((card.input.slices(), card.input.rows(), card.input.columns()), (Some(64), 48, 32));
         assert_eq!(card.outputs.answer(), "mask");
         let message = with(&volume[..1]).unwrap_err();
         assert!(message.contains("input.shape must be [1, channels, slices, rows, columns]"), "{message}");
+        for (of, instead, hint) in [
+            ("crop = \"none\"", "crop = \"centre-square\"", "input.crop must be none"),
+            ("crop = \"none\"", "crop = \"none\"\npad = true", "input.pad must be false"),
+            ("luts = \"modality\"", "luts = \"voi\"", "input.luts must be modality or stored"),
+            (
+                "crop = \"none\"",
+                "crop = \"none\"\nreduced_decoding = true",
+                "input.reduced_decoding must be false",
+            ),
+        ] {
+            let text = volume_text(&volume).replacen(of, instead, 1);
+            let message = Card::parse(&text).unwrap_err().to_string();
+            assert!(message.contains(hint), "{instead}: {message}");
+        }
+        // Nobody would ask the rule: a volume is seen in parts.
+        let message = with(&volume).unwrap_err();
+        assert!(message.contains("out_of_distribution is for networks that take images"), "{message}");
+    }
+
+    /// The card with these changes, without a rule for what is out of distribution.
+    fn volume_text(changes: &[(&str, &str)]) -> String {
+        let (before, rule) = CARD.split_once("[out_of_distribution]").unwrap();
+        let behind = rule.find("[training]").map(|at| &rule[at..]).unwrap();
+        let text = format!("{before}{behind}");
+        changes.iter().fold(text, |text, (of, instead)| text.replacen(of, instead, 1))
     }
 
     #[test]
@@ -245,6 +293,7 @@ mod tests {
             ("resize = \"area\"", "resize = \"area\"\nmean = [0.5, 1.0]\nstd = [1.0, 1.0]", "input.mean"),
             ("resize = \"area\"", "resize = \"area\"\nspacing_mm = [1.0, 1.0, 1.0]", "segmentation-3d"),
             ("resize = \"area\"", "resize = \"area\"\nluts = \"stored\"", "input.quantise must be none"),
+            ("resize = \"area\"", "resize = \"linear\"\nreduced_decoding = true", "resize to be area"),
             (
                 "resize = \"area\"",
                 "resize = \"area\"\nwindow = { center = 0, width = 9 }",

@@ -3,9 +3,9 @@
 //! It lies in text files below `models/knowledge/` that a clinician can review (`models/knowledge/README.md`); here they are
 //! read, held against each other, and turned into tables by index.
 
-mod check;
+pub(crate) mod check;
 mod files;
-mod link;
+pub(crate) mod link;
 mod written;
 
 use std::collections::HashMap;

@@ -11,6 +11,7 @@ mod check;
 mod check_tensors;
 mod drift;
 mod eligibility;
+pub mod formulary;
 mod input;
 mod knowledge;
 mod out_of_distribution;
@@ -26,6 +27,7 @@ pub use card::{Card, ChosenFor, Coding, Label, Quality, Task, Text, Texts, Train
 pub use check::CardError;
 pub use drift::{LEAST_FOR_DRIFT, stability_index};
 pub use eligibility::{AgeRange, Eligibility, EligibilityRules, Sex, SpacingRange};
+pub use formulary::Formulary;
 pub use input::{CardWindow, Channels, Crop, Input, Luts, Quantise, Resize};
 pub use knowledge::{
     Category, Condition, ConditionIx, Duration, Fault, Finding, FindingIx, FindingKind, Knowledge,

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Task;
 use crate::check::{CardError, ensure};
 
 /// What kind of distance a network gives.
@@ -53,8 +54,13 @@ pub struct OutOfDistributionRule {
 }
 
 impl OutOfDistributionRule {
-    /// Refuses a rule that no distance could be held against.
-    pub(crate) fn check(&self) -> Result<(), CardError> {
+    /// Refuses a rule that no distance could be held against, and one that nobody would ask.
+    pub(crate) fn check(&self, task: Task) -> Result<(), CardError> {
+        ensure(
+            task != Task::Segmentation3d,
+            "out_of_distribution",
+            "is for networks that take images: a volume is seen in parts, and has no distance as a whole",
+        )?;
         ensure(
             (1..=256).contains(&self.output.len()),
             "out_of_distribution.output",

@@ -26,9 +26,9 @@ pub struct Outputs {
     pub classes: Vec<String>,
     /// Class activation maps, `[1, classes, rows, columns]`.
     pub cam: Option<String>,
-    /// The image as the network sees it, `[1, length]`.
+    /// The image as the network sees it, `[1, length]`; told, and not read.
     pub embedding: Option<String>,
-    /// The last maps before the answer, `[1, channels, rows, columns]`.
+    /// The last maps before the answer, `[1, channels, rows, columns]`; told, and not read.
     pub features: Option<String>,
     /// One probability a class and pixel, `[1, classes, rows, columns]` or `[1, classes, slices, rows, columns]`.
     pub mask: Option<String>,
@@ -51,17 +51,20 @@ impl Outputs {
 
     /// Every tensor that the card names, the answer first, each once.
     pub fn named(&self) -> Vec<&str> {
+        let mut names = self.read();
+        let told = [&self.embedding, &self.features].into_iter().filter_map(Option::as_deref);
+        for name in told {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// Those that something is made of: all but `embedding` and `features`, which are told and not read.
+    pub fn read(&self) -> Vec<&str> {
         let mut names = vec![self.answer()];
-        let others = [
-            &self.probabilities,
-            &self.logits,
-            &self.mask,
-            &self.scores,
-            &self.boxes,
-            &self.cam,
-            &self.embedding,
-            &self.features,
-        ];
+        let others = [&self.probabilities, &self.logits, &self.mask, &self.scores, &self.boxes, &self.cam];
         for name in others.into_iter().filter_map(Option::as_deref) {
             if !names.contains(&name) {
                 names.push(name);
@@ -77,7 +80,8 @@ impl Outputs {
 pub enum Calibration {
     /// Raw answers are divided by it before the activation (Guo et al., 2017); above 0.
     Temperature(f32),
-    /// A label's log-odds `f` become `1 / (1 + exp(a f + b))` (Platt, 1999).
+    /// The primary label's log-odds `f` become `1 / (1 + exp(a f + b))` (Platt, 1999): the label of the card's texts,
+    /// which is the one that physicians judge. Other labels stay as they are.
     Platt(Platt),
 }
 

@@ -96,7 +96,9 @@ impl ReferenceVectors {
             let text: Text =
                 toml::from_str(text).map_err(|error| ReferenceError::Unreadable(error.to_string()))?;
             if text.network == card.name && text.version == card.version {
-                return Self::join(text, images).map(Some);
+                let reference = Self::join(text, images)?;
+                reference.check(card)?;
+                return Ok(Some(reference));
             }
         }
         Ok(None)
@@ -142,6 +144,9 @@ impl ReferenceVectors {
                 "they are {high} by {wide}, the input is {rows} by {columns}"
             )));
         }
+        if self.vectors.is_empty() {
+            return Err(ReferenceError::Misfit("there are none, so nothing can agree with them".to_owned()));
+        }
         for vector in &self.vectors {
             let (expected, found) = (rows * columns, vector.image.len());
             if found != expected {
@@ -152,6 +157,9 @@ impl ReferenceVectors {
                 return Err(ReferenceError::Misfit(format!(
                     "they have {given} probabilities, the card has {classes} classes"
                 )));
+            }
+            if let Some(none) = vector.probabilities.iter().find(|it| !(0.0..=1.0).contains(*it)) {
+                return Err(ReferenceError::Misfit(format!("{none} is no probability")));
             }
         }
         Ok(())
@@ -199,6 +207,21 @@ mod tests {
         let wide = registry.get("pneumonia224").unwrap();
         let small = ReferenceVectors::of(card).unwrap().unwrap();
         assert!(matches!(small.check(wide), Err(ReferenceError::Misfit(_))));
+    }
+
+    #[test]
+    fn vectors_that_nothing_could_contradict_are_refused() {
+        let card = Registry::built_in().get("pneumonia28").unwrap().clone();
+        let sound = ReferenceVectors::of(&card).unwrap().unwrap();
+        let none = ReferenceVectors { vectors: Vec::new(), ..sound.clone() };
+        let refused = none.check(&card).unwrap_err().to_string();
+        assert!(refused.contains("there are none"), "{refused}");
+        for wrong in [f32::NAN, f32::INFINITY, -0.1, 1.1] {
+            let mut vectors = sound.clone();
+            vectors.vectors[0].probabilities[1] = wrong;
+            let refused = vectors.check(&card).unwrap_err().to_string();
+            assert!(refused.contains("is no probability"), "{refused}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::progress;
 use crate::config::Config;
-use crate::inputs::{self, Input, InputError};
+use crate::inputs::{self, Buffers, Input, InputError};
 use crate::networks;
 use crate::pipeline::{self, Bounds};
 use crate::reader::{Asked, Reader, Reading};
@@ -86,12 +86,13 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<()> {
         printer.print(&[error_line(name, error.code(), &error.to_string())])?;
     }
     let limit = config.instance_bytes.min(MOST_BYTES);
+    let buffers = Buffers::default();
     // In the order of the files, so that few wait to be printed after one that takes long.
     let printed: std::io::Result<()> = pipeline::run(
         &inputs,
         Bounds { threads, bytes: AHEAD_BYTES },
         |input| input.size().min(limit),
-        |input| input.read(limit),
+        |input| input.read(limit, &buffers),
         |input, bytes| lines_of(&reader, input, bytes, &asked),
         |index, lines| {
             failed += usize::from(lines.iter().any(|line| !line["error"].is_null()));

@@ -280,7 +280,7 @@ fn runtimes(loader: &Loader) -> Vec<(String, Verdict)> {
 }
 
 fn network(reader: &crate::reader::Reader, card: &::models::Card) -> Verdict {
-    match models::check(reader.loader(), &reader.registry(), card) {
+    match models::check(reader, card) {
         Ok(word) => Verdict::Ok(format!("{}; {word}", card.state.as_str())),
         Err(error) => {
             Verdict::Wrong(format!("{error:#}"), "put back the weights of its card, or remove both")

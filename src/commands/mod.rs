@@ -15,4 +15,5 @@ pub mod progress;
 pub mod restore;
 pub mod secrets;
 pub mod serve;
+pub mod triage;
 pub mod worker;

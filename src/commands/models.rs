@@ -13,13 +13,13 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use clinical::id::ClinicId;
 use clinical::imaging::NetworkState;
-use models::{Card, ReferenceVectors, Registry};
+use models::{Card, Registry};
 use storage::db::Db;
 use storage::records::network::{Proof, States, StoredNetwork};
 
 use crate::config::Config;
-use crate::loader::Loader;
 use crate::networks;
+use crate::reader::Reader;
 use crate::wiring::{self, House};
 
 /// Who changes networks from the command line, as rows name them.
@@ -123,7 +123,7 @@ pub async fn run(config: &Config, environment: &BTreeMap<String, String>, action
     match action {
         Action::List { clinic, json } => list::run(config, environment, *clinic, *json).await,
         Action::Show { name, version } => {
-            let registry = at_hand(config, environment).await?;
+            let registry = at_hand(config, environment).await?.registry();
             let card = find(&registry, name, version.as_deref())?;
             show(card)?;
             match db(config).await? {
@@ -160,12 +160,13 @@ pub async fn run(config: &Config, environment: &BTreeMap<String, String>, action
             calibrate::run(&house, name, version.as_deref(), *min_reviews as usize, *json).await
         }
         Action::Verify { name } => {
-            let registry = at_hand(config, environment).await?;
+            let reader = at_hand(config, environment).await?;
+            let registry = reader.registry();
             let cards: Vec<&Card> = match name {
                 Some(name) => vec![find(&registry, name, None)?],
                 None => registry.iter().collect(),
             };
-            verify(&wiring::loader(config)?, &registry, &cards)
+            verify(&reader, &cards)
         }
     }
 }
@@ -177,11 +178,11 @@ async fn open(config: &Config, environment: &BTreeMap<String, String>) -> Result
     Ok(house)
 }
 
-/// Every network: those that were added, too, where there is a database.
-async fn at_hand(config: &Config, environment: &BTreeMap<String, String>) -> Result<Arc<Registry>> {
+/// A reader that holds every network: those that were added, too, where there is a database.
+async fn at_hand(config: &Config, environment: &BTreeMap<String, String>) -> Result<Arc<Reader>> {
     match db(config).await? {
-        Some(_) => Ok(open(config, environment).await?.reader.registry()),
-        None => Ok(wiring::reader(config)?.registry()),
+        Some(_) => Ok(Arc::clone(&open(config, environment).await?.reader)),
+        None => Ok(Arc::new(wiring::reader(config)?)),
     }
 }
 
@@ -231,10 +232,10 @@ async fn show_history(db: &Db, card: &Card) -> Result<()> {
     Ok(())
 }
 
-fn verify(loader: &Loader, registry: &Registry, cards: &[&Card]) -> Result<()> {
+fn verify(reader: &Reader, cards: &[&Card]) -> Result<()> {
     let mut failed = 0;
     for card in cards {
-        match check(loader, registry, card) {
+        match check(reader, card) {
             Ok(word) => println!("{:<24} ok    {word}", card.title()),
             Err(error) => {
                 failed += 1;
@@ -249,11 +250,12 @@ fn verify(loader: &Loader, registry: &Registry, cards: &[&Card]) -> Result<()> {
 }
 
 /// The network loads where it is to run, and answers as its reference vectors say; in words what was checked.
-pub fn check(loader: &Loader, registry: &Registry, card: &Card) -> Result<String> {
-    let weights = registry.weights(card)?;
-    let network = loader.load(card, &weights)?;
+pub fn check(reader: &Reader, card: &Card) -> Result<String> {
+    let weights = reader.registry().weights(card)?;
+    let reference = reader.reference(card)?;
+    let network = reader.loader().load(card, &weights, reference.as_deref())?;
     let backend = network.backend();
-    Ok(match ReferenceVectors::of(card)? {
+    Ok(match reference {
         Some(reference) => {
             let difference = network.self_check(&reference)?;
             format!("weights whole; on {backend} at most {difference:.1e} away from its reference vectors")

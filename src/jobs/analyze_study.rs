@@ -16,7 +16,7 @@ use storage::records::analysis::{Analysis, NetworkKey, NewAnalysis};
 use storage::records::instance::Instance;
 use storage::records::workitem;
 use storage::{outbox, queue};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::analyze_volumes;
 use crate::networks::{self, AtHand};
@@ -28,7 +28,7 @@ const PER_TRANSACTION: usize = 100;
 /// So many instances are fetched, decoded and analysed at a time …
 const AT_A_TIME: usize = 4;
 /// … and so many MiB of them are held in memory; a longer one is read alone.
-const HELD_MIB: u32 = 512;
+pub(super) const HELD_MIB: u32 = 512;
 
 /// Name of the network of a reading that no network was meant for; it has no version and no weights.
 const NO_NETWORK: &str = "none";
@@ -45,10 +45,10 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
     drop(rows);
     let (at_hand, of_volumes) = networks::at_hand(house, clinic).await?.parted();
     let at_hand = Arc::new(at_hand);
-    let volumes = analyze_volumes::read(house, &of_volumes, &instances, &done).await?;
+    let held = Arc::new(Semaphore::new(HELD_MIB as usize));
+    let volumes = analyze_volumes::read(house, &of_volumes, &held, &instances, &done).await?;
     let unread: Vec<_> =
         instances.into_iter().filter(|instance| is_unread(&at_hand, &of_volumes, instance, &done)).collect();
-    let held = Arc::new(Semaphore::new(HELD_MIB as usize));
     let mut all_ids = Vec::new();
     let transactions = unread.len().div_ceil(PER_TRANSACTION).max(1);
     for number in 1..=transactions {
@@ -68,7 +68,8 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
             // Somebody has taken it back, or another worker has it: what is written stays.
             return Ok(());
         }
-        let volumes = volumes.iter().filter(|_| number == transactions);
+        // With the first: a job that gives way after it need not read them anew.
+        let volumes = volumes.iter().filter(|_| number == 1);
         for new in found.iter().flatten().chain(volumes) {
             let analysis_id = Analysis::record(&mut tx, clinic, new, house.clock.now()).await?;
             if !new.is_shadow {
@@ -138,10 +139,15 @@ async fn read(
     held: Arc<Semaphore>,
     instance: Instance,
 ) -> Result<Vec<NewAnalysis>> {
-    let size_mib = u32::try_from(instance.size_bytes >> 20).unwrap_or(HELD_MIB);
-    let _held = held.acquire_many(size_mib.clamp(1, HELD_MIB)).await?;
+    let _room = room(&held, &instance).await?;
     let readings = readings(&house, &at_hand, &instance).await?;
     Ok(readings.into_iter().map(|reading| new_analysis(&instance, &at_hand, reading)).collect())
+}
+
+/// Room in memory for an instance's bytes, once there is some.
+pub(super) async fn room<'h>(held: &'h Semaphore, instance: &Instance) -> Result<SemaphorePermit<'h>> {
+    let size_mib = u32::try_from(instance.size_bytes >> 20).unwrap_or(HELD_MIB);
+    Ok(held.acquire_many(size_mib.clamp(1, HELD_MIB)).await?)
 }
 
 async fn readings(house: &Arc<House>, at_hand: &AtHand, instance: &Instance) -> Result<Vec<Reading>> {

@@ -3,6 +3,7 @@
 //! The UIDs are derived from the analyses and from what physicians have said of them, so that a job that runs twice
 //! stores nothing twice, and a review makes a new object beside the former one.
 
+mod masks;
 mod objects;
 
 use std::collections::BTreeMap;
@@ -80,6 +81,7 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
                 over_each_image(house, &network, kind).await?;
             }
         }
+        masks::of_network(house, &network, &wanted).await?;
     }
     let mut tx = house.db.begin().await?;
     queue::finish(&mut tx, claimed).await?;

@@ -34,6 +34,8 @@ migrations! {
     17 "0017_networks"
     19 "0019_explanations"
     20 "0020_feedback"
+    21 "0021_quarantine_sender"
+    22 "0022_assessments"
 }
 
 /// The steps as sqlx runs them.

@@ -101,6 +101,13 @@ pub async fn place_of(tx: &mut Tx, study: &str, series: &str) -> Place {
     Place { study_id, study, series }
 }
 
+/// An image in a new place, whose bytes have the digest `aa`, and its study.
+pub async fn stored_image(tx: &mut Tx) -> (StudyId, InstanceId) {
+    let place = place_of(tx, "1.2.3", "1.2.3.1").await;
+    let instance = place.insert(tx, &instance_facts("1.2.3.1.1", "aa"), now()).await.expect("a new UID");
+    (place.study_id, instance)
+}
+
 /// Facts of a small CT instance whose bytes have the given digest.
 pub fn instance_facts(sop_uid: &str, sha256: &str) -> InstanceFacts {
     InstanceFacts {
@@ -119,6 +126,16 @@ pub fn instance_facts(sop_uid: &str, sha256: &str) -> InstanceFacts {
         file_name: None,
         origin: Origin::Sender,
     }
+}
+
+/// A run over the bytes `aa` that found one label in two boxes.
+pub fn scored_twice(study_id: StudyId, instance_id: InstanceId, probabilities: [f32; 2]) -> NewAnalysis {
+    let runs = probabilities.map(|probability| scored(study_id, instance_id, "aa", probability).outcome);
+    let boxes = runs.into_iter().flat_map(|outcome| match outcome {
+        Outcome::Scored(scores) => scores,
+        Outcome::Abstained(_) => Vec::new(),
+    });
+    NewAnalysis { outcome: Outcome::Scored(boxes.collect()), ..scored(study_id, instance_id, "aa", 0.0) }
 }
 
 /// A run that gave one label.

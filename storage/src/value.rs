@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use clinical::id::{
-    AnalysisId, ApiKeyId, AuditId, ClinicId, CommitmentId, CredentialId, DeliveryId, EventId, FindingId,
-    ForwardRuleId, GrantId, HeldId, InstanceId, JobId, LocationId, MembershipId, NetworkId, PatientId,
-    PeerId, SeriesId, SessionId, StatementId, StudyId, TombstoneId, UserId, VersionId, WebhookId, WorkitemId,
+    AnalysisId, ApiKeyId, AssessmentId, AuditId, CdsClientId, CdsFeedbackId, ClinicId, CommitmentId,
+    CredentialId, DeliveryId, EventId, FindingId, ForwardRuleId, GrantId, HeldId, InstanceId, JobId,
+    LocationId, MembershipId, NetworkId, OverrideId, PatientId, PeerId, SeriesId, SessionId, StatementId,
+    StudyId, TombstoneId, UserId, VersionId, WebhookId, WorkitemId,
 };
 use clinical::uid::{
     SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransactionUid, TransferSyntaxUid,
@@ -117,6 +118,10 @@ binds! {
     TombstoneId => Uuid(value) value.0;
     HeldId => Uuid(value) value.0;
     NetworkId => Uuid(value) value.0;
+    AssessmentId => Uuid(value) value.0;
+    OverrideId => Uuid(value) value.0;
+    CdsClientId => Uuid(value) value.0;
+    CdsFeedbackId => Uuid(value) value.0;
     WorkitemId => Uuid(value) value.0;
     String => Text(value) value;
     &str => Text(value) value.to_owned();

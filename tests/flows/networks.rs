@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::support::images::Image;
+use crate::support::network::{SIDES, card_of};
+use crate::support::onnx::by_mean;
 use crate::support::server::{BOTH, Server, output, wait_for};
 
 const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
@@ -93,6 +95,47 @@ fn a_network_is_added_runs_in_the_shadow_is_shown_and_goes_back() {
         let mine = list.as_array().unwrap().iter().find(|it| it["name"] == "mine").unwrap();
         assert!(mine["state"] == "shadow" && mine["source"] == "added", "{list}");
     }
+}
+
+/// A network whose weights are not the box's, its card, and what it must answer to a black and to a white image.
+fn by_mean_of_mine(server: &Server, answers: [[f32; 2]; 2]) -> [String; 3] {
+    let path = |name: &str| server.data.path().join(name);
+    let weights = by_mean(SIDES, [1.0, 2.0], [0.0, 0.0]).file();
+    std::fs::write(path("mine.toml"), card_of("mine", &weights, 5_000, 256)).unwrap();
+    std::fs::write(path("mine.onnx"), weights).unwrap();
+    let vector = |[normal, pneumonia]: [f32; 2]| {
+        format!("[[vectors]]\nclass = \"normal\"\nprobabilities = [{normal}, {pneumonia}]\n")
+    };
+    let about = "network = \"mine\"\nversion = \"1.0.0\"\nrows = 9\ncolumns = 7\nruntime = \"by hand\"\ncredit = \"-\"\n";
+    std::fs::write(path("vectors.toml"), about.to_owned() + &answers.map(vector).concat()).unwrap();
+    std::fs::write(path("vectors.u8"), [[0; 63], [255; 63]].concat()).unwrap();
+    ["mine.onnx", "mine.toml", "vectors.toml"].map(|name| path(name).display().to_string())
+}
+
+/// By hand: a black image has a mean of 0 and a white one of 1, and softmax makes (0.5, 0.5) of (0, 0), and
+/// (0.268941, 0.731059) of (1, 2).
+#[test]
+fn a_network_runs_by_the_reference_images_that_came_with_it() {
+    let server = Server::start(crate::support::server::Engine::Sqlite);
+    let add = |answers| {
+        let [weights, card, vectors] = by_mean_of_mine(&server, answers);
+        models(&server, &["add", &weights, "--card", &card, "--reference", &vectors])
+    };
+    let (is_well, text) = add([[0.5, 0.5], [0.75, 0.25]]);
+    assert!(!is_well && text.contains("not-reference"), "{text}");
+    let (is_well, text) = add([[0.5, 0.5], [0.268_941, 0.731_059]]);
+    assert!(is_well && text.contains("answers 2 reference images as it must"), "{text}");
+
+    let (is_well, text) = models(&server, &["verify", "mine"]);
+    assert!(is_well && text.contains("away from its reference vectors"), "{text}");
+    let proofs = || std::fs::read_dir(server.data.path().join("proofs")).unwrap().count();
+    let by_then = proofs();
+    let (is_well, text) = models(&server, &["activate", "mine"]);
+    assert!(is_well, "{text}");
+    let image = Image::child_chest("normal");
+    server.upload("chest.dcm", image.file()).unwrap();
+    shown(&server, &image, "mine");
+    assert_eq!(proofs(), by_then, "it runs by the proof over its reference images, not by one without");
 }
 
 #[test]

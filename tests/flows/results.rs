@@ -9,8 +9,7 @@ use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use inference::report::{
-    Annotation, Code, ImageReference, Maker, MaskFrame, ObjectHead, Plane, PresentationState, Segment,
-    Segmentation, SegmentationType, Subject, derived_uid,
+    Annotation, ImageReference, Maker, ObjectHead, PresentationState, Subject, derived_uid,
 };
 use serde_json::{Value, json};
 use storage::testing::told_by_test;
@@ -19,7 +18,7 @@ use crate::support::images::Image;
 use crate::support::server::{BOTH, Engine, Server, output, wait_for};
 
 /// What foreign readers say of a file of ours; a file that one of them refuses fails the test.
-fn judged(kind: &str, path: &Path, more: &[&str]) -> String {
+pub(super) fn judged(kind: &str, path: &Path, more: &[&str]) -> String {
     let mut command = Command::new(told_by_test("MEDILINK_TEST_PYTHON"));
     command.arg(format!("{}/tests/peers/results_peer.py", env!("CARGO_MANIFEST_DIR")));
     let (is_well, text) = output(command.arg(kind).arg(path).args(more));
@@ -28,13 +27,13 @@ fn judged(kind: &str, path: &Path, more: &[&str]) -> String {
 }
 
 /// The last line of what a reader prints, which is JSON.
-fn read_by(kind: &str, path: &Path) -> Value {
+pub(super) fn read_by(kind: &str, path: &Path) -> Value {
     let text = judged(kind, path, &[]);
     let line = text.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{text}"));
     serde_json::from_str(line).unwrap()
 }
 
-fn retrieved(server: &Server, wado: &str, name: &str) -> PathBuf {
+pub(super) fn retrieved(server: &Server, wado: &str, name: &str) -> PathBuf {
     let path = server.data.path().join(name);
     std::fs::write(&path, server.retrieve(wado).unwrap()).unwrap();
     path
@@ -64,7 +63,7 @@ fn instances_of(server: &Server, study: &str, modality: &str) -> Vec<String> {
     all.into_iter().map(|(_, path)| path).collect()
 }
 
-fn waited_for(server: &Server, study: &str, modality: &str, count: usize) -> Vec<String> {
+pub(super) fn waited_for(server: &Server, study: &str, modality: &str, count: usize) -> Vec<String> {
     wait_for(&format!("{count} {modality}"), || {
         Some(instances_of(server, study, modality)).filter(|all| all.len() >= count)
     })
@@ -203,7 +202,7 @@ fn fhir_tells_the_same_in_resources_that_others_take() {
 }
 
 /// Patient and study of an invented volume.
-fn subject() -> Subject {
+pub(super) fn subject() -> Subject {
     let text = |tag, vr, text: &str| DataElement::new(tag, vr, PrimitiveValue::from(text));
     let header = InMemDicomObject::from_element_iter([
         text(tags::STUDY_INSTANCE_UID, VR::UI, "1.2.3"),
@@ -214,7 +213,7 @@ fn subject() -> Subject {
     Subject::of(&header).unwrap()
 }
 
-fn maker() -> Maker {
+pub(super) fn maker() -> Maker {
     Maker {
         version: "0.1.0".to_owned(),
         implementation_class_uid: "2.25.1".to_owned(),
@@ -222,7 +221,7 @@ fn maker() -> Maker {
     }
 }
 
-fn head<'a>(subject: &'a Subject, maker: &'a Maker, name: &str) -> ObjectHead<'a> {
+pub(super) fn head<'a>(subject: &'a Subject, maker: &'a Maker, name: &str) -> ObjectHead<'a> {
     ObjectHead {
         subject,
         maker,
@@ -234,76 +233,6 @@ fn head<'a>(subject: &'a Subject, maker: &'a Maker, name: &str) -> ObjectHead<'a
         sop_uid: derived_uid(&["instance", name]).parse::<SopInstanceUid>().unwrap(),
         instance_number: 1,
         at: "2026-11-21T12:00:00".parse().unwrap(),
-    }
-}
-
-/// Three slices of 16 by 24 pixels, of which the upper 4 rows are surely of the vessel and one pixel by 0.25.
-#[test]
-fn masks_become_segmentations_that_highdicom_and_dcmqi_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let (subject, maker) = (subject(), maker());
-    let slices: Vec<ImageReference> = (1..=3)
-        .map(|number| ImageReference {
-            series_uid: "1.2.3.1".parse().unwrap(),
-            sop_class_uid: uids::CT_IMAGE_STORAGE.parse().unwrap(),
-            sop_uid: format!("1.2.3.1.{number}").parse().unwrap(),
-            frame_count: 1,
-        })
-        .collect();
-    let mut values = vec![0.0_f32; 16 * 24];
-    values[..4 * 24].fill(1.0);
-    values[10 * 24] = 0.25;
-    let masks: Vec<MaskFrame<'_>> = slices
-        .iter()
-        .zip(0_u8..)
-        .map(|(source, number)| MaskFrame {
-            source,
-            frame: 0,
-            plane: Some(Plane {
-                position_mm: [0.0, 0.0, f64::from(number) * 2.5],
-                orientation: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
-                spacing_mm: [0.5, 0.5],
-                thickness_mm: 2.5,
-            }),
-            segment: 0,
-            values: &values,
-        })
-        .collect();
-    let segments = [Segment {
-        label: "vessel".to_owned(),
-        category: Code::new("91723000", "SCT", "Anatomical structure"),
-        property: Code::new("59820001", "SCT", "Blood vessel"),
-    }];
-    // 0.25 of 255 is 64, which reads back as 64/255.
-    let (whole, part) = (3.0 * 4.0 * 24.0, 3.0 * 64.0 / 255.0);
-    for (name, kind, sum) in [
-        ("BINARY", SegmentationType::Binary, whole),
-        ("FRACTIONAL", SegmentationType::Fractional, whole + part),
-    ] {
-        let segmentation = Segmentation {
-            head: head(&subject, &maker, name),
-            algorithm: "vessel",
-            frame_of_reference_uid: Some("1.2.3.9"),
-            kind,
-            segments: &segments,
-            size: (16, 24),
-            masks: &masks,
-        };
-        let path = folder.path().join(name);
-        std::fs::write(&path, segmentation.file().unwrap()).unwrap();
-        let read = read_by("seg", &path);
-        assert_eq!((&read["type"], &read["label"]), (&json!(name), &json!("vessel")));
-        assert_eq!((&read["itk_sizes"], &read["shape"]), (&json!([24, 16, 3]), &json!([3, 16, 24, 1])));
-        assert!((read["sum"].as_f64().unwrap() - sum).abs() < 0.01, "{read}");
-
-        // A radiograph lies nowhere in the patient.
-        let flat: Vec<_> = masks.iter().map(|mask| MaskFrame { plane: None, ..mask.clone() }).collect();
-        let flat = Segmentation { masks: &flat, frame_of_reference_uid: None, ..segmentation.clone() };
-        std::fs::write(&path, flat.file().unwrap()).unwrap();
-        judged("object", &path, &[]);
-        let nowhere = MaskFrame { segment: 1, ..masks[0].clone() };
-        assert!(Segmentation { masks: &[nowhere], ..segmentation.clone() }.file().is_err());
-        assert!(Segmentation { masks: &[], ..segmentation }.file().is_err());
     }
 }
 

@@ -37,8 +37,8 @@ fn slice(series: &Image, depth_mm: i32, is_bright: bool) -> Vec<u8> {
     bytes
 }
 
-/// The server with the network that the tests make, active.
-fn server_with_things(engine: crate::support::server::Engine) -> Server {
+/// The server with the network that the tests make, which becomes so: `activate` or `shadow`.
+fn server_with_things(engine: crate::support::server::Engine, becomes: &str) -> Server {
     let server = Server::start(engine);
     let weights = sums_of_neighbours([6, 8, 8]).file();
     let sha256: String = Sha256::digest(&weights).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -46,7 +46,7 @@ fn server_with_things(engine: crate::support::server::Engine) -> Server {
     std::fs::write(&onnx, weights).unwrap();
     std::fs::write(&card, CARD.replacen("SHA256", &sha256, 1)).unwrap();
     for arguments in
-        [vec!["add", onnx.to_str().unwrap(), "--card", card.to_str().unwrap()], vec!["activate", "things"]]
+        [vec!["add", onnx.to_str().unwrap(), "--card", card.to_str().unwrap()], vec![becomes, "things"]]
     {
         let (is_well, text) = output(server.command().arg("models").args(arguments));
         assert!(is_well, "{text}");
@@ -67,7 +67,7 @@ fn analyses(server: &Server, study: &str, is_it: impl Fn(&Value) -> bool) -> Vec
 #[test]
 fn a_series_is_read_as_one_volume_and_anew_when_a_slice_comes_late() {
     for engine in BOTH {
-        let server = server_with_things(engine);
+        let server = server_with_things(engine, "activate");
         let series = Image::ct(1);
         let files: Vec<Vec<u8>> = [15, 0, 5, 10].map(|depth| slice(&series, depth, depth == 5)).to_vec();
         assert_eq!(server.stow(&files).unwrap().status(), 200);
@@ -89,7 +89,7 @@ fn a_series_is_read_as_one_volume_and_anew_when_a_slice_comes_late() {
 
 #[test]
 fn slices_that_are_no_volume_get_an_abstention_that_says_why() {
-    let server = server_with_things(crate::support::server::Engine::Sqlite);
+    let server = server_with_things(crate::support::server::Engine::Sqlite, "activate");
     let series = Image::ct(1);
     let files: Vec<Vec<u8>> = [0, 5, 10, 40].map(|depth| slice(&series, depth, false)).to_vec();
     server.stow(&files).unwrap();
@@ -97,4 +97,18 @@ fn slices_that_are_no_volume_get_an_abstention_that_says_why() {
     assert_eq!(found[0]["abstention"]["code"], "not-eligible");
     let reason = found[0]["abstention"]["reason"].as_str().unwrap();
     assert!(reason.contains("not equally spaced: gaps from 5.00 to 30.00 mm"), "{reason}");
+}
+
+#[test]
+fn a_network_in_the_shadow_that_fails_leaves_the_study_to_the_others() {
+    let server = server_with_things(crate::support::server::Engine::Sqlite, "shadow");
+    let folder = server.data.path().join("archive/networks");
+    let weights = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(weights, b"damaged since").unwrap();
+    let series = Image::ct(1);
+    let files: Vec<Vec<u8>> = [0, 5, 10].map(|depth| slice(&series, depth, false)).to_vec();
+    server.stow(&files).unwrap();
+    let found = analyses(&server, &series.study, |_| true);
+    assert_eq!(found[0]["abstention"]["code"], "no-network", "nobody is shown what runs in the shadow");
+    assert!(server.log().contains("a series is read without a network in the shadow"), "{}", server.log());
 }

@@ -2,6 +2,7 @@
 
 pub mod images;
 pub mod malformed;
+pub mod network;
 #[expect(dead_code, reason = "what only the tests of the backends need")]
 pub mod onnx;
 pub mod server;

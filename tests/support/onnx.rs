@@ -52,7 +52,7 @@ impl Attribute {
 }
 
 /// A graph that grows.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Graph {
     bytes: Vec<u8>,
 }
@@ -166,6 +166,25 @@ pub fn sums_of_neighbours(sides: [i64; 3]) -> Graph {
         .node("Conv", &["image", "ones"], &["sums"], &[around(3), around(1)])
         .node("Sigmoid", &["sums"], &["mask"], &[])
         .output("mask", Kind::Float, &sides)
+}
+
+/// For grey images of 32 by 32: raw answers, twenty times what the mean of each pixel and its neighbours is above one half.
+pub fn smoothed() -> Graph {
+    let sides = [1, 1, 32, 32];
+    Graph::default()
+        .input("image", Kind::Float, &sides)
+        .floats("mean", &[1, 1, 3, 3], &[1.0 / 9.0; 9])
+        .floats("half", &[1], &[0.5])
+        .floats("steep", &[1], &[20.0])
+        .node(
+            "Conv",
+            &["image", "mean"],
+            &["smooth"],
+            &[Attribute::Ints("kernel_shape", vec![3; 2]), Attribute::Ints("pads", vec![1; 4])],
+        )
+        .node("Sub", &["smooth", "half"], &["above"], &[])
+        .node("Mul", &["above", "steep"], &["answers"], &[])
+        .output("answers", Kind::Float, &sides)
 }
 
 /// Never comes to its end: its condition stays true.

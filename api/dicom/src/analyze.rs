@@ -13,7 +13,7 @@ use storage::queue::{self, Depth};
 use storage::records::analysis::Analysis;
 use storage::records::finding::Superseded;
 use storage::records::instance::Instance;
-use storage::records::network::StoredNetwork;
+use storage::records::network::States;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
@@ -86,14 +86,13 @@ pub(crate) async fn analyze(
     Query(wish): Query<Wish>,
 ) -> Result<Response, Problem> {
     let app = &state.app;
+    let mut rows = app.db.of(caller.clinic).read().await?;
     if let Some(name) = &wish.network
-        && !state.networks.contains(name)
-        && !StoredNetwork::is_named(&mut app.db.of(caller.clinic).read().await?, name).await?
+        && !States::is_active(&mut rows, caller.clinic, &state.networks, name).await?
     {
         let detail = "there is no active network of this name";
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-network", detail));
     }
-    let mut rows = app.db.of(caller.clinic).read().await?;
     let instance = Instance::find(&mut rows, caller.clinic, id).await?;
     caller.sees(&mut rows, instance.patient_id).await?;
     drop(rows);

@@ -4,7 +4,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use clinical::id::{HeldId, InstanceId, PatientId, StudyId};
+use clinical::role::{Action, Permission, Resource};
 use gate::{App, Caller, Cursor, Json, Paged, Path, Problem};
+use ingest::receive::Receipt;
 use serde::Serialize;
 use storage::records::quarantine::Held;
 use utoipa::ToSchema;
@@ -78,7 +80,9 @@ pub(crate) async fn release(
 ) -> Result<Json<Released>, Problem> {
     let (app, clinic) = (&state.app, caller.clinic);
     let held = Held::find(&mut app.db.of(clinic).read().await?, clinic, id).await?;
-    let released = state.receiver.release(clinic, id).await;
+    let may_reject = caller.may(Permission { resource: Resource::Study, action: Action::Delete });
+    let by = Receipt { may_reject, ..Receipt::from_sender(clinic) };
+    let released = state.receiver.release(by, id).await;
     let released = released.map_err(|error| refusal(error, app.limits.upload_bytes))?;
     caller.about(released.patient_id);
     forget(app, &caller, &held).await?;

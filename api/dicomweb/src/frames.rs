@@ -52,16 +52,26 @@ impl FrameList {
         frames.map(Self).ok_or_else(|| Problem::bad_request("invalid-frame-list", detail))
     }
 
-    /// The same list, when the instance has all of its frames.
+    /// The same list, when the instance has all of its frames and they are at most `most`.
     ///
     /// # Errors
     ///
-    /// 404 `no-such-frame`.
-    pub(crate) fn within(self, instance: &Instance) -> Result<Vec<u32>, Problem> {
+    /// 404 `no-such-frame`, 400 `invalid-frame-list`.
+    pub(crate) fn within(self, instance: &Instance, most: u32) -> Result<Vec<u32>, Problem> {
+        refuse_too_many(self.0.len() as u64, most)?;
         let count = instance.frame_count.unwrap_or(0);
         let has_all = self.0.iter().all(|frame| i64::from(*frame) < count);
         if has_all { Ok(self.0) } else { Err(no_such_frame()) }
     }
+}
+
+/// Before so many are listed or made, for a file and a path claim what they like.
+fn refuse_too_many(frames: u64, most: u32) -> Result<(), Problem> {
+    if frames > u64::from(most) {
+        let detail = format!("a request names at most {most} frames");
+        return Err(Problem::bad_request("invalid-frame-list", detail));
+    }
+    Ok(())
 }
 
 /// `GET /dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{list}`
@@ -75,7 +85,7 @@ pub(crate) async fn frames(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let instance = resource.one(&state.app, &caller).await?;
-    let frames = list.within(&instance)?;
+    let frames = list.within(&instance, state.pixel_limits.frames)?;
     Answer { state: &state, instance: &instance, base: &base, headers: &headers }
         .frames(frames, &accept)
         .await
@@ -106,8 +116,8 @@ pub(crate) async fn all_frames(
         let part = Part::of_range(LITTLE_ENDIAN_FRAME.to_owned(), uri, place);
         return part.alone(&headers, &ETag::of([instance.sha256.as_str(), "bulkdata", "7FE00010"])).await;
     }
+    refuse_too_many(u64::from(count), state.pixel_limits.frames)?;
     let answer = Answer { state: &state, instance: &instance, base: &base, headers: &headers };
-    answer.refuse_too_many(count as usize)?;
     answer.frames((0..count).collect(), &accept).await
 }
 
@@ -120,17 +130,7 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// Before so many are listed, for a file claims what it likes.
-    fn refuse_too_many(&self, frames: usize) -> Result<(), Problem> {
-        if frames > self.state.pixel_limits.frames as usize {
-            let detail = format!("a request names at most {} frames", self.state.pixel_limits.frames);
-            return Err(Problem::bad_request("invalid-frame-list", detail));
-        }
-        Ok(())
-    }
-
     async fn frames(&self, frames: Vec<u32>, accept: &Accept) -> Result<Response, Problem> {
-        self.refuse_too_many(frames.len())?;
         let (given, range) = given(accept, self.instance, frames.len())?;
         let etag = self.etag(&frames, &given, range);
         if let Some(known) = etag.not_modified(self.headers) {

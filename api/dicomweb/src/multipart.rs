@@ -42,7 +42,6 @@ enum LeftOut {
     Never,
     /// Where it is refused: a failure of ours breaks the answer off.
     Refused,
-    Always,
 }
 
 impl LeftOut {
@@ -52,7 +51,6 @@ impl LeftOut {
             Self::Refused => {
                 error.downcast_ref::<Refusal>().is_some_and(|it| it.0.status().is_client_error())
             }
-            Self::Always => true,
         }
     }
 }
@@ -111,12 +109,6 @@ impl Part {
     ) -> Self {
         let make = async { make.await.map_err(Into::into) };
         Self { content_type, location, length, left_out: LeftOut::Never, source: Source::Made(make.boxed()) }
-    }
-
-    /// Left out of an answer of several where it cannot be made, when it was promised no length.
-    pub(crate) fn or_left_out(self) -> Self {
-        let left_out = if self.length.is_none() { LeftOut::Always } else { LeftOut::Never };
-        Self { left_out, ..self }
     }
 
     /// Left out of an answer of several where it is refused, when it was promised no length.
@@ -252,8 +244,8 @@ impl From<Problem> for Refusal {
 /// The parts in their order, under one Content-Length where all of theirs are known; `root` is the media type of the
 /// first.
 ///
-/// Where a part fails the connection breaks, so that no client takes the answer for whole, unless it is one of those
-/// that are left out ([`Part::or_left_out`]).
+/// Where a part fails the connection breaks, so that no client takes the answer for whole, unless it is refused
+/// and one of those that are then left out ([`Part::or_left_out_when_refused`]).
 pub(crate) fn related(status: StatusCode, root: &str, parts: Vec<Part>) -> Response {
     // 122 random bits: no data holds it
     let boundary = format!("medilink-{}", Uuid::new_v4().simple());

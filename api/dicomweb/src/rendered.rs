@@ -86,12 +86,8 @@ pub(crate) async fn frames(
 ) -> Result<Response, Problem> {
     let asked = visit.asked(&state);
     let instance = resource.one(&state.app, &caller).await?;
-    let frames = list.within(&instance)?;
+    let frames = list.within(&instance, state.pixel_limits.frames)?;
     let instance = Arc::new(instance);
-    if frames.len() > state.pixel_limits.frames as usize {
-        let detail = format!("a request names at most {} frames", state.pixel_limits.frames);
-        return Err(Problem::bad_request("invalid-frame-list", detail));
-    }
     let wish = Wish::read(&visit.uri)?;
     match (
         shape(&visit.accept, if frames.len() > 1 { Pictures::Several } else { Pictures::One })?,
@@ -159,7 +155,7 @@ pub(crate) async fn frame_thumbnail(
 ) -> Result<Response, Problem> {
     let asked = visit.asked(&state);
     let image = resource.one(&state.app, &caller).await?;
-    let frame = list.within(&image)?.first().copied().unwrap_or(0);
+    let frame = list.within(&image, state.pixel_limits.frames)?.first().copied().unwrap_or(0);
     asked.small(image, frame).await
 }
 
@@ -286,7 +282,7 @@ impl Asked<'_> {
         part.alone(self.headers, &etag).await
     }
 
-    /// The first picture is made before the status is told; another that cannot be made is left out.
+    /// The first picture is made before the status is told; another that its frame cannot become is left out.
     async fn several(
         &self,
         wish: Wish,

@@ -56,7 +56,7 @@ pub(crate) async fn instances(
     }
     let status = if taken.len() == count { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
     if let Some(without) = without {
-        let answer = de_identified(&state, &without, form, taken, (&headers, &etag)).await?;
+        let answer = de_identified(&state, &without, (form, status), taken, (&headers, &etag)).await?;
         without.write_down(&state, &caller).await?;
         return Ok(answer);
     }
@@ -79,11 +79,12 @@ pub(crate) async fn instances(
     }
 }
 
-/// The instances without what tells who the patient is. Which of several are refused is seen as each is made.
+/// The instances without what tells who the patient is. Which of several are refused is seen as each is made: 206
+/// where it is known before the first is sent that some are left out.
 async fn de_identified(
     state: &DicomWebState,
     without: &Deidentification,
-    form: Form,
+    (form, status): (Form, StatusCode),
     taken: Vec<(Instance, Given)>,
     (headers, etag): (&HeaderMap, &ETag),
 ) -> Result<Response, Problem> {
@@ -103,7 +104,8 @@ async fn de_identified(
         return first.alone(headers, etag).await;
     }
     let parts = [first].into_iter().chain(parts.map(Part::or_left_out_when_refused)).collect();
-    let mut answer = etag.on(multipart::related(StatusCode::OK, DICOM, parts));
+    let status = if refused.is_some() { StatusCode::PARTIAL_CONTENT } else { status };
+    let mut answer = etag.on(multipart::related(status, DICOM, parts));
     let warning = "299 medilink \"Instances that are said to show who the patient is are left out\"";
     answer.headers_mut().insert(header::WARNING, HeaderValue::from_static(warning));
     Ok(answer)

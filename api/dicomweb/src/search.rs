@@ -45,8 +45,13 @@ pub(crate) async fn studies(
     let mut found = FoundStudy::search(&mut rows, caller.clinic, &query.search).await?;
     let seen = Seen::of(&mut rows, &caller, Level::Study, &query, &mut found).await?;
     let mut results: Vec<Attributes> = found.iter().map(|study| answer::study(study, &base)).collect();
-    let ids: Vec<Uuid> = found.iter().map(|study| study.study_id.0).collect();
-    add_samples(&mut rows, &caller, Level::Study, &ids, &query, &mut results).await?;
+    if !query.fields.is_empty() {
+        let ids: Vec<Uuid> = found.iter().map(|study| study.study_id.0).collect();
+        let wanted = wanted_samples(rows, &caller, Level::Study, &ids).await?;
+        results =
+            data_sets::added(&app.db.of(caller.clinic), caller.clinic, results, wanted, Some(&query.fields))
+                .await?;
+    }
     Ok(answered(&query, &seen, results))
 }
 
@@ -76,8 +81,13 @@ pub(crate) async fn series(
             result
         })
         .collect();
-    let ids: Vec<Uuid> = found.iter().map(|series| series.series_id.0).collect();
-    add_samples(&mut rows, &caller, Level::Series, &ids, &query, &mut results).await?;
+    if !query.fields.is_empty() {
+        let ids: Vec<Uuid> = found.iter().map(|series| series.series_id.0).collect();
+        let wanted = wanted_samples(rows, &caller, Level::Series, &ids).await?;
+        results =
+            data_sets::added(&app.db.of(caller.clinic), caller.clinic, results, wanted, Some(&query.fields))
+                .await?;
+    }
     Ok(answered(&query, &seen, results))
 }
 
@@ -104,6 +114,7 @@ pub(crate) async fn instances(
     };
     let studies = found.iter().map(|instance| instance.study_id);
     let studies = studies_of(&mut rows, &caller, query.wants_study, studies, &base).await?;
+    drop(rows);
     let mut results: Vec<Attributes> = found
         .iter()
         .map(|instance| {
@@ -129,7 +140,7 @@ pub(crate) async fn instances(
             })
             .collect();
         let fields = (!query.wants_all).then_some(&query.fields);
-        data_sets::add(&mut rows, caller.clinic, &mut results, &wanted, fields).await?;
+        results = data_sets::added(&app.db.of(caller.clinic), caller.clinic, results, wanted, fields).await?;
     }
     Ok(answered(&query, &seen, results))
 }
@@ -154,25 +165,19 @@ async fn studies_of(
     Ok(studies.into_iter().map(|study| (study.study_id, answer::study(&study, base))).collect())
 }
 
-/// Adds the attributes that were asked for and are no columns, as one instance of each study or series says them.
-async fn add_samples(
-    rows: &mut Conn,
+/// One instance of each study or series, whose data set says what was asked for and is no column.
+async fn wanted_samples(
+    mut rows: Conn,
     caller: &Caller,
     level: Level,
     ids: &[Uuid],
-    query: &Query,
-    results: &mut [Attributes],
-) -> Result<(), Problem> {
-    if query.fields.is_empty() {
-        return Ok(());
-    }
-    let mut samples = samples(rows, caller.clinic, level, ids).await?;
+) -> Result<Vec<Wanted>, Problem> {
+    let mut samples = samples(&mut rows, caller.clinic, level, ids).await?;
     let wanted = ids.iter().enumerate().filter_map(|(result, id)| {
         let (instance_id, sha256) = samples.remove(id)?;
         Some(Wanted { result, instance_id, sha256, url: String::new() })
     });
-    let wanted: Vec<Wanted> = wanted.collect();
-    data_sets::add(rows, caller.clinic, results, &wanted, Some(&query.fields)).await
+    Ok(wanted.collect())
 }
 
 fn distinct<T: Ord>(ids: impl Iterator<Item = T>) -> Vec<T> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use bytes::Bytes;
 use clinical::imaging::{DecodeRequest, Frame, FrameSelection};
 use dicom_dictionary_std::tags;
@@ -81,7 +82,7 @@ impl Studio {
             let held = sitter.held(&studio.state).await?;
             studio.picture(&held, frame).await.map_err(Refusal)
         };
-        Part::made(self.media.as_str().to_owned(), location, None, make).or_left_out()
+        Part::made(self.media.as_str().to_owned(), location, None, make).or_left_out_when_refused()
     }
 
     /// The picture of a frame, counted from 0, as a file.
@@ -89,7 +90,7 @@ impl Studio {
         let (studio, held) = (self.clone(), Arc::clone(held));
         pixels::blocking(move || {
             let picture = studio.drawn(&held, frame)?.ok_or_else(no_such_frame)?;
-            let file = picture.encode(studio.options().format).map_err(pixel_problem)?;
+            let file = picture.encode(studio.options().format).map_err(picture_problem)?;
             Ok(Bytes::from(file))
         })
         .await?
@@ -109,18 +110,18 @@ impl Studio {
             let (columns, rows) = picture.size();
             if u64::from(columns) * u64::from(rows) * u64::from(frames) > ANIMATED_PIXELS_MAX {
                 let too_many = PixelError::TooLarge("the frames of one animation exceed the limit");
-                return Err(pixel_problem(too_many));
+                return Err(picture_problem(too_many));
             }
             let current = match animation.take() {
                 Some(animation) => Ok(animation),
                 None => Animation::begin(&picture, delay_ms),
             };
-            let mut current = current.map_err(pixel_problem)?;
-            current.add(picture).map_err(pixel_problem)?;
+            let mut current = current.map_err(picture_problem)?;
+            current.add(picture).map_err(picture_problem)?;
             animation = Some(current);
         }
         let file = animation.ok_or_else(no_such_frame)?.finish();
-        file.map(Bytes::from).map_err(pixel_problem)
+        file.map(Bytes::from).map_err(picture_problem)
     }
 
     fn options(&self) -> RenderOptions {
@@ -138,9 +139,9 @@ impl Studio {
         let request =
             DecodeRequest { frames: FrameSelection::These(vec![frame]), least_size: self.least_size(header) };
         let decoded = decode(&held.object, &request, &self.state.pixel_limits, &self.state.pool);
-        let Some(frame) = decoded.map_err(pixel_problem)?.into_iter().next() else { return Ok(None) };
+        let Some(frame) = decoded.map_err(picture_problem)?.into_iter().next() else { return Ok(None) };
         let frame: Frame = frame;
-        let mut picture = Picture::of(&frame, &self.options()).map_err(pixel_problem)?;
+        let mut picture = Picture::of(&frame, &self.options()).map_err(picture_problem)?;
         picture.annotate(&self.lines(header));
         Ok(Some(picture))
     }
@@ -198,6 +199,18 @@ impl Studio {
     }
 }
 
+/// A frame over which its decoder gives up is no picture: 406 as of any other that cannot be decoded, so that of
+/// several pictures it alone is left out.
+fn picture_problem(error: PixelError) -> Problem {
+    match error {
+        PixelError::CodecFailed(_) | PixelError::CodecTimeout => {
+            tracing::warn!(%error, "a frame became no picture");
+            Problem::new(StatusCode::NOT_ACCEPTABLE, error.code(), "the decoder gave up over the frame")
+        }
+        error => pixel_problem(error),
+    }
+}
+
 /// The alphabetic form of a name, its components parted by spaces; any other text as it is.
 fn shown(text: &str) -> String {
     text.split('=').next().unwrap_or_default().replace('^', " ").trim().to_owned()
@@ -209,4 +222,18 @@ fn delay_ms(header: &InMemDicomObject) -> u32 {
     let rate = number(tags::RECOMMENDED_DISPLAY_FRAME_RATE).or_else(|| number(tags::CINE_RATE));
     let delay = number(tags::FRAME_TIME).or_else(|| rate.map(|rate| 1_000.0 / rate)).unwrap_or(DELAY_MS);
     delay.clamp(20.0, 10_000.0) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_over_which_the_decoder_gives_up_is_the_frames_fault() {
+        for error in [PixelError::CodecFailed("a child ended".into()), PixelError::CodecTimeout] {
+            let code = error.code();
+            let problem = picture_problem(error);
+            assert_eq!((problem.status(), problem.code()), (StatusCode::NOT_ACCEPTABLE, code));
+        }
+    }
 }

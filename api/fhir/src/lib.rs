@@ -4,6 +4,7 @@
 //! `application/fhir+json` gets it as an `OperationOutcome` ([`as_outcome`]).
 
 mod asked;
+mod assessment;
 mod audit_event;
 mod diagnostic_report;
 mod door;
@@ -69,6 +70,7 @@ pub fn routes(app: App) -> Routes {
     let routes = stated::<Medication>(routes, "MedicationStatement");
     let vitals = |action| Rule::may(action, Vital::KIND).own_by_record();
     let reports = |action| Rule::may(action, Resource::Analysis);
+    let assessed = |action| Rule::may(action, Resource::Assessment).own_by_record();
     let studies = Rule::may(Action::Read, Resource::Study).own_by_record();
     routes
         .add(
@@ -95,6 +97,30 @@ pub fn routes(app: App) -> Routes {
             guarded("/DiagnosticReport/{id}", reports(Action::Read))
                 .says("What a network said of one image: preliminary until physicians have judged it."),
             diagnostic_report::read,
+        )
+        .add(
+            search("/RiskAssessment", assessed(Action::List))
+                .says("What one patient's symptoms may be, by assessment.")
+                .query::<door::OfPatient>()
+                .refuses(403, door::RESTRICTED),
+            assessment::search_risks,
+        )
+        .add(
+            guarded("/RiskAssessment/{id}", assessed(Action::Read))
+                .says("What a patient's symptoms may be, and how probable each condition is."),
+            assessment::read_risk,
+        )
+        .add(
+            search("/ClinicalImpression", assessed(Action::List))
+                .says("How soon one patient was to be seen, by assessment.")
+                .query::<door::OfPatient>()
+                .refuses(403, door::RESTRICTED),
+            assessment::search_impressions,
+        )
+        .add(
+            guarded("/ClinicalImpression/{id}", assessed(Action::Read))
+                .says("How soon a patient should be seen, and why."),
+            assessment::read_impression,
         )
         .add(
             search("/ImagingStudy", studies)

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::middleware::from_fn;
 use clinical::coding::Coding;
-use clinical::id::{ClinicId, PatientId};
+use clinical::id::{AssessmentId, ClinicId, PatientId};
 use clinical::person::{Demographics, Identifier, PersonName, Sex};
 use clinical::role::Role;
 use clinical::statement::{Fact, Statement};
@@ -15,6 +15,7 @@ use gate::{App, HttpLimits, layers};
 use http::{Request, header};
 use serde_json::{Value, json};
 use storage::db::{Db, Tx};
+use storage::records::assessment::Assessment;
 use storage::records::clinic::Clinic;
 use storage::records::member::Position;
 use storage::records::patient::{Grant, Patient};
@@ -357,6 +358,46 @@ async fn the_auditor_reads_the_trail_and_nothing_else() {
         assert_eq!(house.problem(&auditor, "/AuditEvent?date=yesterday").await.0, 400);
         assert_eq!(house.problem(&auditor, &format!("/Patient/{id}")).await.0, 403);
         assert_eq!(house.problem(&house.doctor, "/AuditEvent").await.0, 403);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_assessed_is_a_risk_and_an_impression() {
+    on_both(async |db| {
+        let house = House::over(&db).await;
+        let patient = registered(&db, &ada(), false).await;
+        let mut tx = db.begin().await.unwrap();
+        let answer = json!({
+            "urgency": "consultation", "urgency_reasons": [], "unmatched": ["blurgh"],
+            "differential": [{"condition": "common-cold", "name": "Common cold", "icd10": ["J00"], "probability": 0.9}],
+        });
+        let made = |patient_id| Assessment {
+            assessment_id: AssessmentId::new(),
+            patient_id,
+            presentation: "{}".into(),
+            answer: answer.to_string(),
+            urgency: "consultation".into(),
+            knowledge_version: "aa".into(),
+            made_by: "administrator".into(),
+            made_at: now(),
+        };
+        let (of_patient, of_nobody) = (made(Some(patient)), made(None));
+        for assessment in [&of_patient, &of_nobody] {
+            assessment.record(&mut tx, CLINIC).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        for (kind, member) in [("RiskAssessment", "prediction"), ("ClinicalImpression", "finding")] {
+            let path = format!("/{kind}/{}", of_patient.assessment_id);
+            let resource = house.get(&house.doctor, &path).await;
+            assert_eq!((&resource["resourceType"], &resource["subject"]["reference"]), (&json!(kind), &json!(format!("Patient/{patient}"))));
+            assert_eq!(resource[member].as_array().unwrap().len(), 1, "{resource}");
+            assert_eq!(resource["note"][0]["text"], "Not understood: blurgh");
+            let found = house.get(&house.doctor, &format!("/{kind}?patient={patient}")).await;
+            assert_eq!(found["entry"][0]["resource"], resource);
+            let subjectless = format!("/{kind}/{}", of_nobody.assessment_id);
+            assert_eq!(house.problem(&house.doctor, &subjectless).await.0, 404);
+        }
     })
     .await;
 }

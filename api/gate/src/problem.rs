@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use clinical::invalid::Invalid;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use storage::archive::ArchiveError;
 use storage::db::DbError;
@@ -19,17 +20,24 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
+    faults: Vec<Invalid>,
 }
 
 impl Problem {
     /// A problem with its status, stable code and advice.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), headers: Vec::new() }
+        Self { status, code, detail: detail.into(), headers: Vec::new(), faults: Vec::new() }
     }
 
     /// 400: the request does not read.
     pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// 422: every member that must be mended, each named by a pointer under `errors` (RFC 9457, section 3).
+    pub fn invalid(code: &'static str, faults: Vec<Invalid>) -> Self {
+        let detail = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        Self { faults, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail) }
     }
 
     /// 404 `not-found`: there is no such record in the caller's clinic.
@@ -96,6 +104,13 @@ impl Problem {
             "detail": self.detail,
             "code": self.code,
         });
+        if !self.faults.is_empty() {
+            let error = |fault: &Invalid| {
+                let pointer = format!("#/{}", fault.member.replace('.', "/"));
+                serde_json::json!({ "pointer": pointer, "detail": format!("{} {}", fault.member, fault.rule) })
+            };
+            document["errors"] = self.faults.iter().map(error).collect();
+        }
         if let Some(request) = request {
             document["instance"] = format!("urn:medilink:request:{request}").into();
         }
@@ -171,6 +186,17 @@ mod tests {
                 "instance": "urn:medilink:request:r-1",
             })
         );
+    }
+
+    /// RFC 9457, section 3, figure 4: `errors` with `detail` and `pointer`.
+    #[test]
+    fn every_member_that_must_be_mended_is_named() {
+        let faults = vec![clinical::invalid::invalid("vitals.spo2", "is 10 to 100 per cent")];
+        let text = Problem::invalid("invalid-presentation", faults).document(None);
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let error =
+            serde_json::json!({"pointer": "#/vitals/spo2", "detail": "vitals.spo2 is 10 to 100 per cent"});
+        assert_eq!((&document["status"], &document["errors"][0]), (&422.into(), &error));
     }
 
     #[test]

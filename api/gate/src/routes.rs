@@ -139,6 +139,15 @@ fn problem_schema() -> Value {
             "detail": {"type": "string"},
             "code": {"type": "string", "description": "Stable, for programs."},
             "instance": {"type": "string", "description": "The request's name in the log."},
+            "errors": {
+                "type": "array",
+                "description": "Each member that must be mended, where several can be named.",
+                "items": {
+                    "type": "object",
+                    "required": ["pointer", "detail"],
+                    "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+                },
+            },
         },
     })
 }

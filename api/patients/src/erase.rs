@@ -79,8 +79,8 @@ impl ErasureView {
         let mut all = Vec::new();
         if erased.kept_studies > 0 {
             let because = format!(
-                "medical records are kept for {years} years (GDPR, article 17 (3) (b) and (c)); the files are as \
-                 they were received, with the name in them; the record is restricted from now on"
+                "medical records are kept for {years} years, locked ones for longer (GDPR, article 17 (3) (b) and \
+                 (c)); the files are as they were received, with the name in them; the record is restricted from now on"
             );
             all.push(kept("studies", Some(erased.kept_studies), because));
         }

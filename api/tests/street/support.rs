@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use api::{Doors, Street};
+use assessments::AssessmentsState;
 use axum::Router;
 use axum::http::Method;
+use cds_hooks::CdsHooksState;
 use chrono::{DateTime, TimeDelta, Utc};
+use clinical::imaging::NetworkState;
 use dicom_house::DicomState;
 use dicomweb::DicomWebState;
 use gate::testing::app;
@@ -17,9 +20,11 @@ use ingest::receive::{OnConflict, ReceiveSettings, Receiver};
 use models::Registry;
 use networks_house::NetworksState;
 use storage::db::Db;
+use storage::records::network::NetworkName;
 use storage::records::webhook::target::Targets;
 use storage::testing::now;
 use tempfile::TempDir;
+use triage::Advisor;
 
 pub struct Built {
     pub router: Router,
@@ -71,8 +76,13 @@ pub fn street_at(db: &Db, now: DateTime<Utc>) -> Built {
     let receiver = Receiver::new(app.db.clone(), app.archive.clone(), Arc::clone(&app.clock), settings);
     let pool = Arc::new(DecodePool::inline());
     let doors = Doors::default();
+    let example =
+        NetworkName { name: "example".to_owned(), version: "1".to_owned(), by_card: NetworkState::Active };
+    let advisor = Arc::new(Advisor::built_in().unwrap());
     let street = Street {
-        dicom: DicomState::new(app.clone(), receiver.clone(), ["example".to_owned()]),
+        assessments: AssessmentsState::new(app.clone(), Arc::clone(&advisor)),
+        cds_hooks: CdsHooksState::new(app.clone(), advisor),
+        dicom: DicomState::new(app.clone(), receiver.clone(), [example]),
         identity: Identity::new(app.clone(), IdentitySettings::default()),
         webhook_targets: Targets::PublicOnly,
         dicomweb: DicomWebState::new(app.clone(), receiver, pool, PixelLimits::default()),

@@ -38,6 +38,9 @@ pub struct DrugAdvice {
     pub condition: String,
     /// Its name.
     pub name: String,
+    /// What comes before any drug, or instead of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The drugs, the first choice first.
     pub drugs: Vec<DrugLine>,
     /// What could not be checked.

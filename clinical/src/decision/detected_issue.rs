@@ -1,6 +1,6 @@
 //! What does not go together: drugs, allergies, conditions (HL7 FHIR R4, `DetectedIssue`).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What sort of issue it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -28,7 +28,7 @@ pub enum IssueKind {
 }
 
 /// How grave it is (HL7 FHIR R4, `detectedissue-severity`); the later variant is the graver one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum IssueSeverity {
@@ -61,8 +61,32 @@ pub struct DetectedIssue {
     pub source: String,
 }
 
+/// What a drug's words were taken for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TakenFor {
+    /// What was said.
+    pub words: String,
+    /// The ids of the ingredients.
+    pub drugs: Vec<String>,
+    /// Their RxNorm concepts, where they are known.
+    pub rxcui: Vec<String>,
+}
+
+/// What does not go together in one patient, and what could not be checked.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Screened {
+    /// What does not go together, the gravest first.
+    pub detected_issues: Vec<DetectedIssue>,
+    /// What could not be checked, and why.
+    pub not_checked: Vec<NotChecked>,
+    /// What the drugs were taken for.
+    pub drugs: Vec<TakenFor>,
+}
+
 /// What could not be checked, and why: it is never said to be safe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NotChecked {
     /// What was to be checked: a drug's name, `age`, `renal-function` …

@@ -18,6 +18,8 @@ const RESOURCES: &[(&str, &[Parameter])] = &[
     ("Observation", &[("patient", "reference"), ("category", "token")]),
     ("ImagingStudy", OF_PATIENT),
     ("DiagnosticReport", &[("patient", "reference"), ("imaging-study", "reference")]),
+    ("RiskAssessment", OF_PATIENT),
+    ("ClinicalImpression", OF_PATIENT),
     (SEARCHED_ALONE, &[("patient", "reference"), ("date", "date")]),
 ];
 
@@ -76,7 +78,7 @@ mod tests {
             (&patient["type"], &patient["operation"][0]["name"]),
             (&json!("Patient"), &json!("everything"))
         );
-        let audit = &statement["rest"][0]["resource"][7];
+        let audit = &statement["rest"][0]["resource"][9];
         assert_eq!(audit["interaction"], json!([{"code": "search-type"}]));
     }
 }

@@ -3,6 +3,7 @@
 //! Each function gives a resource whole: required elements are there, empty ones are left out, and references are
 //! relative to the service's base.
 
+mod assessment;
 mod audit_event;
 mod bundle;
 mod capability_statement;
@@ -15,6 +16,7 @@ mod statement;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+pub use assessment::{AssessmentRecord, clinical_impression, risk_assessment};
 pub use audit_event::audit_event;
 pub use bundle::{Bundle, BundleEntry};
 pub use capability_statement::capability_statement;

@@ -15,15 +15,25 @@ pub enum ResultKind {
     SecondaryCapture,
     /// What was found as words over each image, which a viewer can take away.
     PresentationState,
+    /// Which pixels of the images belong to what was found, where a network says so.
+    Segmentation,
+    /// How surely each of them does.
+    FractionalSegmentation,
 }
 
 impl ResultKind {
     /// Every one.
-    pub const ALL: &[Self] =
-        &[Self::StructuredReport, Self::AbstentionReport, Self::SecondaryCapture, Self::PresentationState];
+    pub const ALL: &[Self] = &[
+        Self::StructuredReport,
+        Self::AbstentionReport,
+        Self::SecondaryCapture,
+        Self::PresentationState,
+        Self::Segmentation,
+        Self::FractionalSegmentation,
+    ];
 
     /// Those that are made where nobody has chosen.
-    pub const USUAL: &[Self] = &[Self::StructuredReport, Self::SecondaryCapture];
+    pub const USUAL: &[Self] = &[Self::StructuredReport, Self::SecondaryCapture, Self::Segmentation];
 
     /// Its name, as it is stored and shown.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +42,8 @@ impl ResultKind {
             Self::AbstentionReport => "abstention-report",
             Self::SecondaryCapture => "secondary-capture",
             Self::PresentationState => "presentation-state",
+            Self::Segmentation => "segmentation",
+            Self::FractionalSegmentation => "fractional-segmentation",
         }
     }
 }

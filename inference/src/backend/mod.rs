@@ -44,7 +44,7 @@ pub trait InferenceBackend: Send + Sync {
 
 /// A network that is ready; many threads may run it at once, each with one image.
 pub trait LoadedNetwork: Send + Sync {
-    /// Every output that the card names, for an input of the card's shape.
+    /// Every output that is read of the card's, for an input of the card's shape.
     ///
     /// # Errors
     ///

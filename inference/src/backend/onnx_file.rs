@@ -129,7 +129,7 @@ fn check_input(card: &Card, graph: &pb::GraphProto) -> Result<(), InferenceError
 
 /// Whether the graph gives every output that the card names.
 fn check_outputs(card: &Card, graph: &pb::GraphProto) -> Result<(), InferenceError> {
-    for name in card.tensors() {
+    for name in card.outputs.named().into_iter().chain(card.tensors()) {
         if !graph.output.iter().any(|output| output.name == name) {
             let present: Vec<String> = graph.output.iter().map(|output| shown(&output.name)).collect();
             return Err(InferenceError::CardMismatch {

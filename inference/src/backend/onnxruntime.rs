@@ -84,11 +84,6 @@ impl OnnxRuntimeBackend {
         Ok(Self { path, environment: known.environment, threads: threads.max(1), has_cuda })
     }
 
-    /// The library's file.
-    pub fn library(&self) -> &Path {
-        &self.path
-    }
-
     fn session(&self, weights: &[u8], packed: &PrepackedWeights) -> Result<Session, String> {
         let session = |with_cuda: bool| {
             guarded(|| {

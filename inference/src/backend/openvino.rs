@@ -82,11 +82,6 @@ impl OpenvinoBackend {
         })
     }
 
-    /// The library's file.
-    pub fn library(&self) -> &Path {
-        &self.path
-    }
-
     /// Whether the processor reckons in bf16.
     pub fn has_bf16(&self) -> bool {
         self.has_bf16

@@ -2,12 +2,12 @@
 
 use clinical::imaging::{Frame, LabelScore, Region};
 use models::{Card, Label};
-use ndarray::{ArrayView2, Axis, Ix2};
+use ndarray::{ArrayView1, ArrayView2, Axis, Ix2};
 
 use crate::prepare::region_on_frame;
 use crate::{InferenceError, Outputs};
 
-/// The most findings of one instance; the least probable are left out.
+/// The most boxes of one instance, of all labels together; the least probable are left out.
 pub(crate) const MAX_FINDINGS: usize = 64;
 /// So many boxes of a label are looked at, the most probable first.
 const MAX_CANDIDATES: usize = 1_000;
@@ -27,7 +27,8 @@ struct Candidate {
 
 /// The findings of one frame, by label in the card's order, of each label the most probable first: boxes at or above
 /// its threshold, of several over the same place the most probable. A label without such a box has one score, that of
-/// its best box, and no region.
+/// its best box, and no region. Of more than [`MAX_FINDINGS`] boxes the least probable are left out, but none that is
+/// its label's best.
 ///
 /// # Errors
 ///
@@ -46,11 +47,31 @@ pub(crate) fn findings(
         let name = card.outputs.scores.clone().unwrap_or_default();
         return Err(InferenceError::NotProbabilities(name));
     }
+    let size = (frame.index, frame.rows.max(1) as usize, frame.columns.max(1) as usize);
+    let region = |corners: ArrayView1<'_, f32>| {
+        region_on_frame(&card.input, size, [corners[0], corners[1], corners[2], corners[3]])
+    };
+    let regions: Vec<Option<Region>> = boxes.rows().into_iter().map(region).collect();
     let mut found = Vec::new();
     for label in &card.labels {
-        found.extend(of_label(card, label, scores, boxes, frame));
+        found.extend(of_label(card, label, scores, &regions, frame.index));
     }
-    Ok(found)
+    Ok(most_probable(found))
+}
+
+/// The findings with the most probable boxes, in their order, and the first of each label in any case.
+fn most_probable(found: Vec<LabelScore>) -> Vec<LabelScore> {
+    let mut boxes: Vec<usize> = (0..found.len()).filter(|at| found[*at].region.is_some()).collect();
+    if boxes.len() <= MAX_FINDINGS {
+        return found;
+    }
+    boxes.sort_by(|one, other| found[*other].probability.total_cmp(&found[*one].probability));
+    let mut stays: Vec<bool> = found.iter().map(|it| it.region.is_none()).collect();
+    boxes.iter().take(MAX_FINDINGS).for_each(|at| stays[*at] = true);
+    for at in 0..found.len() {
+        stays[at] |= at == 0 || found[at - 1].label != found[at].label;
+    }
+    found.into_iter().zip(stays).filter_map(|(it, stays)| stays.then_some(it)).collect()
 }
 
 /// The output as a matrix with so many columns, and rows where they are known.
@@ -77,19 +98,17 @@ fn of_label(
     card: &Card,
     label: &Label,
     scores: ArrayView2<'_, f32>,
-    boxes: ArrayView2<'_, f32>,
-    frame: &Frame,
+    regions: &[Option<Region>],
+    frame: u32,
 ) -> Vec<LabelScore> {
     let own: Vec<usize> = (0..card.outputs.classes.len())
         .filter(|class| label.sum_of.contains(&card.outputs.classes[*class]))
         .collect();
-    let size = (frame.index, frame.rows.max(1) as usize, frame.columns.max(1) as usize);
     let mut best = 0.0_f32;
     let mut candidates = Vec::new();
-    for (scores, corners) in scores.rows().into_iter().zip(boxes.rows()) {
+    for (scores, region) in scores.rows().into_iter().zip(regions) {
+        let Some(region) = *region else { continue };
         let score = own.iter().map(|class| scores[*class]).fold(0.0, f32::max).clamp(0.0, 1.0);
-        let corners = [corners[0], corners[1], corners[2], corners[3]];
-        let Some(region) = region_on_frame(&card.input, size, corners) else { continue };
         best = best.max(score);
         if score >= label.threshold.unwrap_or(SHOWN) {
             candidates.push(Candidate { score, region });
@@ -100,7 +119,7 @@ fn of_label(
         meaning: label.meaning.clone(),
         probability,
         threshold: label.threshold,
-        frame: frame.index,
+        frame,
         region,
     };
     if candidates.is_empty() {
@@ -145,13 +164,12 @@ pub(super) fn join(card: &Card, mut best: Vec<LabelScore>, scores: Vec<LabelScor
         own.sort_by(|one, other| other.probability.total_cmp(&one.probability));
         if own.iter().any(|it| it.region.is_some()) {
             own.retain(|it| it.region.is_some());
-            own.truncate(MAX_FINDINGS);
         } else {
             own.truncate(1);
         }
         joined.extend(own);
     }
-    joined
+    most_probable(joined)
 }
 
 #[cfg(test)]
@@ -258,7 +276,27 @@ mod tests {
                 ([left, top, left + 1.0, top + 2.0], [0.9, 0.9])
             })
             .collect();
-        assert_eq!(findings(&card(), &outputs(&many), &frame(0)).unwrap().len(), 2 * MAX_FINDINGS);
+        let one = findings(&card(), &outputs(&many), &frame(0)).unwrap();
+        // All are as probable as each other: the nodules come first, and one fracture is told of in any case.
+        assert_eq!(one.len(), MAX_FINDINGS + 1);
+        assert_eq!(one.last().map(|it| it.label.as_str()), Some("fracture"));
+        let other = findings(&card(), &outputs(&many), &frame(1)).unwrap();
+        assert_eq!(super::super::join(&card(), one, other).len(), MAX_FINDINGS + 1);
+    }
+
+    #[test]
+    fn of_too_many_boxes_the_most_probable_of_all_labels_stay() {
+        let corners = |at: usize| {
+            let (left, top) = ((at % 10 * 10) as f32, (at / 10 * 10) as f32);
+            [left, top, left + 9.0, top + 9.0]
+        };
+        let many: Vec<_> = (0..60)
+            .map(|at| (corners(at), if at < 30 { [0.6 + at as f32 * 1e-3, 0.9] } else { [0.6, 0.8] }))
+            .collect();
+        let found = findings(&card(), &outputs(&many), &frame(0)).unwrap();
+        let count = |label: &str| found.iter().filter(|it| it.label == label).count();
+        assert_eq!((count("nodule"), count("fracture")), (4, 60), "the fractures are likelier");
+        assert_eq!(found[0].probability, 0.629);
     }
 
     #[test]

@@ -28,15 +28,30 @@ pub struct Mask {
     pub probability: f32,
     /// The least box around the pixels that belong to it.
     pub region: Option<Region>,
-    /// Pixels of the frame that belong to it.
-    pub area_pixels: f64,
 }
 
 impl Mask {
-    /// The area in square millimetres, where the frame's pixels have a spacing: between rows, between columns.
-    pub fn area_mm2(&self, pixel_spacing_mm: Option<(f64, f64)>) -> Option<f64> {
-        let (rows, columns) = pixel_spacing_mm.filter(|(rows, columns)| *rows > 0.0 && *columns > 0.0)?;
-        Some(self.area_pixels * rows * columns)
+    /// A label's mask over a frame, of how surely each of its pixels belongs to it, and whether it does.
+    pub(crate) fn of(
+        label: &Label,
+        frame: u32,
+        size: (u32, u32),
+        pixels: impl Iterator<Item = (f32, bool)>,
+    ) -> Self {
+        let count = size.0 as usize * size.1 as usize;
+        let (mut is_set, mut probability) = (Vec::with_capacity(count), 0.0_f32);
+        let fractions = FrameMap::of_parts(
+            frame,
+            size.0,
+            size.1,
+            pixels.map(|(part, is_in)| {
+                probability = probability.max(part);
+                is_set.push(is_in);
+                part
+            }),
+        );
+        let region = region(frame, size, &is_set);
+        Self { label: label.code.clone(), fractions, is_set, probability, region }
     }
 
     /// The label's score: how surely its surest pixel belongs to it.
@@ -53,13 +68,18 @@ impl Mask {
     }
 }
 
-/// The masks of the card's labels in their order, as large as the frame.
+/// The masks of these labels of the card in their order, as large as the frame, each made when it is asked for.
 ///
 /// # Errors
 ///
 /// [`InferenceError::OutputShape`] where the mask is not `[1, classes, rows, columns]`,
 /// [`InferenceError::NotProbabilities`].
-pub(crate) fn masks(card: &Card, outputs: &Outputs, frame: &Frame) -> Result<Vec<Mask>, InferenceError> {
+pub(crate) fn masks<'a>(
+    card: &'a Card,
+    labels: impl IntoIterator<Item = &'a Label>,
+    outputs: &Outputs,
+    frame: &Frame,
+) -> Result<impl Iterator<Item = Mask>, InferenceError> {
     let grid = probabilities(card, outputs)?;
     let (_, rows, columns) = grid.dim();
     let (frame_rows, frame_columns) = (frame.rows.max(1), frame.columns.max(1));
@@ -70,10 +90,8 @@ pub(crate) fn masks(card: &Card, outputs: &Outputs, frame: &Frame) -> Result<Vec
         (rows, columns),
         (size.0 as usize, size.1 as usize),
     );
-    let per_pixel =
-        f64::from(frame_rows) * f64::from(frame_columns) / (f64::from(size.0) * f64::from(size.1));
-    let of_label = |label: &Label| mask(card, label, grid.view(), &way, (frame.index, size, per_pixel));
-    Ok(card.labels.iter().map(of_label).collect())
+    let index = frame.index;
+    Ok(labels.into_iter().map(move |label| mask(card, label, grid.view(), &way, (index, size))))
 }
 
 fn mask(
@@ -81,54 +99,30 @@ fn mask(
     label: &Label,
     grid: ArrayView3<'_, f32>,
     way: &WayBack,
-    (frame, size, per_pixel): (u32, (u32, u32), f64),
+    (frame, size): (u32, (u32, u32)),
 ) -> Mask {
-    let own: Vec<usize> = card
-        .outputs
-        .classes
-        .iter()
-        .enumerate()
-        .filter(|(_, class)| label.sum_of.contains(class))
-        .map(|(index, _)| index)
-        .collect();
     let excludes = excludes_each_other(card);
-    let planes: Vec<_> = grid.axis_iter(Axis(0)).collect();
-    let mut is_set = Vec::with_capacity(size.0 as usize * size.1 as usize);
-    let mut fractions = Vec::with_capacity(is_set.capacity());
-    let mut highest = 0.0_f32;
-    for place in way.pixels() {
-        let Some(place) = place else {
-            fractions.push(0.0);
-            is_set.push(false);
-            continue;
-        };
-        let (mut ours, mut theirs) = (0.0_f32, 0.0_f32);
-        for (class, plane) in planes.iter().enumerate() {
-            let value = between(plane, place);
-            match (own.contains(&class), excludes) {
-                (true, true) => ours += value,
-                (true, false) => ours = ours.max(value),
-                (false, _) => theirs = theirs.max(value),
-            }
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for (class, plane) in card.outputs.classes.iter().zip(grid.axis_iter(Axis(0))) {
+        if label.sum_of.contains(class) {
+            ours.push(plane);
+        } else if excludes && label.threshold.is_none() {
+            // Only then it is asked what the others say.
+            theirs.push(plane);
         }
-        let ours = ours.clamp(0.0, 1.0);
-        highest = highest.max(ours);
-        fractions.push(ours);
-        is_set.push(match label.threshold {
-            Some(threshold) => ours >= threshold,
-            None if excludes => ours > theirs,
-            None => ours >= HALF,
-        });
     }
-    let area_pixels = is_set.iter().filter(|is_set| **is_set).count() as f64 * per_pixel;
-    Mask {
-        label: label.code.clone(),
-        region: region(frame, size, &is_set),
-        fractions: FrameMap::of_parts(frame, size.0, size.1, fractions),
-        is_set,
-        probability: highest,
-        area_pixels,
-    }
+    let pixels = way.pixels().map(|place| {
+        let Some(place) = place else { return (0.0, false) };
+        let values = ours.iter().map(|plane| between(plane, place));
+        let part = if excludes { values.sum() } else { values.fold(0.0, f32::max) }.clamp(0.0, 1.0);
+        let is_set = match label.threshold {
+            Some(threshold) => part >= threshold,
+            None if excludes => theirs.iter().all(|plane| part > between(plane, place)),
+            None => part >= HALF,
+        };
+        (part, is_set)
+    });
+    Mask::of(label, frame, size, pixels)
 }
 
 /// Whether a pixel belongs to one class alone: by softmax, and where ready probabilities of several classes are 1 together.
@@ -240,6 +234,11 @@ mod tests {
         card
     }
 
+    /// The masks of all labels.
+    fn all(card: &Card, outputs: &Outputs, frame: &Frame) -> Result<Vec<Mask>, InferenceError> {
+        Ok(masks(card, &card.labels, outputs, frame)?.collect())
+    }
+
     fn frame(rows: u32, columns: u32) -> Frame {
         Frame {
             index: 2,
@@ -272,7 +271,7 @@ mod tests {
     #[test]
     fn a_mask_lies_where_the_network_saw_its_label() {
         for (activation, raw) in [(None, false), (Some(Activation::Softmax), true)] {
-            let masks = masks(&card(activation), &answers(raw), &frame(4, 4)).unwrap();
+            let masks = all(&card(activation), &answers(raw), &frame(4, 4)).unwrap();
             let [vessel, bleeding] = masks.as_slice() else { panic!("two labels") };
             let set: Vec<usize> =
                 vessel.is_set.iter().enumerate().filter(|(_, set)| **set).map(|(at, _)| at).collect();
@@ -281,8 +280,6 @@ mod tests {
             assert_eq!(vessel.fractions.part(0, 0), (0.8_f32 * 65535.0).round() / 65535.0);
             let half = Region { frame: 2, left: 0.0, top: 0.0, width: 0.5, height: 1.0 };
             assert_eq!(vessel.region, Some(half));
-            assert_eq!(vessel.area_mm2(Some((0.5, 2.0))), Some(8.0), "eight pixels of 1 mm2");
-            assert_eq!((vessel.area_mm2(None), vessel.area_mm2(Some((0.0, 1.0)))), (None, None));
             let corner = Region { frame: 2, left: 0.75, top: 0.75, width: 0.25, height: 0.25 };
             assert_eq!(bleeding.region, Some(corner), "likelier than the others");
         }
@@ -292,7 +289,7 @@ mod tests {
     #[test]
     fn by_sigmoid_each_class_stands_for_itself() {
         let zeros = Outputs::from([("mask".to_owned(), ArrayD::zeros(IxDyn(&[1, 3, 2, 2])))]);
-        let masks = masks(&card(Some(Activation::Sigmoid)), &zeros, &frame(4, 4)).unwrap();
+        let masks = all(&card(Some(Activation::Sigmoid)), &zeros, &frame(4, 4)).unwrap();
         assert!(masks.iter().all(|mask| mask.probability == 0.5));
         assert!(masks[0].is_set.iter().all(|set| !set), "its threshold is 0.75");
         assert!(masks[1].is_set.iter().all(|set| *set), "at least as likely as not");
@@ -306,24 +303,28 @@ mod tests {
         assert_eq!(size_of(4000, 4000), (4000, 4000));
         assert_eq!(size_of(10_000, 4_000), (5_000, 2_000));
         assert_eq!(size_of(60_000, 60_000), (3_750, 3_750));
-        let masks = masks(&card(None), &answers(false), &frame(8, 12)).unwrap();
+        let masks = all(&card(None), &answers(false), &frame(8, 12)).unwrap();
         assert_eq!((masks[0].fractions.rows, masks[0].fractions.columns), (8, 12));
-        assert_eq!(masks[0].area_pixels, masks[0].is_set.iter().filter(|set| **set).count() as f64);
+        assert_eq!(
+            masks[0].is_set.iter().filter(|set| **set).count(),
+            8 * 5,
+            "between columns 4 and 5 it falls below 0.75"
+        );
     }
 
     #[test]
     fn what_is_no_mask_is_refused() {
         for shape in [&[1, 2, 4, 4][..], &[3, 4, 4], &[2, 3, 4, 4], &[1, 3, 0, 4], &[1, 3, 4, 4, 4]] {
             let outputs = Outputs::from([("mask".to_owned(), ArrayD::zeros(IxDyn(shape)))]);
-            let refused = masks(&card(None), &outputs, &frame(4, 4));
+            let refused = all(&card(None), &outputs, &frame(4, 4));
             assert!(matches!(refused, Err(InferenceError::OutputShape { .. })), "{shape:?}");
         }
-        let refused = masks(&card(None), &answers(true), &frame(4, 4));
+        let refused = all(&card(None), &answers(true), &frame(4, 4));
         assert_eq!(
             refused,
             Err(InferenceError::NotProbabilities("mask".to_owned())),
             "these are raw answers"
         );
-        assert!(masks(&card(None), &Outputs::new(), &frame(4, 4)).is_err());
+        assert!(all(&card(None), &Outputs::new(), &frame(4, 4)).is_err());
     }
 }

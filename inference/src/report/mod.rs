@@ -16,7 +16,7 @@ pub use code::Code;
 pub use object::{ImageReference, Maker, ObjectHead, ReportError, Subject, derived_uid};
 pub use presentation_state::{Annotation, PresentationState};
 pub use secondary_capture::{Capture, SecondaryCapture, UNREVIEWED};
-pub use segmentation::{MaskFrame, Plane, Segment, Segmentation, SegmentationType};
+pub use segmentation::{MaskFrame, MaskPixels, Plane, Segment, Segmentation, SegmentationType};
 pub use structured_report::{
     DeviceObserver, ReportedFinding, ReportedImage, Reviewed, Said, StructuredReport, Verification,
 };

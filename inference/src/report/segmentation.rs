@@ -1,8 +1,8 @@
 //! A Segmentation object (PS3.3, section A.51): where a network saw what, frame by frame of its source.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use clinical::uid::SeriesInstanceUid;
+use clinical::uid::{SeriesInstanceUid, SopInstanceUid};
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
@@ -11,11 +11,12 @@ use dicom_object::mem::InMemElement;
 use super::code::Code;
 use super::element::{decimal, item, line, sequence, short, text};
 use super::object::{ImageReference, ObjectHead, ReportError, derived_uid, pixel_attributes};
+use crate::Mask;
 
-/// At or above it a pixel of a binary segmentation is set.
-const HALF: f32 = 0.5;
 /// What a probability of 1 becomes in a fractional segmentation.
 const FULL: u8 = u8::MAX;
+/// The most bytes of one object's pixels.
+const MOST_BYTES: usize = 64 << 20;
 
 /// Whether a pixel is in or out, or how surely it is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,72 @@ pub struct Plane {
     pub thickness_mm: f64,
 }
 
-/// One segment over one frame of the source.
+/// The pixels of masks as the file has them, one mask behind the other.
+///
+/// Bits run on from mask to mask, the first in the lowest bit (PS3.5, section 8.1.1).
+#[derive(Debug, Clone)]
+pub struct MaskPixels {
+    kind: SegmentationType,
+    /// Rows and columns of every mask.
+    size: (u16, u16),
+    /// How many masks there are.
+    masks: usize,
+    bytes: Vec<u8>,
+}
+
+impl MaskPixels {
+    /// Room for masks of so many rows and columns.
+    pub fn new(kind: SegmentationType, (rows, columns): (u16, u16)) -> Self {
+        Self { kind, size: (rows, columns), masks: 0, bytes: Vec::new() }
+    }
+
+    /// Puts a mask behind the others, each pixel as the one of the mask that lies nearest; says whether it did: a mask
+    /// that nothing would be seen of is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Unfit`] for a mask that is none, and for more than 64 MiB.
+    pub fn push(&mut self, mask: &Mask) -> Result<bool, ReportError> {
+        let (rows, columns) = (usize::from(self.size.0), usize::from(self.size.1));
+        let (high, wide) = (mask.fractions.rows as usize, mask.fractions.columns as usize);
+        if rows * columns * high * wide == 0
+            || mask.fractions.values.len() != high * wide
+            || mask.is_set.len() != high * wide
+        {
+            return Err(ReportError::Unfit("a mask has no pixels, or not one for each place"));
+        }
+        let part = |at: usize| (u32::from(mask.fractions.values[at]) + 128) / 257;
+        let is_seen = match self.kind {
+            SegmentationType::Binary => mask.is_set.iter().any(|is_set| *is_set),
+            SegmentationType::Fractional => (0..high * wide).any(|at| part(at) > 0),
+        };
+        if !is_seen {
+            return Ok(false);
+        }
+        let (before, pixels) = (self.masks * rows * columns, rows * columns);
+        let length = match self.kind {
+            SegmentationType::Binary => (before + pixels).div_ceil(8),
+            SegmentationType::Fractional => before + pixels,
+        };
+        if length > MOST_BYTES {
+            return Err(ReportError::Unfit("the masks together are too large"));
+        }
+        self.bytes.resize(length, 0);
+        let nearest = (0..rows).flat_map(|row| {
+            (0..columns).map(move |column| row * high / rows * wide + column * wide / columns)
+        });
+        for (place, at) in (before..).zip(nearest) {
+            match self.kind {
+                SegmentationType::Binary => self.bytes[place / 8] |= u8::from(mask.is_set[at]) << (place % 8),
+                SegmentationType::Fractional => self.bytes[place] = part(at) as u8,
+            }
+        }
+        self.masks += 1;
+        Ok(true)
+    }
+}
+
+/// One segment over one frame of the source; its pixels stand at the same place among [`MaskPixels`].
 #[derive(Debug, Clone)]
 pub struct MaskFrame<'a> {
     /// The source image.
@@ -61,8 +127,6 @@ pub struct MaskFrame<'a> {
     pub plane: Option<Plane>,
     /// Which segment, counted from 0.
     pub segment: usize,
-    /// Probabilities, 0.0 to 1.0, row by row.
-    pub values: &'a [f32],
 }
 
 /// What a segmentation is made of.
@@ -74,14 +138,12 @@ pub struct Segmentation<'a> {
     pub algorithm: &'a str,
     /// Frame of Reference UID (0020,0052) of the source; made of the series where it has none.
     pub frame_of_reference_uid: Option<&'a str>,
-    /// Bits or probabilities.
-    pub kind: SegmentationType,
     /// What is segmented.
     pub segments: &'a [Segment],
-    /// Rows and columns of every mask.
-    pub size: (u16, u16),
     /// The masks, in order.
     pub masks: &'a [MaskFrame<'a>],
+    /// Their pixels, in the same order.
+    pub pixels: MaskPixels,
 }
 
 impl Segmentation<'_> {
@@ -89,13 +151,13 @@ impl Segmentation<'_> {
     ///
     /// # Errors
     ///
-    /// [`ReportError::Unfit`] where there is no mask, a mask does not fill its frame, names no segment, or some have
-    /// a plane and some have none; [`ReportError::Write`].
-    pub fn file(&self) -> Result<Vec<u8>, ReportError> {
+    /// [`ReportError::Unfit`] where there is no mask, there are not as many as have pixels, one names no segment, or
+    /// some have a plane and some have none; [`ReportError::Write`].
+    pub fn file(mut self) -> Result<Vec<u8>, ReportError> {
         self.check()?;
         let mut object = self.head.begin(uids::SEGMENTATION_STORAGE, "SEG");
-        let (rows, columns) = self.size;
-        let is_binary = self.kind == SegmentationType::Binary;
+        let (rows, columns) = self.pixels.size;
+        let is_binary = self.pixels.kind == SegmentationType::Binary;
         for (tag, word) in [
             (tags::IMAGE_TYPE, "DERIVED\\PRIMARY"),
             (tags::PHOTOMETRIC_INTERPRETATION, "MONOCHROME2"),
@@ -128,23 +190,26 @@ impl Segmentation<'_> {
             object.put(element);
         }
         object.put(sequence(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![self.shared()]));
-        let frames = self.masks.iter().enumerate().map(|(index, mask)| self.per_frame(index, mask));
+        let frames = self.masks.iter().zip(self.places()).map(|(mask, place)| per_frame(mask, place));
         object.put(sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frames.collect()));
-        object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::from(self.pixels())));
+        let mut pixels = std::mem::take(&mut self.pixels.bytes);
+        if pixels.len() % 2 == 1 {
+            pixels.push(0);
+        }
+        object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::from(pixels)));
         self.head.file(object)
     }
 
     fn check(&self) -> Result<(), ReportError> {
-        let pixels = usize::from(self.size.0) * usize::from(self.size.1);
         let has_planes = self.masks.first().is_some_and(|mask| mask.plane.is_some());
-        let fits = |mask: &MaskFrame<'_>| mask.values.len() == pixels && mask.segment < self.segments.len();
+        let fits = |mask: &MaskFrame<'_>| mask.segment < self.segments.len();
         match () {
-            () if self.masks.is_empty() || pixels == 0 => Err(ReportError::Unfit("there is no mask")),
+            () if self.masks.is_empty() => Err(ReportError::Unfit("there is no mask")),
             () if self.segments.len() >= usize::from(u16::MAX) => {
                 Err(ReportError::Unfit("there are too many segments"))
             }
-            () if !self.masks.iter().all(fits) => {
-                Err(ReportError::Unfit("a mask does not fill its frame or names no segment"))
+            () if self.masks.len() != self.pixels.masks || !self.masks.iter().all(fits) => {
+                Err(ReportError::Unfit("a mask has no pixels or names no segment"))
             }
             () if self.masks.iter().any(|mask| mask.plane.is_some() != has_planes) => {
                 Err(ReportError::Unfit("all masks have a plane, or none has"))
@@ -167,11 +232,9 @@ impl Segmentation<'_> {
     /// Common Instance Reference (PS3.3, section C.12.2): every source image once.
     fn referenced_series(&self) -> Vec<InMemDicomObject> {
         let mut by_series: BTreeMap<&SeriesInstanceUid, Vec<&ImageReference>> = BTreeMap::new();
-        for mask in self.masks {
-            let images = by_series.entry(&mask.source.series_uid).or_default();
-            if images.last() != Some(&mask.source) && !images.contains(&mask.source) {
-                images.push(mask.source);
-            }
+        let mut seen: BTreeSet<&SopInstanceUid> = BTreeSet::new();
+        for mask in self.masks.iter().filter(|mask| seen.insert(&mask.source.sop_uid)) {
+            by_series.entry(&mask.source.series_uid).or_default().push(mask.source);
         }
         let series = by_series.into_iter().map(|(uid, images)| {
             let images = images.into_iter().map(|image| image.item(None)).collect();
@@ -225,73 +288,48 @@ impl Segmentation<'_> {
         ])
     }
 
-    fn per_frame(&self, index: usize, mask: &MaskFrame<'_>) -> InMemDicomObject {
-        let place = self.place(index);
-        let number = |tag, values: &[u32]| {
-            DataElement::new(tag, VR::UL, PrimitiveValue::U32(values.iter().copied().collect()))
-        };
-        let segment = mask.segment as u32 + 1;
-        let mut content = item([number(tags::DIMENSION_INDEX_VALUES, &[segment, place])]);
-        if mask.plane.is_none() {
-            content.put(text(tags::STACK_ID, VR::SH, "1"));
-            content.put(number(tags::IN_STACK_POSITION_NUMBER, &[place]));
+    /// The how-manieth place each mask's is, counted from 1: masks of one source frame share theirs.
+    fn places(&self) -> Vec<u32> {
+        let mut known: HashMap<(&SopInstanceUid, u32), u32> = HashMap::new();
+        let mut places = Vec::with_capacity(self.masks.len());
+        for mask in self.masks {
+            let next = known.len() as u32 + 1;
+            places.push(*known.entry((&mask.source.sop_uid, mask.frame)).or_insert(next));
         }
-        let purpose = Code::dcm("121322", "Source image for image processing operation");
-        let mut source = mask.source.item(Some(mask.frame));
-        source.put(sequence(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, vec![purpose.item()]));
-        source.put(text(tags::SPATIAL_LOCATIONS_PRESERVED, VR::CS, "YES"));
-        let derivation = item([
-            sequence(tags::SOURCE_IMAGE_SEQUENCE, vec![source]),
-            sequence(tags::DERIVATION_CODE_SEQUENCE, vec![Code::dcm("113076", "Segmentation").item()]),
-        ]);
-        let named = item([short(tags::REFERENCED_SEGMENT_NUMBER, mask.segment as u16 + 1)]);
-        let mut groups = item([
-            sequence(tags::FRAME_CONTENT_SEQUENCE, vec![content]),
-            sequence(tags::DERIVATION_IMAGE_SEQUENCE, vec![derivation]),
-            sequence(tags::SEGMENT_IDENTIFICATION_SEQUENCE, vec![named]),
-        ]);
-        if let Some(plane) = mask.plane {
-            let position = text(tags::IMAGE_POSITION_PATIENT, VR::DS, decimals(&plane.position_mm));
-            groups.put(sequence(tags::PLANE_POSITION_SEQUENCE, vec![item([position])]));
-        }
-        groups
+        places
     }
+}
 
-    /// The how-manieth place this mask's is, counted from 1: masks of one source frame share theirs.
-    fn place(&self, index: usize) -> u32 {
-        let of = |mask: &MaskFrame<'_>| (mask.source.sop_uid.clone(), mask.frame);
-        let mut places = Vec::new();
-        for mask in &self.masks[..=index] {
-            let place = of(mask);
-            if !places.contains(&place) {
-                places.push(place);
-            }
-        }
-        let own = of(&self.masks[index]);
-        places.iter().position(|place| *place == own).map_or(1, |at| at as u32 + 1)
+/// What one frame has of its own.
+fn per_frame(mask: &MaskFrame<'_>, place: u32) -> InMemDicomObject {
+    let number = |tag, values: &[u32]| {
+        DataElement::new(tag, VR::UL, PrimitiveValue::U32(values.iter().copied().collect()))
+    };
+    let segment = mask.segment as u32 + 1;
+    let mut content = item([number(tags::DIMENSION_INDEX_VALUES, &[segment, place])]);
+    if mask.plane.is_none() {
+        content.put(text(tags::STACK_ID, VR::SH, "1"));
+        content.put(number(tags::IN_STACK_POSITION_NUMBER, &[place]));
     }
-
-    /// Bits run on from frame to frame, the first in the lowest bit (PS3.5, section 8.1.1).
-    fn pixels(&self) -> Vec<u8> {
-        let values = self.masks.iter().flat_map(|mask| mask.values);
-        let mut pixels = match self.kind {
-            SegmentationType::Fractional => {
-                values.map(|value| (value.clamp(0.0, 1.0) * f32::from(FULL)).round() as u8).collect()
-            }
-            SegmentationType::Binary => {
-                let count: usize = self.masks.iter().map(|mask| mask.values.len()).sum();
-                let mut bits = vec![0_u8; count.div_ceil(8)];
-                for (index, _) in values.enumerate().filter(|(_, value)| **value >= HALF) {
-                    bits[index / 8] |= 1 << (index % 8);
-                }
-                bits
-            }
-        };
-        if pixels.len() % 2 == 1 {
-            pixels.push(0);
-        }
-        pixels
+    let purpose = Code::dcm("121322", "Source image for image processing operation");
+    let mut source = mask.source.item(Some(mask.frame));
+    source.put(sequence(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, vec![purpose.item()]));
+    source.put(text(tags::SPATIAL_LOCATIONS_PRESERVED, VR::CS, "YES"));
+    let derivation = item([
+        sequence(tags::SOURCE_IMAGE_SEQUENCE, vec![source]),
+        sequence(tags::DERIVATION_CODE_SEQUENCE, vec![Code::dcm("113076", "Segmentation").item()]),
+    ]);
+    let named = item([short(tags::REFERENCED_SEGMENT_NUMBER, mask.segment as u16 + 1)]);
+    let mut groups = item([
+        sequence(tags::FRAME_CONTENT_SEQUENCE, vec![content]),
+        sequence(tags::DERIVATION_IMAGE_SEQUENCE, vec![derivation]),
+        sequence(tags::SEGMENT_IDENTIFICATION_SEQUENCE, vec![named]),
+    ]);
+    if let Some(plane) = mask.plane {
+        let position = text(tags::IMAGE_POSITION_PATIENT, VR::DS, decimals(&plane.position_mm));
+        groups.put(sequence(tags::PLANE_POSITION_SEQUENCE, vec![item([position])]));
     }
+    groups
 }
 
 /// Several numbers as one DS.

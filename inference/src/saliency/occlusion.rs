@@ -66,7 +66,7 @@ fn probabilities(
     input: &ArrayD<f32>,
     labels: &[&Label],
 ) -> Result<Vec<f32>, InferenceError> {
-    let outputs = network.run(input)?;
+    let outputs = network.run(input.view())?;
     let scores = interpret::classification::labels(network.card(), &outputs, frame)?;
     let of = |label: &&Label| scores.iter().find(|score| score.label == label.code);
     Ok(labels.iter().map(|label| of(label).map_or(0.0, |score| score.probability)).collect())

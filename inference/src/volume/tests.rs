@@ -58,7 +58,7 @@ fn network(sides: [usize; 3], spacing_mm: Option<[f32; 3]>) -> Network {
 #[test]
 fn slices_are_put_in_the_order_in_which_they_lie() {
     let stack = Stack::of(&[at(5.0), at(-2.5), at(2.5), at(0.0)]).unwrap();
-    assert_eq!((stack.order(), stack.gap_mm()), (&[1, 3, 2, 0][..], 2.5));
+    assert_eq!((stack.order(), stack.gap_mm), (&[1, 3, 2, 0][..], 2.5));
     // Rows to the back, columns to the feet: the normal points to the patient's right.
     let sagittal = |x: f64| SlicePosition {
         position_mm: [x, 0.0, 0.0],
@@ -106,14 +106,17 @@ fn a_thing_in_a_volume_is_found_where_it_lies() {
             .push(&frame(8, 8, |row, column| if (*slice, row, column) == (1, 2, 5) { 10 } else { 0 }))
             .unwrap();
     }
-    let masks = volume.segment(&network).unwrap();
-    let [mask] = masks.as_slice() else { panic!("one label") };
-    assert_eq!(mask.score.frame, 3, "of the slices 3, 4 and 5 the first, for all hold as much of it");
-    assert!((mask.score.probability - 1.0 / (1.0 + (-10.0_f32).exp())).abs() < 1e-4);
-    assert!(mask.score.is_positive());
-    assert_eq!(mask.volume_mm3, 27.0, "27 voxels of 1 mm3");
-    assert_eq!(mask.slices.len(), 6);
-    assert!(mask.slices[4].part(2, 5) > 0.99 && mask.slices[4].part(2, 3) < 0.51);
+    let segmented = volume.segment(&network).unwrap();
+    let labels: Vec<SegmentedLabel<'_>> = segmented.labels().collect();
+    let [thing] = labels.as_slice() else { panic!("one label") };
+    let score = thing.score();
+    assert_eq!(score.frame, 3, "of the slices 3, 4 and 5 the first, for all hold as much of it");
+    assert!((score.probability - 1.0 / (1.0 + (-10.0_f32).exp())).abs() < 1e-4);
+    assert!(score.is_positive());
+    let slices: Vec<Mask> = thing.slices().collect();
+    assert_eq!(set(&slices), 27);
+    assert_eq!((slices.len(), slices[4].fractions.frame), (6, 4));
+    assert!(slices[4].fractions.part(2, 5) > 0.99 && slices[4].fractions.part(2, 3) < 0.51);
 }
 
 /// By hand: slices 2 mm apart with pixels of 0.5 mm become voxels of 1 mm, twice as many slices, half as many rows.
@@ -129,13 +132,34 @@ fn another_spacing_is_brought_to_the_networks_and_what_is_larger_is_seen_in_part
         volume.push(&frame(24, 40, |_, column| if slice >= 2 && column >= 20 { 10 } else { 0 })).unwrap();
     }
     assert_eq!(volume.push(&frame(24, 40, |_, _| 0)), Err(VolumeError::Slices), "one too many");
-    let masks = volume.segment(&network).unwrap();
-    let (seen, empty) = (&masks[0].slices[4], &masks[0].slices[0]);
+    let segmented = volume.segment(&network).unwrap();
+    let slices: Vec<Mask> = segmented.labels().flat_map(|label| label.slices().collect::<Vec<_>>()).collect();
+    let (seen, empty) = (&slices[4].fractions, &slices[0].fractions);
     assert_eq!((seen.rows, seen.columns), (12, 20));
     assert!(seen.part(6, 15) > 0.99, "in the lit half");
     assert!(seen.part(6, 4) < 0.51 && empty.part(6, 15) < 0.51, "nothing elsewhere");
     // Half of 20 mm by 12 mm, of three slices each 2 mm deep, and a voxel more on each side that has a neighbour in it.
-    assert!((700.0..1100.0).contains(&masks[0].volume_mm3), "{}", masks[0].volume_mm3);
+    let volume_mm3 = set(&slices) as f64 * 2.0;
+    assert!((700.0..1100.0).contains(&volume_mm3), "{volume_mm3}");
+}
+
+/// So many pixels belong to it.
+fn set(slices: &[Mask]) -> usize {
+    slices.iter().map(|slice| slice.is_set.iter().filter(|is_set| **is_set).count()).sum()
+}
+
+/// 2^27 values are held at the most: so many classes are more than the slices of 1,024 by 1,024.
+#[test]
+fn what_a_network_says_of_a_volume_is_bounded_as_the_volume_is() {
+    let network = network([6, 8, 8], Some([1.0, 1.0, 1.0]));
+    let stack = Stack::of(&[at(0.0), at(1.0), at(2.0), at(3.0)]).unwrap();
+    let of = |classes: usize| {
+        let mut card = network.card().clone();
+        card.outputs.classes = (0..classes).map(|class| class.to_string()).collect();
+        Volume::of(&card, stack.clone(), 1024, 1024).map(|volume| volume.depth)
+    };
+    assert_eq!(of(32), Ok(4));
+    assert_eq!(of(33), Err(VolumeError::TooLarge));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! A network over a volume that may be larger than what it takes at once.
 
 use models::{Activation, Card};
-use ndarray::{Array3, Array4, Array5, Axis, Ix4, Slice};
+use ndarray::{Array3, Array4, ArrayD, Axis, Ix4, Slice};
+use rayon::prelude::*;
 
 use super::VolumeError;
-use crate::interpret::{all_finite, segmentation};
+use crate::interpret::segmentation;
 use crate::{InferenceError, Network};
 
 /// The most parts of a volume.
@@ -13,7 +14,7 @@ const MOST_TILES: usize = 4_096;
 /// One probability a class and voxel, `[classes, slices, rows, columns]`, for `[channels, slices, rows, columns]`.
 pub(super) fn run(network: &Network, volume: &Array4<f32>) -> Result<Array4<f32>, VolumeError> {
     let card = network.card();
-    let (channels, depth, rows, columns) = volume.dim();
+    let (_, depth, rows, columns) = volume.dim();
     let wanted =
         [card.input.slices().ok_or(VolumeError::NotForVolumes)?, card.input.rows(), card.input.columns()];
     let classes = card.outputs.classes.len();
@@ -21,43 +22,55 @@ pub(super) fn run(network: &Network, volume: &Array4<f32>) -> Result<Array4<f32>
     if starts.iter().map(Vec::len).product::<usize>() > MOST_TILES {
         return Err(VolumeError::TooLarge);
     }
-    let [black, _] = card.input.value_range;
     let mut sums = Array4::<f32>::zeros((classes, depth, rows, columns));
     let mut seen = Array3::<f32>::zeros((depth, rows, columns));
-    for at in starts[0].iter().flat_map(|slice| {
-        let across = &starts[2];
-        starts[1].iter().flat_map(move |row| across.iter().map(move |column| [*slice, *row, *column]))
-    }) {
-        let lengths = [depth, rows, columns];
-        let within: [usize; 3] = std::array::from_fn(|axis| wanted[axis].min(lengths[axis]));
-        let cut = |axis: usize| Slice::from(at[axis]..at[axis] + within[axis]);
-        let mut part = volume.view();
-        let mut tile = Array5::<f32>::zeros((1, channels, wanted[0], wanted[1], wanted[2]));
-        for channel in 0..channels {
-            let (mean, deviation) = card.input.normalisation(channel);
-            tile.index_axis_mut(Axis(1), channel).fill((black - mean) / deviation);
+    let lengths = [depth, rows, columns];
+    let within: [usize; 3] = std::array::from_fn(|axis| wanted[axis].min(lengths[axis]));
+    let places: Vec<[usize; 3]> = starts[0]
+        .iter()
+        .flat_map(|slice| starts[1].iter().map(move |row| (slice, row)))
+        .flat_map(|(slice, row)| starts[2].iter().map(move |column| [*slice, *row, *column]))
+        .collect();
+    // As many at a time as there are threads, added up in one order: the sums are the same bits again.
+    for batch in places.chunks(rayon::current_num_threads().max(1)) {
+        let answers: Vec<Array4<f32>> = batch
+            .par_iter()
+            .map(|at| probabilities(network, tile(card, volume, *at, within), wanted))
+            .collect::<Result<_, _>>()?;
+        for (at, answer) in batch.iter().zip(&answers) {
+            let (mut answer, mut sum, mut count) = (answer.view(), sums.view_mut(), seen.view_mut());
+            for (axis, length) in within.into_iter().enumerate() {
+                let cut = Slice::from(at[axis]..at[axis] + length);
+                answer.slice_axis_inplace(Axis(axis + 1), Slice::from(0..length));
+                sum.slice_axis_inplace(Axis(axis + 1), cut);
+                count.slice_axis_inplace(Axis(axis), cut);
+            }
+            sum += &answer;
+            count += 1.0;
         }
-        let mut target = tile.index_axis_mut(Axis(0), 0);
-        for (axis, length) in within.into_iter().enumerate() {
-            part.slice_axis_inplace(Axis(axis + 1), cut(axis));
-            target.slice_axis_inplace(Axis(axis + 1), Slice::from(0..length));
-        }
-        target.assign(&part);
-        let answer = probabilities(network, tile, wanted)?;
-        let mut answer = answer.view();
-        let (mut sum, mut count) = (sums.view_mut(), seen.view_mut());
-        for (axis, length) in within.into_iter().enumerate() {
-            answer.slice_axis_inplace(Axis(axis + 1), Slice::from(0..length));
-            sum.slice_axis_inplace(Axis(axis + 1), cut(axis));
-            count.slice_axis_inplace(Axis(axis), cut(axis));
-        }
-        sum += &answer;
-        count += 1.0;
     }
     for mut class in sums.axis_iter_mut(Axis(0)) {
         class /= &seen;
     }
     Ok(sums)
+}
+
+/// The part of a volume that begins at `at`, `within` voxels long, in an input of the network's, black beyond it.
+fn tile(card: &Card, volume: &Array4<f32>, at: [usize; 3], within: [usize; 3]) -> ArrayD<f32> {
+    let [black, _] = card.input.value_range;
+    let mut tile = ArrayD::<f32>::zeros(card.input.shape.as_slice());
+    for channel in 0..card.input.channels.count() {
+        let (mean, deviation) = card.input.normalisation(channel);
+        tile.index_axis_mut(Axis(1), channel).fill((black - mean) / deviation);
+    }
+    let mut part = volume.view();
+    let mut target = tile.index_axis_mut(Axis(0), 0);
+    for (axis, length) in within.into_iter().enumerate() {
+        part.slice_axis_inplace(Axis(axis + 1), Slice::from(at[axis]..at[axis] + length));
+        target.slice_axis_inplace(Axis(axis + 1), Slice::from(0..length));
+    }
+    target.assign(&part);
+    tile
 }
 
 /// Where parts of `wanted` begin, spread evenly over `length`, so that all of it is seen.
@@ -70,12 +83,11 @@ fn starts(length: usize, wanted: usize) -> Vec<usize> {
 /// One probability a class and voxel of one part.
 fn probabilities(
     network: &Network,
-    tile: Array5<f32>,
+    tile: ArrayD<f32>,
     wanted: [usize; 3],
 ) -> Result<Array4<f32>, VolumeError> {
     let card = network.card();
-    let mut outputs = network.run(&tile.into_dyn())?;
-    all_finite(&outputs)?;
+    let mut outputs = network.run(tile.view())?;
     let (name, classes) = (card.outputs.answer(), card.outputs.classes.len());
     let [slices, rows, columns] = wanted;
     let answer = outputs.remove(name);

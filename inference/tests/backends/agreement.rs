@@ -158,7 +158,7 @@ fn a_made_segmentation_network_answers_the_same_everywhere() {
     card.task = models::Task::Segmentation;
     card.outputs.probabilities = None;
     card.outputs.mask = Some("mask".to_owned());
-    card.outputs.features = Some("large".to_owned());
+    card.outputs.cam = Some("large".to_owned());
     let image = noise(&[1, 1, 16, 12]);
     let expected = loaded(&onnxruntime(), &card, &file).run(image.view()).unwrap();
     for backend in all() {

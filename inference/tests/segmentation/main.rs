@@ -9,7 +9,6 @@ mod onnx;
 use clinical::imaging::{Frame, ImageContext, Outcome, Photometric, Samples};
 use inference::{Means, Network, TractBackend, analyze, explain};
 use models::Card;
-use onnx::{Attribute, Graph, Kind};
 
 const VESSELS: &str = include_str!("../../../tests/support/cards/retina_vessels.toml");
 
@@ -22,26 +21,6 @@ fn card() -> Card {
     card.outputs.mask = Some("answers".to_owned());
     card.eligibility.modality = vec!["OP".to_owned()];
     card
-}
-
-/// Raw answers: twenty times what the mean of each pixel and its neighbours is above one half.
-fn smoothed() -> Vec<u8> {
-    let sides = [1, 1, 32, 32];
-    Graph::default()
-        .input("image", Kind::Float, &sides)
-        .floats("mean", &[1, 1, 3, 3], &[1.0 / 9.0; 9])
-        .floats("half", &[1], &[0.5])
-        .floats("steep", &[1], &[20.0])
-        .node(
-            "Conv",
-            &["image", "mean"],
-            &["smooth"],
-            &[Attribute::Ints("kernel_shape", vec![3; 2]), Attribute::Ints("pads", vec![1; 4])],
-        )
-        .node("Sub", &["smooth", "half"], &["above"], &[])
-        .node("Mul", &["above", "steep"], &["answers"], &[])
-        .output("answers", Kind::Float, &sides)
-        .file()
 }
 
 fn frame(rows: u32, columns: u32, samples: Vec<u8>) -> Frame {
@@ -63,7 +42,7 @@ fn frame(rows: u32, columns: u32, samples: Vec<u8>) -> Frame {
 /// the half of a step at its rim on both sides.
 #[test]
 fn a_bright_block_is_marked_where_it_lies_in_the_frame() {
-    let network = Network::load(&TractBackend, &card(), &smoothed()).unwrap();
+    let network = Network::load(&TractBackend, &card(), &onnx::smoothed().file()).unwrap();
     let is_bright = |row: u32, column: u32| (50..110).contains(&row) && (20..60).contains(&column);
     let pixels = (0..160).flat_map(|row| (0..80).map(move |column| (row, column)));
     let samples = pixels.map(|(row, column)| if is_bright(row, column) { 230 } else { 20 }).collect();

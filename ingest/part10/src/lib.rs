@@ -29,7 +29,7 @@ pub use element::{
 };
 pub use error::Part10Error;
 pub use limits::Limits;
-pub use meta::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, file_with_meta};
+pub use meta::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, data_set_start, file_with_meta};
 pub use part10::Part10;
 pub use preamble::clean_preamble;
 pub use rewrite::{NewElement, NewValue, VrForm};

@@ -1,6 +1,6 @@
 //! The File Meta Information, group 2: read, and written for a data set that came without.
 
-use std::io::{Read, Seek};
+use std::io::{Cursor, Read, Seek};
 
 use clinical::uid::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
 use dicom_core::VR;
@@ -75,6 +75,18 @@ pub(crate) fn read<R: Read + Seek>(
         Ok(transfer_syntax) => Ok((table, transfer_syntax, at)),
         Err(_) => Err(Part10Error::Malformed { at, what: "group 2 has no valid Transfer Syntax UID" }),
     }
+}
+
+/// Where the data set of a file starts, in bytes from its beginning; `head` is the file or as much of it as holds
+/// group 2 and more.
+///
+/// `None` where that is no beginning of a file that can be read, or ends within group 2.
+///
+/// Source: DICOM PS3.10, section 7.1; what is not believed of it, and what may be missing, as everywhere here.
+pub fn data_set_start(head: &[u8]) -> Option<u64> {
+    let mut head = Cursor::new(head);
+    let mut window = Window::open(&mut head).ok()?;
+    read(&mut window, &Limits::default()).ok().map(|(_, _, start)| start)
 }
 
 /// Whether bytes without preamble look like the first element of group 2 or 8, with a VR or with a known tag.
@@ -169,5 +181,49 @@ fn put_text(group: &mut Vec<u8>, element: u8, vr: VR, text: &str) {
     group.extend_from_slice(text.as_bytes());
     if !text.len().is_multiple_of(2) {
         group.push(if vr == VR::UI { 0 } else { b' ' });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATA_SET: [u8; 8] = [8, 0, 0x16, 0, b'U', b'I', 0, 0];
+
+    fn head() -> Vec<u8> {
+        let (class, syntax) = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1");
+        let uid = "1.2.3".parse().unwrap();
+        file_with_meta(&class.parse().unwrap(), &uid, &syntax.parse().unwrap(), Some("CT1"))
+    }
+
+    #[test]
+    fn a_data_set_begins_behind_group_2_with_or_without_its_length() {
+        let head = head();
+        let whole = [&head[..], &DATA_SET].concat();
+        let length = head.len() as u64;
+        assert_eq!(data_set_start(&whole), Some(length));
+        let without_length = [&head[..PREAMBLE + 4], &head[PREAMBLE + 16..], &DATA_SET].concat();
+        assert_eq!(data_set_start(&without_length), Some(length - 12));
+        let mut with_another = whole.clone();
+        with_another[PREAMBLE + 12] += 2;
+        assert_eq!(data_set_start(&with_another), Some(length), "the length is not believed");
+        assert_eq!(data_set_start(&head), Some(length), "an object without elements");
+    }
+
+    #[test]
+    fn a_file_may_lack_its_preamble_and_group_2() {
+        let head = head();
+        let whole = [&head[PREAMBLE + 4..], &DATA_SET].concat();
+        assert_eq!(data_set_start(&whole), Some((head.len() - PREAMBLE - 4) as u64));
+        assert_eq!(data_set_start(&DATA_SET), Some(0));
+    }
+
+    #[test]
+    fn what_is_cut_or_no_file_has_no_data_set() {
+        let head = head();
+        for length in [0, 100, PREAMBLE + 7, head.len() - 1] {
+            assert_eq!(data_set_start(&head[..length]), None, "{length}");
+        }
+        assert_eq!(data_set_start(&[0; 200]), None);
     }
 }

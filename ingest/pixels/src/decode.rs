@@ -55,8 +55,10 @@ pub fn decode(
         .into_iter()
         .map(|index| {
             let luts = FrameLuts::read(object.header(), index, &form)?;
-            // an average of padding and image, or of two indices, is neither
-            let may_reduce = luts.padding.is_none() && palette.is_none();
+            // an average of padding and image, or of two indices, is neither; without a window the darkest and the
+            // brightest become black and white, and those of averages are others
+            let is_windowed = luts.voi.is_some() || form.bits_stored <= 8;
+            let may_reduce = luts.padding.is_none() && palette.is_none() && is_windowed;
             let least_size = request.least_size.filter(|_| may_reduce);
             let raw = source.frame(index, least_size)?;
             finish(index, raw, &form, luts, palette.as_ref())

@@ -1,5 +1,7 @@
 //! A data set in DICOM JSON, with its bulk data beside it, as a Part 10 file (PS3.18, section 10.5.2 and annex F).
 
+use std::collections::HashMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -25,6 +27,9 @@ pub enum FromJsonError {
     /// A BulkDataURI names a part that did not come.
     #[error("bulk data are missing that the metadata name")]
     BulkDataMissing,
+    /// The BulkDataURIs name the same parts again and again: more bytes than came in all.
+    #[error("the metadata name more bulk data than came")]
+    TooMuchBulkData,
     /// The data set cannot be written.
     #[error("the data set cannot be written as a file")]
     Unwritable,
@@ -41,6 +46,31 @@ pub struct BulkPart {
     pub bytes: Bytes,
 }
 
+/// The bulk data of one request, found by their Content-Location.
+#[derive(Debug, Clone, Default)]
+pub struct BulkData {
+    by_location: HashMap<String, Vec<BulkPart>>,
+    length: usize,
+}
+
+impl BulkData {
+    /// What these parts make; those of one location stay in their order.
+    pub fn of(parts: impl IntoIterator<Item = BulkPart>) -> Self {
+        let mut bulk = Self::default();
+        for part in parts {
+            bulk.length += part.bytes.len();
+            bulk.by_location.entry(part.location.clone()).or_default().push(part);
+        }
+        bulk
+    }
+
+    /// The parts that a BulkDataURI names.
+    fn named(&self, uri: &Value) -> Result<&[BulkPart], FromJsonError> {
+        let uri = uri.as_str().ok_or(FromJsonError::NotADataSet)?;
+        self.by_location.get(uri).map(Vec::as_slice).ok_or(FromJsonError::BulkDataMissing)
+    }
+}
+
 /// SOP Class and Instance UID of a data set in DICOM JSON, as far as they can be read.
 pub fn sop_of(attributes: &Value) -> Option<(SopClassUid, SopInstanceUid)> {
     let uid = |tag: &str| attributes.get(tag)?.pointer("/Value/0")?.as_str();
@@ -51,31 +81,33 @@ pub fn sop_of(attributes: &Value) -> Option<(SopClassUid, SopInstanceUid)> {
 ///
 /// Uncompressed pixels are written in Explicit VR Little Endian. Compressed ones name their transfer syntax in their
 /// Content-Type, else their media type's default is meant (PS3.18, table 8.7.3-5); several parts of one location are
-/// frames in their order.
+/// frames in their order. A part may be named more than once, as long as all that is named beside the pixels is no
+/// more than came.
 ///
 /// # Errors
 ///
 /// [`FromJsonError`]: nothing was made.
-pub fn part10_of(attributes: Value, bulk: &[BulkPart]) -> Result<Vec<u8>, FromJsonError> {
+pub fn part10_of(attributes: Value, bulk: &BulkData) -> Result<Vec<u8>, FromJsonError> {
     let Value::Object(mut attributes) = attributes else { return Err(FromJsonError::NotADataSet) };
     // group 2 is written anew, and what is available elsewhere is no part of the object
     attributes.retain(|tag, _| !tag.starts_with("0002") && tag != "00083002");
     let pixels = match attributes.get(PIXEL_DATA).and_then(|it| it.get("BulkDataURI")) {
         Some(uri) => {
-            let parts = named(uri, bulk)?;
+            let parts = bulk.named(uri)?;
             attributes.remove(PIXEL_DATA);
             parts
         }
-        None => Vec::new(),
+        None => &[],
     };
-    fill_in(&mut attributes, bulk, DEPTH_MAX)?;
+    let mut left = bulk.length;
+    fill_in(&mut attributes, bulk, &mut left, DEPTH_MAX)?;
     let object = dicom_json::from_value::<InMemDicomObject>(Value::Object(attributes));
     let mut object = object.map_err(|_| FromJsonError::NotADataSet)?;
     object.put(DataElement::new(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192"));
     let syntax = pixels
         .first()
         .map_or_else(|| EXPLICIT_VR_LITTLE_ENDIAN.to_owned(), |first| transfer_syntax(&first.content_type));
-    put_pixels(&mut object, &pixels, &syntax);
+    put_pixels(&mut object, pixels, &syntax);
     let meta = FileMetaTableBuilder::new()
         .transfer_syntax(&syntax)
         .implementation_class_uid(IMPLEMENTATION_CLASS_UID)
@@ -86,32 +118,27 @@ pub fn part10_of(attributes: Value, bulk: &[BulkPart]) -> Result<Vec<u8>, FromJs
     Ok(bytes)
 }
 
-/// The parts that a BulkDataURI names.
-fn named<'b>(uri: &Value, bulk: &'b [BulkPart]) -> Result<Vec<&'b BulkPart>, FromJsonError> {
-    let uri = uri.as_str().ok_or(FromJsonError::NotADataSet)?;
-    let found: Vec<&BulkPart> = bulk.iter().filter(|part| part.location == uri).collect();
-    if found.is_empty() { Err(FromJsonError::BulkDataMissing) } else { Ok(found) }
-}
-
-/// Puts bulk data where their URIs stand, as inline binary values.
+/// Puts bulk data where their URIs stand, as inline binary values of at most `left` bytes in all.
 fn fill_in(
     attributes: &mut Map<String, Value>,
-    bulk: &[BulkPart],
+    bulk: &BulkData,
+    left: &mut usize,
     depth: usize,
 ) -> Result<(), FromJsonError> {
     for attribute in attributes.values_mut() {
         let Some(attribute) = attribute.as_object_mut() else { return Err(FromJsonError::NotADataSet) };
         if let Some(uri) = attribute.remove("BulkDataURI") {
-            let parts = named(&uri, bulk)?;
-            let bytes: Vec<u8> = parts.iter().flat_map(|part| part.bytes.iter().copied()).collect();
-            attribute.insert("InlineBinary".to_owned(), STANDARD.encode(bytes).into());
+            let parts = bulk.named(&uri)?;
+            let length = parts.iter().map(|part| part.bytes.len()).sum();
+            *left = left.checked_sub(length).ok_or(FromJsonError::TooMuchBulkData)?;
+            attribute.insert("InlineBinary".to_owned(), STANDARD.encode(joined(parts)).into());
         }
         if attribute.get("vr").is_none_or(|vr| vr != "SQ") {
             continue;
         }
         let items = attribute.get_mut("Value").and_then(Value::as_array_mut).into_iter().flatten();
         for item in items.filter_map(Value::as_object_mut) {
-            fill_in(item, bulk, depth.checked_sub(1).ok_or(FromJsonError::NotADataSet)?)?;
+            fill_in(item, bulk, left, depth.checked_sub(1).ok_or(FromJsonError::NotADataSet)?)?;
         }
     }
     Ok(())
@@ -138,19 +165,19 @@ fn transfer_syntax(content_type: &str) -> String {
     named.unwrap_or_else(|| default.to_owned())
 }
 
-fn put_pixels(object: &mut InMemDicomObject, parts: &[&BulkPart], syntax: &str) {
+fn put_pixels(object: &mut InMemDicomObject, parts: &[BulkPart], syntax: &str) {
     if parts.is_empty() {
         return;
     }
     if syntax == EXPLICIT_VR_LITTLE_ENDIAN {
         let bits = text(object, tags::BITS_ALLOCATED).and_then(|bits| bits.parse::<u16>().ok());
         let vr = if bits.is_some_and(|bits| bits > 8) { VR::OW } else { VR::OB };
-        let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.bytes.iter().copied()).collect();
+        let mut bytes = joined(parts);
         pad(&mut bytes);
         object.put(DataElement::new(tags::PIXEL_DATA, vr, PrimitiveValue::from(bytes)));
         return;
     }
-    let fragment = |part: &&BulkPart| {
+    let fragment = |part: &BulkPart| {
         let mut bytes = part.bytes.to_vec();
         pad(&mut bytes);
         bytes
@@ -158,6 +185,11 @@ fn put_pixels(object: &mut InMemDicomObject, parts: &[&BulkPart], syntax: &str) 
     let fragments: Vec<Vec<u8>> = parts.iter().map(fragment).collect();
     let sequence = PixelFragmentSequence::new(Vec::<u32>::new(), fragments);
     object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, ElementValue::from(sequence)));
+}
+
+fn joined(parts: &[BulkPart]) -> Vec<u8> {
+    let parts: Vec<&[u8]> = parts.iter().map(|part| &*part.bytes).collect();
+    parts.concat()
 }
 
 /// Values are of even length (PS3.5, section 7.1.1).
@@ -193,7 +225,8 @@ mod tests {
     }
 
     fn read(bulk: &[BulkPart]) -> Part10 {
-        Part10::read(part10_of(attributes(), bulk).unwrap().into(), &Limits::default()).unwrap()
+        let bulk = BulkData::of(bulk.iter().cloned());
+        Part10::read(part10_of(attributes(), &bulk).unwrap().into(), &Limits::default()).unwrap()
     }
 
     #[test]
@@ -225,14 +258,33 @@ mod tests {
 
     #[test]
     fn what_is_no_data_set_or_lacks_its_bulk_is_refused() {
-        assert!(matches!(part10_of(attributes(), &[]), Err(FromJsonError::BulkDataMissing)));
+        assert!(matches!(part10_of(attributes(), &BulkData::default()), Err(FromJsonError::BulkDataMissing)));
         for bad in [json!([]), json!({"00100010": 5}), json!({"00100010": {"vr": "PN", "Value": [5]}})] {
-            assert!(matches!(part10_of(bad.clone(), &[]), Err(FromJsonError::NotADataSet)), "{bad}");
+            assert!(
+                matches!(part10_of(bad.clone(), &BulkData::default()), Err(FromJsonError::NotADataSet)),
+                "{bad}"
+            );
         }
         let mut deep = json!({});
         for _ in 0..40 {
             deep = json!({"00082112": {"vr": "SQ", "Value": [deep]}});
         }
-        assert!(matches!(part10_of(deep, &[]), Err(FromJsonError::NotADataSet)));
+        assert!(matches!(part10_of(deep, &BulkData::default()), Err(FromJsonError::NotADataSet)));
+    }
+
+    /// The value of bulk data is a URI (PS3.18, section F.2.6), which any number of attributes may have.
+    #[test]
+    fn a_part_that_is_named_again_and_again_is_not_copied_each_time() {
+        let parts = [part("a", "", &[1, 2, 3, 4]), part("b", "", &[9, 8])];
+        let naming = |count: u16| {
+            let mut attributes = attributes();
+            for number in 0..count {
+                attributes[format!("0029{:04X}", 0x1100 + number)] = json!({"vr": "OB", "BulkDataURI": "b"});
+            }
+            part10_of(attributes, &BulkData::of(parts.clone()))
+        };
+        // once more in a sequence: six bytes came, of which each name takes two
+        assert!(naming(2).is_ok());
+        assert!(matches!(naming(3), Err(FromJsonError::TooMuchBulkData)));
     }
 }

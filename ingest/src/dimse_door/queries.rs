@@ -77,7 +77,8 @@ impl DimseDoor {
             let entry = self.asked(association, clinic, "study:read", route, detail.clone());
             let entry =
                 Entry { record_id: Some(study_id.to_string()), patient_id: Some(patient_id), ..entry };
-            let key = format!("{}|{route}|{towards:?}|{study_id}", association.calling_ae);
+            let (title, address) = (&association.calling_ae, association.peer.ip());
+            let key = format!("{title}|{address}|{route}|{towards:?}|{study_id}");
             self.trail.record_once(entry, key)
         });
         try_join_all(rows).await.map(drop).map_err(|error| not_written_down(&error))

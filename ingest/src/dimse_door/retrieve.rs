@@ -12,7 +12,6 @@ use storage::records::search::HeldInstance;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::data_set::data_set_start;
 use crate::scp::StoreStatus;
 use crate::scp::query::{DataSetBody, Outgoing, Retrieval};
 
@@ -55,10 +54,10 @@ impl Shelves {
     pub(super) async fn open(&self, place: &Place) -> Result<Body, NotRead> {
         if place.size_bytes <= WHOLE_BYTES {
             let file = self.archive.get(&place.blob_key).await?;
-            return Ok(Body::whole(file.slice(data_set_start(&file).ok_or(NotRead::Shapeless)?..)));
+            return Ok(Body::whole(data_set(&file)?));
         }
         let head = self.archive.get_range(&place.blob_key, 0..PIECE_BYTES).await?;
-        let first = head.slice(data_set_start(&head).ok_or(NotRead::Shapeless)?..);
+        let first = data_set(&head)?;
         let is_odd = (place.size_bytes - (PIECE_BYTES - first.len() as u64)) % 2 == 1;
         Ok(Body {
             ready: Some(first),
@@ -88,9 +87,14 @@ impl Shelves {
             pixels::transcode(&file, &to, &shelves.pixels, &shelves.pool)
         });
         let file = written.await.map_err(|_| NotRead::Stopped)??;
-        let data_set = file.slice(data_set_start(&file).ok_or(NotRead::Shapeless)?..);
-        Ok(Body::whole(data_set))
+        Ok(Body::whole(data_set(&file)?))
     }
+}
+
+/// What stands behind group 2.
+fn data_set(file: &Bytes) -> Result<Bytes, NotRead> {
+    let start = part10::data_set_start(file).and_then(|start| usize::try_from(start).ok());
+    Ok(file.slice(start.ok_or(NotRead::Shapeless)?..))
 }
 
 /// Why a data set is not sent.

@@ -5,6 +5,7 @@ use std::io::{self, BufReader, BufWriter, Write};
 use bytes::Bytes;
 use clinical::id::{ClinicId, HeldId};
 use deidentify::{Profile, Project, deidentify_to};
+use futures::StreamExt;
 use storage::records::quarantine::{Held, HeldFacts, HeldReason};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -27,19 +28,21 @@ pub(super) enum Trust {
 impl Receiver {
     /// Takes in what was held back, as a person has decided; it stays held until [`Held::forget`] is called.
     ///
+    /// `by` says in which clinic the person decides, and whether they may reject; the rest is as it came.
+    ///
     /// # Errors
     ///
     /// [`ReceiveError`]: [`DbError::NotFound`] where the clinic holds no such object.
-    pub async fn release(&self, clinic: ClinicId, id: HeldId) -> Result<Received, ReceiveError> {
+    pub async fn release(&self, by: Receipt, id: HeldId) -> Result<Received, ReceiveError> {
         let hall = &*self.0;
-        let held = Held::find(&mut hall.db.read().await?, clinic, id).await?;
+        let held = Held::find(&mut hall.db.read().await?, by.clinic, id).await?;
         let mut spool = self.spool();
         let mut pieces = hall.archive.stream(&held.facts.blob_key).await?;
         while let Some(piece) = pieces.next().await {
             spool.write(piece?).await?;
         }
-        let HeldFacts { file_name, origin, .. } = held.facts;
-        let receipt = Receipt { file_name, origin, ..Receipt::from_sender(clinic) };
+        let HeldFacts { file_name, origin, calling_ae, .. } = held.facts;
+        let receipt = Receipt { file_name, origin, calling_ae, ..by };
         self.take_in(receipt, spool, Trust::Released).await
     }
 }
@@ -90,10 +93,11 @@ impl Hall {
         }
     }
 
-    /// Has the object scanned, and de-identified where the clinic's rule says so.
+    /// Has the object scanned, and de-identified where the clinic's rule says so: then the name of its file is
+    /// forgotten, too.
     pub(super) async fn admit(
         &self,
-        receipt: &Receipt,
+        receipt: &mut Receipt,
         spooled: Spooled,
         sha256: String,
         examined: Examined,
@@ -114,6 +118,7 @@ impl Hall {
             return Ok((spooled, sha256, examined));
         };
         let (spooled, sha256) = self.de_identified(receipt.clinic, spooled, profile).await?;
+        receipt.file_name = None;
         let (spooled, examined) = self.examine(spooled).await?;
         Ok((spooled, sha256, examined?))
     }
@@ -197,6 +202,7 @@ impl Hall {
             detail,
             origin: receipt.origin,
             file_name: receipt.file_name.clone(),
+            calling_ae: receipt.calling_ae.clone(),
             study_uid: identity.map(|it| it.study_uid.to_string()),
             sop_uid: identity.map(|it| it.sop_uid.to_string()),
             sha256: sha256.to_owned(),

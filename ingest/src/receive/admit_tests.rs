@@ -6,15 +6,19 @@ use clinical::clock::SystemClock;
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-use part10::text;
+use part10::{Scan, text};
 use serde_json::json;
 use storage::archive::{DataKeys, NewBlobs};
 use storage::db::DbError;
 use storage::records::clinic::{Clinic, Settings};
+use storage::records::forward::{ForwardRule, RuleFacts};
+use storage::records::instance::Instance;
+use storage::records::peer::{DicomPeer, PeerFacts};
 use storage::testing::{count, keyring, on_both};
 
 use super::*;
 use crate::hygiene::clamd::{ClamdAddress, ClamdSettings, stub};
+use crate::receive::tests::note;
 
 const CLINIC: ClinicId = ClinicId::DEFAULT;
 
@@ -94,13 +98,15 @@ async fn a_clinic_that_wants_it_gets_only_what_is_de_identified() {
     on_both(async |db| {
         let place = Place::new(db, |_| HygieneSettings::default());
         place.set(json!({ "deidentifyOnReceipt": { "dates": "modified" } })).await;
-        let short = place.take(&image("1.2.3.4.1", vec![7; 100])).await.unwrap();
-        let long = place.take(&image("1.2.3.4.2", vec![7; 3 << 20])).await.unwrap();
+        let named = Receipt { file_name: Some("Ada.dcm".into()), ..Receipt::from_sender(CLINIC) };
+        let short = place.take_as(&image("1.2.3.4.1", vec![7; 100]), named.clone()).await.unwrap();
+        let long = place.take_as(&image("1.2.3.4.2", vec![7; 3 << 20]), named).await.unwrap();
         assert_eq!(short.study_uid, long.study_uid);
         assert_ne!(short.study_uid.as_str(), "1.2.3");
         for received in [short, long] {
             let mut rows = place.db.read().await.unwrap();
             let stored = Instance::find(&mut rows, CLINIC, received.instance_id).await.unwrap();
+            assert_eq!(stored.file_name, None, "a file's name tells whose it is");
             let bytes = place.archive.get(&stored.blob_key).await.unwrap();
             let scan = Scan::read(&mut std::io::Cursor::new(&bytes), &part10::Limits::default()).unwrap();
             assert_eq!(text(scan.header(), tags::PATIENT_IDENTITY_REMOVED).as_deref(), Some("YES"));
@@ -138,9 +144,9 @@ async fn what_the_scanner_finds_is_held_until_a_person_releases_it() {
         );
         assert_eq!(place.archive.get(&facts.blob_key).await.unwrap(), infected);
         assert_eq!(count(&place.db, "instances").await, 1);
-        let released = place.receiver.release(CLINIC, held[0].held_id).await.unwrap();
+        let released = place.receiver.release(Receipt::from_sender(CLINIC), held[0].held_id).await.unwrap();
         assert_eq!(released.sop_uid.as_str(), "1.2.3.4.2");
-        let elsewhere = place.receiver.release(ClinicId::new(), held[0].held_id).await;
+        let elsewhere = place.receiver.release(Receipt::from_sender(ClinicId::new()), held[0].held_id).await;
         assert!(matches!(elsewhere, Err(ReceiveError::Database(DbError::NotFound))));
     })
     .await;
@@ -207,7 +213,7 @@ async fn what_is_released_counts_once_against_the_quota() {
         let place = Place::new(db, |_| hygiene);
         place.take(&image("1.2.3.4.1", vec![7; 10_000])).await.unwrap_err();
         let held_id = place.held().await[0].held_id;
-        place.receiver.release(CLINIC, held_id).await.unwrap();
+        place.receiver.release(Receipt::from_sender(CLINIC), held_id).await.unwrap();
     })
     .await;
 }
@@ -226,6 +232,68 @@ async fn what_does_not_match_is_held_where_the_clinic_wants_to_see_it() {
         let refused = place.take_as(&bytes, other).await.unwrap_err();
         assert!(matches!(refused, ReceiveError::Held(HeldReason::Refused, Some(_))));
         assert_eq!(place.held().await[0].facts.detail, "other-study");
+    })
+    .await;
+}
+
+/// Forwards what the AE `from` sends to the AE `to`.
+async fn forward(place: &Place, from: Option<&str>, to: &str) {
+    let mut tx = place.db.begin().await.unwrap();
+    let facts = PeerFacts { ae_title: to.parse().unwrap(), host: "pacs".into(), port: 104, uses_tls: false };
+    let peer = DicomPeer::create(&mut tx, CLINIC, facts, SystemClock.now()).await.unwrap();
+    let facts = RuleFacts {
+        peer_id: peer.peer_id,
+        modality: None,
+        calling_ae: from.map(|title| title.parse().unwrap()),
+        body_part: None,
+        wants_commitment: false,
+        is_enabled: true,
+    };
+    ForwardRule::create(&mut tx, CLINIC, facts, SystemClock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_released_is_forwarded_as_by_who_sent_it_and_never_back_to_them() {
+    on_both(async |db| {
+        let place = Place::new(db, |_| HygieneSettings::default());
+        place.set(json!({ "holdRefused": true })).await;
+        forward(&place, Some("CT1"), "ARCHIVE").await;
+        forward(&place, None, "CT1").await;
+        let sent = Receipt {
+            calling_ae: Some("CT1".parse().unwrap()),
+            expected_study: Some("9.9".parse().unwrap()),
+            ..Receipt::from_sender(CLINIC)
+        };
+        place.take_as(&image("1.2.3.4.1", vec![7; 100]), sent).await.unwrap_err();
+        let held_id = place.held().await[0].held_id;
+        place.receiver.release(Receipt::from_sender(CLINIC), held_id).await.unwrap();
+        let to = "SELECT ae_title FROM forwards JOIN dicom_peers ON dicom_peers.peer_id = forwards.peer_id";
+        let mut rows = place.db.read().await.unwrap();
+        let to: Vec<String> = storage::db::sql(to).fetch_all(&mut rows).await.unwrap();
+        assert_eq!(to, ["ARCHIVE"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_note_that_is_released_rejects_where_who_releases_it_may() {
+    on_both(async |db| {
+        let place = Place::new(db, |_| HygieneSettings::default());
+        place.set(json!({ "holdRefused": true })).await;
+        place.take(&image("1.2.3.1.1", vec![7; 100])).await.unwrap();
+        for (uid, may_reject, left) in [("1.2.3.9.1", false, 1), ("1.2.3.9.2", true, 0)] {
+            let other =
+                Receipt { expected_study: Some("9.9".parse().unwrap()), ..Receipt::from_sender(CLINIC) };
+            place.take_as(&note(uid, "113037"), other).await.unwrap_err();
+            let held = place.held().await;
+            let held = held.iter().find(|it| it.facts.sop_uid.as_deref() == Some(uid)).unwrap();
+            let by = Receipt { may_reject, ..Receipt::from_sender(CLINIC) };
+            place.receiver.release(by, held.held_id).await.unwrap();
+            let (mut rows, image) = (place.db.read().await.unwrap(), "1.2.3.1.1".parse().unwrap());
+            let found = Instance::by_uid(&mut rows, CLINIC, &image).await.unwrap();
+            assert_eq!(found.iter().count(), left, "may reject: {may_reject}");
+        }
     })
     .await;
 }

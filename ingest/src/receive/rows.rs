@@ -40,6 +40,8 @@ impl Hall {
                 let Inserted { instance_id, study_id, patient_id } = hidden;
                 let again = Disposition::AlreadyStored;
                 let received = arrival.received(instance_id, study_id, patient_id, again, now);
+                // What hides it may be another's that shares this commit and is not on disk yet.
+                tx.commit().await?;
                 return Ok(Outcome { received, is_named: false });
             }
             self.make_place(&mut tx, arrival, now).await?;

@@ -28,7 +28,7 @@ pub(crate) async fn serve<S: QueryScp>(
             end = End::Cancelled;
             break;
         }
-        let outcome = store_one(operation, &retrieval, index, &mut end).await?;
+        let outcome = store_one(operation, &retrieval, index, &tally, &mut end).await?;
         tally.note(&instance.sop_instance, outcome);
         if end == End::Cancelled {
             break;
@@ -47,19 +47,24 @@ async fn store_one<S: QueryScp, R: Retrieval>(
     operation: &mut Operation<'_, S>,
     retrieval: &R,
     index: usize,
+    tally: &Tally,
     end: &mut End,
 ) -> Result<Outcome, PduError> {
     let instance = &retrieval.instances()[index];
     let number = operation.negotiated.info.number;
     let contexts = operation.negotiated.contexts.iter().filter(|context| context.takes_storage);
     let Some(context) = choose(contexts.map(Offer::of), retrieval, instance) else {
-        warn!(association = number, sop_class = %instance.sop_class, "no context takes an instance");
+        if tally.tells_why() {
+            warn!(association = number, sop_class = %instance.sop_class, "no context takes an instance");
+        }
         return Ok(Outcome::Failed);
     };
     let body = match retrieval.open(index, context.transfer_syntax).await {
         Ok(body) => body,
         Err(status) => {
-            warn!(association = number, comment = status.comment(), "an instance was not opened");
+            if tally.tells_why() {
+                warn!(association = number, comment = status.comment(), "an instance was not opened");
+            }
             return Ok(Outcome::Failed);
         }
     };

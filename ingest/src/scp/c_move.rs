@@ -88,7 +88,9 @@ async fn send_all<S: QueryScp, R: Retrieval>(
                 Outcome::of(status)
             }
             Err(error) => {
-                warn!(association = info.number, sop_class = %instance.sop_class, %error, "an instance was not sent");
+                if tally.tells_why() {
+                    warn!(association = info.number, sop_class = %instance.sop_class, %error, "an instance was not sent");
+                }
                 Outcome::Failed
             }
         };

@@ -14,6 +14,9 @@ use super::status::StoreStatus;
 /// So many failed instances are named; the list of a response holds no more.
 const MOST_NAMED: usize = 1_024;
 
+/// Of so many failed instances it is logged why.
+const MOST_LOGGED: usize = 10;
+
 /// What became of one C-STORE sub-operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -64,6 +67,11 @@ impl Tally {
                 }
             }
         }
+    }
+
+    /// Whether it is logged why another instance fails: of the many of a study that all fail alike, only the first are.
+    pub(crate) fn tells_why(&self) -> bool {
+        self.failed < MOST_LOGGED
     }
 
     /// Completed and failed so far, for the log.
@@ -173,6 +181,17 @@ mod tests {
         );
         assert_eq!(tally.counts(false).remaining, None);
         assert_eq!(tally.failed_instances, ["1.1".parse().unwrap()]);
+    }
+
+    #[test]
+    fn of_the_many_that_fail_alike_only_the_first_are_told() {
+        let mut tally = Tally::of(65_535);
+        let mut told = 0;
+        for number in 0..1_000 {
+            told += usize::from(tally.tells_why());
+            tally.note(&format!("1.{number}").parse().unwrap(), Outcome::Failed);
+        }
+        assert_eq!((told, tally.done()), (MOST_LOGGED, (0, 1_000)));
     }
 
     /// PS3.7, annex C: B000 is a warning and the instance is kept, A700 a refusal.

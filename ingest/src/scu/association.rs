@@ -3,7 +3,6 @@
 mod commitment;
 
 use bytes::Bytes;
-use clinical::uid::{SopClassUid, TransferSyntaxUid};
 use dicom_dictionary_std::uids;
 use dicom_ul::pdu::{AssociationRQ, UserVariableItem};
 use tokio::net::TcpStream;
@@ -81,17 +80,6 @@ impl Association {
         Ok(association)
     }
 
-    /// Whether anything can still be asked.
-    pub fn is_open(&self) -> bool {
-        self.is_open
-    }
-
-    /// The context for a SOP class in this transfer syntax, if the peer accepted it.
-    pub fn context_of(&self, sop_class: &SopClassUid, transfer_syntax: &TransferSyntaxUid) -> Option<u8> {
-        let is_it = |it: &&Context| it.sop_class == *sop_class && it.transfer_syntax == *transfer_syntax;
-        self.contexts.iter().find(is_it).map(|context| context.id)
-    }
-
     /// C-ECHO: the status of the response (PS3.4, annex A).
     ///
     /// # Errors
@@ -114,7 +102,7 @@ impl Association {
     ///
     /// # Errors
     ///
-    /// [`NotSent`]; the association goes on unless [`Association::is_open`] says otherwise.
+    /// [`NotSent`]; the association goes on unless it is [`NotSent::Scu`].
     pub async fn send<R: Retrieval>(
         &mut self,
         retrieval: &R,

@@ -6,10 +6,10 @@ use super::{Condition, Fault, Finding, FindingIx};
 
 /// What is wrong, entry by entry.
 #[derive(Debug, Default)]
-pub(super) struct Faults(pub Vec<Fault>);
+pub(crate) struct Faults(pub Vec<Fault>);
 
 impl Faults {
-    pub(super) fn add(&mut self, file: &str, entry: &str, mend: impl Into<String>) {
+    pub(crate) fn add(&mut self, file: &str, entry: &str, mend: impl Into<String>) {
         self.0.push(Fault { file: file.to_owned(), entry: entry.to_owned(), mend: mend.into() });
     }
 

@@ -15,9 +15,9 @@ use super::{
 };
 
 /// Entries by id, each with the file that it stands in.
-type Entries<T> = BTreeMap<String, (String, T)>;
+pub(crate) type Entries<T> = BTreeMap<String, (String, T)>;
 /// The entries of one file, by id, after its name.
-type OfFile<T> = (String, BTreeMap<String, T>);
+pub(crate) type OfFile<T> = (String, BTreeMap<String, T>);
 
 impl Knowledge {
     pub(super) fn of(files: &Files) -> Result<Self, KnowledgeError> {
@@ -87,7 +87,10 @@ impl Knowledge {
 }
 
 /// The entries of every file of a folder, with their files.
-fn read<T: DeserializeOwned + Send>(files: &Files, folder: &str) -> Result<Vec<OfFile<T>>, KnowledgeError> {
+pub(crate) fn read<T: DeserializeOwned + Send>(
+    files: &Files,
+    folder: &str,
+) -> Result<Vec<OfFile<T>>, KnowledgeError> {
     let files: Vec<_> = files.below(folder).collect();
     files
         .into_par_iter()
@@ -99,7 +102,7 @@ fn read<T: DeserializeOwned + Send>(files: &Files, folder: &str) -> Result<Vec<O
 }
 
 /// All entries together; one that stands twice is a fault.
-fn once<T>(files: Vec<OfFile<T>>, faults: &mut Faults) -> Entries<T> {
+pub(crate) fn once<T>(files: Vec<OfFile<T>>, faults: &mut Faults) -> Entries<T> {
     let mut all = Entries::new();
     for (file, entries) in files {
         for (id, entry) in entries {

@@ -60,8 +60,14 @@ impl<'a> Network<'a> {
         Ok(derived_uid(&["instance", kind.as_str(), &study, self.sha256(), &state]).parse()?)
     }
 
+    /// The UID of what is made of an analysis alone, whatever physicians say of it.
+    pub(super) fn lasting_uid(&self, kind: ResultKind, analysis: &Analysis) -> Result<SopInstanceUid> {
+        let (study, analysis) = (self.study_id.to_string(), analysis.analysis_id.to_string());
+        Ok(derived_uid(&["instance", kind.as_str(), &study, self.sha256(), &analysis]).parse()?)
+    }
+
     /// `at` by the clocks of the study: as its images tell their offset, else where the clinic is.
-    fn local(&self, at: DateTime<Utc>) -> NaiveDateTime {
+    pub(super) fn local(&self, at: DateTime<Utc>) -> NaiveDateTime {
         if let Some(offset) = self.subject.utc_offset().and_then(|text| text.parse::<FixedOffset>().ok()) {
             return at.with_timezone(&offset).naive_local();
         }
@@ -81,6 +87,8 @@ impl<'a> Network<'a> {
             ResultKind::StructuredReport | ResultKind::AbstentionReport => (9_901, "Findings"),
             ResultKind::SecondaryCapture => (9_902, "Findings, captured"),
             ResultKind::PresentationState => (9_903, "Findings, over the image"),
+            ResultKind::Segmentation => (9_904, "Segmentation"),
+            ResultKind::FractionalSegmentation => (9_905, "Probabilities"),
         };
         let at = report::said_at(analyses.iter().copied()).unwrap_or_default();
         ObjectHead {
@@ -226,12 +234,12 @@ fn frame(finding: &Finding) -> u32 {
     u32::try_from(finding.frame).unwrap_or_default()
 }
 
-fn size(image: &Instance) -> (u32, u32) {
+pub(super) fn size(image: &Instance) -> (u32, u32) {
     let side = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
     (side(image.rows), side(image.columns))
 }
 
-fn reference(image: &Instance) -> ImageReference {
+pub(super) fn reference(image: &Instance) -> ImageReference {
     ImageReference {
         series_uid: image.series_uid.clone(),
         sop_class_uid: image.sop_class_uid.clone(),

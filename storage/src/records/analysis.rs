@@ -7,7 +7,7 @@ use clinical::id::{AnalysisId, ClinicId, InstanceId, PatientId, StudyId};
 use clinical::imaging::{Abstention, AbstentionCode, Outcome, ReviewState};
 use clinical::uid::{SopInstanceUid, StudyInstanceUid};
 
-use super::finding::{Finding, Superseded};
+use super::finding::{AT_A_TIME, Finding, Superseded, places};
 use super::patient::Shown;
 use crate::db::{Conn, DbError, FromRow, Result, Row, Statement, Tx, Value, built_sql, sql};
 
@@ -97,7 +97,7 @@ pub struct NetworkKey {
 struct Done {
     instance_id: InstanceId,
     network: NetworkKey,
-    is_shadow: bool,
+    is_out_of_sight: bool,
 }
 
 impl FromRow for Done {
@@ -109,7 +109,7 @@ impl FromRow for Done {
                 version: row.get("network_version")?,
                 sha256: row.get("network_sha256")?,
             },
-            is_shadow: row.get("is_shadow")?,
+            is_out_of_sight: row.get("is_out_of_sight")?,
         })
     }
 }
@@ -126,8 +126,13 @@ const SELECT: &str =
       JOIN studies ON studies.study_id = analyses.study_id ";
 
 /// Of the bytes that an instance has now, and the newest of its network.
-const NEWEST_OF_PRESENT_BYTES: &str =
+pub(super) const NEWEST_OF_PRESENT_BYTES: &str =
     " AND analyses.instance_sha256 = instances.sha256 AND analyses.superseded_at IS NULL";
+
+/// What nobody is shown before its network runs anew. That no network is meant for an image is not said again once one
+/// was.
+const OUT_OF_SIGHT: &str = "(analyses.is_shadow
+      OR (analyses.superseded_at IS NOT NULL AND analyses.network_sha256 <> ''))";
 
 fn abstention_code(text: &str) -> Result<AbstentionCode> {
     let quoted = serde_json::Value::String(text.to_owned());
@@ -168,8 +173,8 @@ impl FromRow for Analysis {
 }
 
 impl Analysis {
-    /// Writes a run with its findings, all open; a run that is written already is left as it is,
-    /// reviews and all, but one that nobody was shown is shown from now on where the new one would be.
+    /// Writes a run with its findings, all open; a run that is written already is left as it is, reviews and all, but
+    /// one that nobody was shown, or that others stand in for, is shown from now on where the new one would be.
     ///
     /// What is shown anew stands in for what other versions of its network said of the image, and for what the network
     /// said of other bytes of it; those stay, with their reviews, as superseded.
@@ -271,12 +276,15 @@ impl Analysis {
         Ok(())
     }
 
-    /// Whether it was in the shadow.
+    /// Whether it was in the shadow, or superseded.
     async fn bring_to_light(db: &mut Tx, clinic: ClinicId, new: &NewAnalysis) -> Result<bool> {
-        let update = "UPDATE analyses SET is_shadow = FALSE
+        let update = format!(
+            "UPDATE analyses SET is_shadow = FALSE, superseded_at = NULL
                        WHERE clinic_id = $1 AND instance_id = $2 AND instance_sha256 = $3 AND network_sha256 = $4
-                         AND network_name = $5 AND network_version = $6 AND is_shadow";
-        sql(update)
+                         AND network_name = $5 AND network_version = $6
+                         AND {OUT_OF_SIGHT}"
+        );
+        built_sql(update)
             .bind(clinic)
             .bind(new.instance_id)
             .bind(&new.instance_sha256)
@@ -296,7 +304,8 @@ impl Analysis {
                 .bind(id)
                 .fetch_one(db)
                 .await?;
-        found.with_findings(db, clinic).await
+        let findings = Finding::of_analysis(db, clinic, id).await?;
+        Ok(Self { findings, ..found })
     }
 
     /// The analyses of an instance's present bytes, those with labels first; with those that newer ones stand in for,
@@ -333,35 +342,44 @@ impl Analysis {
         .bind(study)
         .fetch_all(db)
         .await?;
-        let mut findings: HashMap<AnalysisId, Vec<Finding>> = HashMap::new();
-        for finding in Finding::of_study(db, clinic, study).await? {
-            findings.entry(finding.analysis_id).or_default().push(finding);
-        }
-        let with_findings = |row: Self| {
-            let findings = findings.remove(&row.analysis_id).unwrap_or_default();
-            Self { findings, ..row }
-        };
-        Ok(rows.into_iter().map(with_findings).collect())
+        let findings = Finding::of_study(db, clinic, study).await?;
+        Ok(Self::joined(rows, findings))
     }
 
-    /// Which networks have read the present bytes of each instance of a study, and whether nobody
-    /// is shown what they said.
+    /// Which networks have read the present bytes of each instance of a study, and whether what they said is out of
+    /// sight: in the shadow, or superseded.
     pub async fn done_of_study(
         db: &mut Conn,
         clinic: ClinicId,
         study: StudyId,
     ) -> Result<HashMap<(InstanceId, NetworkKey), bool>> {
-        let rows: Vec<Done> =
-            sql("SELECT analyses.instance_id, analyses.network_name, analyses.network_version,
-                    analyses.network_sha256, analyses.is_shadow FROM analyses
-               JOIN instances ON instances.instance_id = analyses.instance_id
-              WHERE analyses.clinic_id = $1 AND analyses.study_id = $2
-                AND analyses.instance_sha256 = instances.sha256")
-            .bind(clinic)
-            .bind(study)
-            .fetch_all(db)
-            .await?;
-        Ok(rows.into_iter().map(|done| ((done.instance_id, done.network), done.is_shadow)).collect())
+        let rows: Vec<Done> = built_sql(format!(
+            "SELECT analyses.instance_id, analyses.network_name, analyses.network_version,
+                        analyses.network_sha256, {OUT_OF_SIGHT} AS is_out_of_sight
+                   FROM analyses JOIN instances ON instances.instance_id = analyses.instance_id
+                  WHERE analyses.clinic_id = $1 AND analyses.study_id = $2
+                    AND analyses.instance_sha256 = instances.sha256"
+        ))
+        .bind(clinic)
+        .bind(study)
+        .fetch_all(db)
+        .await?;
+        Ok(rows.into_iter().map(|done| ((done.instance_id, done.network), done.is_out_of_sight)).collect())
+    }
+
+    /// These analyses of a clinic, newest first; what is not there, or not shown, is left out.
+    pub(super) async fn of_ids(db: &mut Conn, clinic: ClinicId, ids: &[AnalysisId]) -> Result<Vec<Self>> {
+        let mut rows: Vec<Self> = Vec::with_capacity(ids.len());
+        for piece in ids.chunks(AT_A_TIME) {
+            let select = built_sql(format!(
+                "{SELECT} WHERE analyses.clinic_id = $1 AND analyses.analysis_id IN ({})",
+                places(2, piece.len())
+            ));
+            let select = piece.iter().fold(select.bind(clinic), |select, id| select.bind(*id));
+            rows.extend(select.fetch_all::<Self>(db).await?);
+        }
+        rows.sort_by_key(|row| std::cmp::Reverse(row.analysis_id));
+        Self::all_with_findings(rows, db, clinic).await
     }
 
     /// The analyses of those whom `shown` names, after `after`, newest first.
@@ -392,17 +410,24 @@ impl Analysis {
         Self::all_with_findings(rows, db, clinic).await
     }
 
-    async fn with_findings(mut self, db: &mut Conn, clinic: ClinicId) -> Result<Self> {
-        self.findings = Finding::of_analysis(db, clinic, self.analysis_id).await?;
-        Ok(self)
+    /// These analyses of a clinic, with their findings.
+    async fn all_with_findings(rows: Vec<Self>, db: &mut Conn, clinic: ClinicId) -> Result<Vec<Self>> {
+        let ids: Vec<AnalysisId> = rows.iter().map(|row| row.analysis_id).collect();
+        let findings = Finding::of_analyses(db, clinic, &ids).await?;
+        Ok(Self::joined(rows, findings))
     }
 
-    async fn all_with_findings(rows: Vec<Self>, db: &mut Conn, clinic: ClinicId) -> Result<Vec<Self>> {
-        let mut analyses = Vec::with_capacity(rows.len());
-        for row in rows {
-            analyses.push(row.with_findings(db, clinic).await?);
+    /// Each analysis with those of the findings that are its own, in their order.
+    fn joined(rows: Vec<Self>, all: Vec<Finding>) -> Vec<Self> {
+        let mut findings: HashMap<AnalysisId, Vec<Finding>> = HashMap::new();
+        for finding in all {
+            findings.entry(finding.analysis_id).or_default().push(finding);
         }
-        Ok(analyses)
+        let with_findings = |row: Self| {
+            let findings = findings.remove(&row.analysis_id).unwrap_or_default();
+            Self { findings, ..row }
+        };
+        rows.into_iter().map(with_findings).collect()
     }
 
     /// The findings that physicians judge: those with a threshold, else all.
@@ -415,11 +440,6 @@ impl Analysis {
     pub fn is_judged(&self) -> bool {
         let mut findings = self.to_judge().peekable();
         findings.peek().is_some() && findings.all(|finding| finding.review_state != ReviewState::Open)
-    }
-
-    /// Whether a physician has judged any of its findings.
-    pub fn is_reviewed(&self) -> bool {
-        self.findings.iter().any(|finding| finding.review_state != ReviewState::Open)
     }
 }
 

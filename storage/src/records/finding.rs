@@ -108,6 +108,15 @@ impl FromRow for Finding {
     }
 }
 
+/// So many analyses are asked for in one statement.
+pub(super) const AT_A_TIME: usize = 500;
+
+/// `count` arguments from `$first` on, as SQL lists them.
+pub(super) fn places(first: usize, count: usize) -> String {
+    let places: Vec<_> = (first..first + count).map(|number| format!("${number}")).collect();
+    places.join(", ")
+}
+
 /// A physician's word on a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Review {
@@ -149,13 +158,25 @@ impl Finding {
 
     /// The findings of one analysis, the most probable first.
     pub async fn of_analysis(db: &mut Conn, clinic: ClinicId, analysis: AnalysisId) -> Result<Vec<Self>> {
-        built_sql(format!(
-            "{SELECT} WHERE clinic_id = $1 AND analysis_id = $2 ORDER BY probability DESC, label"
-        ))
-        .bind(clinic)
-        .bind(analysis)
-        .fetch_all(db)
-        .await
+        Self::of_analyses(db, clinic, &[analysis]).await
+    }
+
+    /// The findings of these analyses, those of one analysis the most probable first.
+    pub(super) async fn of_analyses(
+        db: &mut Conn,
+        clinic: ClinicId,
+        analyses: &[AnalysisId],
+    ) -> Result<Vec<Self>> {
+        let mut found = Vec::new();
+        for piece in analyses.chunks(AT_A_TIME) {
+            let select = built_sql(format!(
+                "{SELECT} WHERE clinic_id = $1 AND analysis_id IN ({}) ORDER BY probability DESC, label",
+                places(2, piece.len())
+            ));
+            let select = piece.iter().fold(select.bind(clinic), |select, id| select.bind(*id));
+            found.extend(select.fetch_all::<Self>(db).await?);
+        }
+        Ok(found)
     }
 
     /// The findings of a study, those of one analysis the most probable first.
@@ -259,19 +280,15 @@ mod tests {
     use super::*;
     use crate::records::analysis::Analysis;
     use crate::records::instance::named_among;
-    use crate::testing::{instance_facts, now, on_both, place_of, scored};
+    use crate::testing::{now, on_both, scored, stored_image};
 
     #[tokio::test]
     async fn a_finding_is_open_until_it_is_reviewed() {
         on_both(async |db| {
             let clinic = ClinicId::DEFAULT;
             let mut tx = db.begin().await.unwrap();
-            let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
-            let facts = instance_facts("1.2.3.1.1", "aa");
-            let instance = place.insert(&mut tx, &facts, now()).await.unwrap();
-            Analysis::record(&mut tx, clinic, &scored(place.study_id, instance, "aa", 0.9), now())
-                .await
-                .unwrap();
+            let (study, instance) = stored_image(&mut tx).await;
+            Analysis::record(&mut tx, clinic, &scored(study, instance, "aa", 0.9), now()).await.unwrap();
             let only_open = FindingFilter { state: Some(ReviewState::Open), ..FindingFilter::default() };
             let open = Finding::list(&mut tx, clinic, only_open, Shown::Everybody, None, 10).await.unwrap();
             assert_eq!(open.len(), 1);
@@ -285,7 +302,7 @@ mod tests {
             let found = Finding::find(&mut tx, clinic, open[0].finding_id).await.unwrap();
             assert_eq!(found.review_state, ReviewState::Rejected);
             assert_eq!(found.reviewed_at, Some(now()));
-            let of_study = FindingFilter { study: Some(place.study_id), ..only_open };
+            let of_study = FindingFilter { study: Some(study), ..only_open };
             let still = Finding::list(&mut tx, clinic, of_study, Shown::Everybody, None, 10).await;
             assert_eq!(still.unwrap(), []);
             let elsewhere = Finding::review(&mut tx, ClinicId::new(), found.finding_id, &review, now()).await;
@@ -299,10 +316,8 @@ mod tests {
         on_both(async |db| {
             let clinic = ClinicId::DEFAULT;
             let mut tx = db.begin().await.unwrap();
-            let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
-            let facts = instance_facts("1.2.3.1.1", "aa");
-            let instance = place.insert(&mut tx, &facts, now()).await.unwrap();
-            let run = scored(place.study_id, instance, "aa", 0.9);
+            let (study, instance) = stored_image(&mut tx).await;
+            let run = scored(study, instance, "aa", 0.9);
             let analysis = Analysis::record(&mut tx, clinic, &run, now()).await.unwrap();
             let id = Finding::of_analysis(&mut tx, clinic, analysis).await.unwrap()[0].finding_id;
             assert!(!Finding::explain(&mut tx, ClinicId::new(), id, "x", "y").await.unwrap());
@@ -326,10 +341,8 @@ mod tests {
         on_both(async |db| {
             let clinic = ClinicId::DEFAULT;
             let mut tx = db.begin().await.unwrap();
-            let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
-            let facts = instance_facts("1.2.3.1.1", "aa");
-            let instance = place.insert(&mut tx, &facts, now()).await.unwrap();
-            let mut run = scored(place.study_id, instance, "aa", 0.9);
+            let (study, instance) = stored_image(&mut tx).await;
+            let mut run = scored(study, instance, "aa", 0.9);
             let Outcome::Scored(scores) = &mut run.outcome else { panic!("it is scored") };
             let region = Region { frame: 0, left: 0.5, top: 0.25, width: 0.125, height: 0.25 };
             scores.push(LabelScore { probability: 0.75, region: Some(region), ..scores[0].clone() });

@@ -3,6 +3,8 @@
 pub mod ae_title;
 pub mod analysis;
 pub mod api_key;
+pub mod assessment;
+pub mod cds_client;
 pub mod clinic;
 pub mod commitment;
 pub mod credential;

@@ -223,12 +223,6 @@ impl StoredNetwork {
             .await
     }
 
-    /// Whether a network of this name was added and has proved itself.
-    pub async fn is_named(db: &mut Conn, name: &str) -> Result<bool> {
-        let find = "SELECT network_id FROM networks WHERE name = $1 AND proved_at IS NOT NULL LIMIT 1";
-        Ok(sql(find).bind(name).fetch_optional::<uuid::Uuid>(db).await?.is_some())
-    }
-
     /// Every network, in the order in which they were added.
     pub async fn all(db: &mut Conn) -> Result<Vec<Self>> {
         built_sql(format!("{SELECT} ORDER BY network_id LIMIT $1")).bind(MOST).fetch_all(db).await

@@ -1,6 +1,7 @@
 //! Objects that are held back until a person has judged them.
 
 use chrono::{DateTime, Utc};
+use clinical::ae_title::AeTitle;
 use clinical::id::{ClinicId, HeldId};
 use uuid::Uuid;
 
@@ -49,6 +50,8 @@ pub struct HeldFacts {
     pub origin: Origin,
     /// The name under which a person uploaded the file.
     pub file_name: Option<String>,
+    /// The title of the sender, where it came over DIMSE.
+    pub calling_ae: Option<AeTitle>,
     /// Study Instance UID, where it could be read.
     pub study_uid: Option<String>,
     /// SOP Instance UID, where it could be read.
@@ -73,11 +76,13 @@ pub struct Held {
 }
 
 const SELECT: &str =
-    "SELECT held_id, reason, detail, origin, file_name, study_uid, sop_uid, sha256, size_bytes,
+    "SELECT held_id, reason, detail, origin, file_name, calling_ae, study_uid, sop_uid, sha256, size_bytes,
                              blob_key, held_at FROM quarantine ";
 
 impl FromRow for Held {
     fn from_row(row: &Row) -> Result<Self> {
+        let calling_ae: Option<String> = row.get("calling_ae")?;
+        let calling_ae = calling_ae.map(|text| text.parse()).transpose();
         Ok(Self {
             held_id: row.id("held_id")?,
             facts: HeldFacts {
@@ -89,6 +94,7 @@ impl FromRow for Held {
                     Origin::Sender
                 },
                 file_name: row.get("file_name")?,
+                calling_ae: calling_ae.map_err(|_| DbError::Corrupt("quarantine.calling_ae".to_owned()))?,
                 study_uid: row.get("study_uid")?,
                 sop_uid: row.get("sop_uid")?,
                 sha256: row.get("sha256")?,
@@ -109,9 +115,10 @@ impl Held {
         facts: &HeldFacts,
         now: DateTime<Utc>,
     ) -> Result<bool> {
-        let insert = "INSERT INTO quarantine (held_id, clinic_id, reason, detail, origin, file_name, study_uid, sop_uid,
-                                              sha256, size_bytes, blob_key, held_at)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+        let insert =
+            "INSERT INTO quarantine (held_id, clinic_id, reason, detail, origin, file_name, calling_ae,
+                                              study_uid, sop_uid, sha256, size_bytes, blob_key, held_at)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
                       ON CONFLICT (clinic_id, sha256) DO NOTHING";
         let kept = sql(insert)
             .bind(id)
@@ -120,6 +127,7 @@ impl Held {
             .bind(&facts.detail)
             .bind(facts.origin.as_str())
             .bind(facts.file_name.clone())
+            .bind(facts.calling_ae.clone().map(String::from))
             .bind(facts.study_uid.clone())
             .bind(facts.sop_uid.clone())
             .bind(&facts.sha256)
@@ -184,6 +192,7 @@ mod tests {
             detail: "Eicar-Test-Signature".into(),
             origin: Origin::Sender,
             file_name: Some("a.dcm".into()),
+            calling_ae: Some("CT1".parse().unwrap()),
             study_uid: None,
             sop_uid: Some("1.2.3".into()),
             sha256: sha256.into(),
@@ -204,10 +213,12 @@ mod tests {
                 !Held::keep(&mut tx, clinic, HeldId::new(), &infected, now()).await.unwrap(),
                 "held once"
             );
-            let unknown = facts("bb", HeldReason::NotScanned);
+            let unknown = HeldFacts { calling_ae: None, ..facts("bb", HeldReason::NotScanned) };
             assert!(Held::keep(&mut tx, clinic, second, &unknown, now()).await.unwrap());
-            let found = Held::find(&mut tx, clinic, first).await.unwrap();
-            assert_eq!((found.facts, found.held_at), (infected.clone(), now()));
+            for (id, facts) in [(first, &infected), (second, &unknown)] {
+                let found = Held::find(&mut tx, clinic, id).await.unwrap();
+                assert_eq!((&found.facts, found.held_at), (facts, now()));
+            }
             let ids = |held: Vec<Held>| held.into_iter().map(|it| it.held_id).collect::<Vec<_>>();
             assert_eq!(ids(Held::list(&mut tx, clinic, None, 10).await.unwrap()), [second, first]);
             assert_eq!(ids(Held::list(&mut tx, clinic, Some(second.0), 10).await.unwrap()), [first]);

@@ -18,7 +18,7 @@ use clinical::uid::{SopInstanceUid, StudyInstanceUid};
 
 pub use self::arrival::{Hidden, Standing, hidden, hide_again, restore, standing};
 pub use self::purge::{Purged, purge_due};
-use self::target::Found;
+pub(crate) use self::target::{Found, kept_until};
 pub use self::target::{Standed, Target};
 use crate::db::{Result, Tx, built_sql, sql};
 use crate::records::patient::retention_years;
@@ -150,7 +150,8 @@ pub async fn remove(
     raise(tx, clinic, (tombstone_id, standed.study_id), target, standed.kept_until, ground, now).await?;
     let listed = target.visible("SELECT instances.sop_uid", clinic, "").fetch_all::<String>(tx).await?;
     reject(tx, clinic, target.study, listed, ground.code, tombstone_id).await?;
-    let instance_count = hide(tx, clinic, standed.study_id, tombstone_id, now).await?;
+    let instance_count = hide(tx, clinic, standed.study_id, tombstone_id, None, now).await?;
+    add_to_count(tx, clinic, tombstone_id, instance_count).await?;
     let is_free = standed.kept_until <= now.date_naive();
     let blob_keys = if is_free {
         purge::purge(tx, clinic, tombstone_id, standed.study_id, now).await?
@@ -196,14 +197,15 @@ pub async fn apply(
         let study_id = standed.as_ref().map_or_else(StudyId::new, |standed| standed.study_id);
         let kept_until = match &standed {
             Some(standed) => standed.kept_until,
-            None => target::kept_until(now.date_naive(), retention_years(tx, clinic).await?),
+            None => kept_until(now.date_naive(), retention_years(tx, clinic).await?),
         };
         let tombstone_id = TombstoneId::new();
         let target = Target { study, series: None, instance: None };
         raise(tx, clinic, (tombstone_id, study_id), &target, kept_until, &ground, now).await?;
         reject(tx, clinic, study, listed, note.code, tombstone_id).await?;
         if standed.is_some() {
-            hide(tx, clinic, study_id, tombstone_id, now).await?;
+            let hidden = hide(tx, clinic, study_id, tombstone_id, None, now).await?;
+            add_to_count(tx, clinic, tombstone_id, hidden).await?;
             applied.raised.push((study_id, tombstone_id));
         } else {
             applied.remembered += 1;
@@ -267,18 +269,28 @@ async fn reject(
     Ok(())
 }
 
-/// Hides the instances of a study that `tombstone` lists, and what is left empty; how many it lists and holds.
+/// Hides the instances of a study that `tombstone` lists, or only the one that has come, and what is left empty; how many
+/// were hidden.
 async fn hide(
     tx: &mut Tx,
     clinic: ClinicId,
     study: StudyId,
     tombstone: TombstoneId,
+    only: Option<&SopInstanceUid>,
     now: DateTime<Utc>,
 ) -> Result<i64> {
-    let update = "UPDATE instances SET hidden_at = $4
-                   WHERE clinic_id = $1 AND study_id = $2 AND hidden_at IS NULL AND sop_uid IN
-                         (SELECT sop_uid FROM rejections WHERE clinic_id = $1 AND tombstone_id = $3)";
-    let hidden = sql(update).bind(clinic).bind(study).bind(tombstone).bind(now).execute(tx).await?;
+    let only_it = if only.is_some() { " AND sop_uid = $5" } else { "" };
+    let update = built_sql(format!(
+        "UPDATE instances SET hidden_at = $4
+          WHERE clinic_id = $1 AND study_id = $2 AND hidden_at IS NULL{only_it} AND sop_uid IN
+                (SELECT sop_uid FROM rejections WHERE clinic_id = $1 AND tombstone_id = $3)"
+    ));
+    let update = update.bind(clinic).bind(study).bind(tombstone).bind(now);
+    let update = match only {
+        Some(sop_uid) => update.bind(sop_uid),
+        None => update,
+    };
+    let hidden = update.execute(tx).await?;
     sql("UPDATE series SET hidden_at = $3 WHERE clinic_id = $1 AND study_id = $2 AND hidden_at IS NULL
             AND NOT EXISTS (SELECT 1 FROM instances WHERE instances.series_id = series.series_id
                                                       AND instances.hidden_at IS NULL)")
@@ -295,8 +307,16 @@ async fn hide(
     .bind(now)
     .execute(tx)
     .await?;
-    let hidden = i64::try_from(hidden).unwrap_or(i64::MAX);
-    let count = "UPDATE tombstones SET instance_count = $3 WHERE clinic_id = $1 AND tombstone_id = $2";
-    sql(count).bind(clinic).bind(tombstone).bind(hidden).execute(tx).await?;
-    Ok(hidden)
+    Ok(i64::try_from(hidden).unwrap_or(i64::MAX))
+}
+
+/// Writes down that a tombstone hides so many more.
+async fn add_to_count(tx: &mut Tx, clinic: ClinicId, tombstone: TombstoneId, hidden: i64) -> Result<()> {
+    sql("UPDATE tombstones SET instance_count = instance_count + $3 WHERE clinic_id = $1 AND tombstone_id = $2")
+        .bind(clinic)
+        .bind(tombstone)
+        .bind(hidden)
+        .execute(tx)
+        .await
+        .map(|_| ())
 }

@@ -8,7 +8,7 @@ use clinical::id::{AnalysisId, ClinicId, FindingId, PatientId, StudyId};
 use clinical::imaging::ResultKind;
 use uuid::Uuid;
 
-use super::analysis::Analysis;
+use super::analysis::{Analysis, NEWEST_OF_PRESENT_BYTES};
 use super::clinic::{Clinic, global_settings};
 use crate::db::{Conn, DbError, FromRow, Result, Row, Value, built_sql};
 
@@ -55,7 +55,7 @@ impl FromRow for Observed {
     }
 }
 
-/// Of present bytes that were not removed since, by a network that is shown; SQLite keeps this order of the tables.
+/// Of an instance that was not removed since, by a network that is shown; SQLite keeps this order of the tables.
 const OBSERVED: &str =
     "SELECT findings.finding_id, findings.study_id, studies.patient_id, findings.label, findings.meaning,
             findings.probability, findings.threshold, findings.review_state, findings.reviewed_by,
@@ -66,7 +66,8 @@ const OBSERVED: &str =
        JOIN instances ON instances.instance_id = analyses.instance_id AND instances.hidden_at IS NULL
       WHERE findings.study_id = studies.study_id AND studies.clinic_id = $1";
 
-/// The findings of a patient, newest first, from before `after` on.
+/// The findings of a patient, newest first, from before `after` on: of present bytes, by analyses that no newer ones
+/// stand in for.
 pub async fn observed_of(
     db: &mut Conn,
     clinic: ClinicId,
@@ -75,7 +76,7 @@ pub async fn observed_of(
     limit: i64,
 ) -> Result<Vec<FindingRecord>> {
     let found: Vec<Observed> = built_sql(format!(
-        "{OBSERVED} AND studies.patient_id = $2 AND findings.finding_id < $3
+        "{OBSERVED}{NEWEST_OF_PRESENT_BYTES} AND studies.patient_id = $2 AND findings.finding_id < $3
           ORDER BY findings.finding_id DESC LIMIT $4"
     ))
     .bind(clinic)
@@ -87,7 +88,7 @@ pub async fn observed_of(
     Ok(found.into_iter().map(|observed| observed.0).collect())
 }
 
-/// One finding of one clinic.
+/// One finding of one clinic, also where a newer analysis stands in for its own.
 ///
 /// # Errors
 ///
@@ -110,7 +111,8 @@ pub enum Whose {
     Study(StudyId),
 }
 
-/// The analyses of a patient or a study, newest first, from before `after` on.
+/// The analyses of a patient or a study, newest first, from before `after` on: of present bytes, and with no newer ones
+/// that stand in for them.
 pub async fn reports_of(
     db: &mut Conn,
     clinic: ClinicId,
@@ -126,8 +128,7 @@ pub async fn reports_of(
         "SELECT analyses.analysis_id FROM studies CROSS JOIN analyses
            JOIN instances ON instances.instance_id = analyses.instance_id AND instances.hidden_at IS NULL
           WHERE analyses.study_id = studies.study_id AND studies.clinic_id = $1 AND {condition}
-            AND analyses.instance_sha256 = instances.sha256 AND NOT analyses.is_shadow
-            AND analyses.analysis_id < $3
+            AND NOT analyses.is_shadow{NEWEST_OF_PRESENT_BYTES} AND analyses.analysis_id < $3
           ORDER BY analyses.analysis_id DESC LIMIT $4"
     ))
     .bind(clinic)
@@ -136,11 +137,8 @@ pub async fn reports_of(
     .bind(limit)
     .fetch_all(db)
     .await?;
-    let mut analyses = Vec::with_capacity(ids.len());
-    for id in ids {
-        analyses.push(Analysis::find(db, clinic, AnalysisId(id)).await?);
-    }
-    Ok(analyses)
+    let ids: Vec<AnalysisId> = ids.into_iter().map(AnalysisId).collect();
+    Analysis::of_ids(db, clinic, &ids).await
 }
 
 /// An analysis as FHIR's `DiagnosticReport` tells of it.
@@ -194,6 +192,8 @@ pub fn said_at<'a>(analyses: impl IntoIterator<Item = &'a Analysis>) -> Option<D
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::sql;
+    use crate::records::analysis::NewAnalysis;
     use crate::records::clinic::{Settings, set_globally};
     use crate::records::finding::{Finding, Review};
     use crate::testing::{instance_facts, now, on_both, place_of, scored};
@@ -213,6 +213,42 @@ mod tests {
             assert_eq!(wanted(&mut tx, clinic).await.unwrap(), []);
             Clinic::set(&mut tx, clinic, &set(serde_json::json!(["poem"]))).await.unwrap();
             assert!(matches!(wanted(&mut tx, clinic).await, Err(DbError::Corrupt(_))));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_a_newer_analysis_or_newer_bytes_stand_in_for_is_told_no_more() {
+        on_both(async |db| {
+            let clinic = ClinicId::DEFAULT;
+            let mut tx = db.begin().await.unwrap();
+            let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
+            let instance = place.insert(&mut tx, &instance_facts("1.2.3.1.1", "aa"), now()).await.unwrap();
+            let first = scored(place.study_id, instance, "aa", 0.9);
+            let newer = NewAnalysis {
+                network_version: "2".into(),
+                network_sha256: "dd".into(),
+                ..scored(place.study_id, instance, "aa", 0.25)
+            };
+            let mut ids = Vec::new();
+            for run in [&first, &newer] {
+                ids.push(Analysis::record(&mut tx, clinic, run, now()).await.unwrap());
+            }
+            let reports = reports_of(&mut tx, clinic, Whose::Study(place.study_id), None, 9).await.unwrap();
+            assert_eq!(reports.iter().map(|it| it.analysis_id).collect::<Vec<_>>(), ids[1..]);
+            let patient = reports[0].patient_id;
+            let seen = observed_of(&mut tx, clinic, patient, None, 9).await.unwrap();
+            assert_eq!(seen.iter().map(|it| it.probability).collect::<Vec<_>>(), [0.25]);
+            let former = Finding::of_analysis(&mut tx, clinic, ids[0]).await.unwrap();
+            assert!(
+                observed(&mut tx, clinic, former[0].finding_id).await.is_ok(),
+                "who knows it still finds it"
+            );
+
+            sql("UPDATE instances SET sha256 = 'bb'").execute(&mut tx).await.unwrap();
+            assert_eq!(observed_of(&mut tx, clinic, patient, None, 9).await.unwrap(), []);
+            let whose = Whose::Patient(patient);
+            assert_eq!(reports_of(&mut tx, clinic, whose, None, 9).await.unwrap(), []);
         })
         .await;
     }

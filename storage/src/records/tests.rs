@@ -2,13 +2,16 @@
 //! same of a thousand rows and of a million.
 
 use clinical::id::{
-    AnalysisId, AuditId, ClinicId, FindingId, GrantId, PatientId, StatementId, StudyId, UserId, WebhookId,
+    AnalysisId, AssessmentId, AuditId, ClinicId, FindingId, GrantId, PatientId, StatementId, StudyId, UserId,
+    WebhookId,
 };
 use clinical::imaging::ReviewState;
 use clinical::role::Resource;
 use uuid::Uuid;
 
 use super::analysis::Analysis;
+use super::assessment::{Assessment, AssessmentFilter, IssueOverride};
+use super::cds_client::CdsFeedback;
 use super::finding::{Finding, FindingFilter, Superseded};
 use super::forward::ForwardRule;
 use super::patient::{Grant, Patient, PatientFilter, Shown, Sight};
@@ -87,6 +90,33 @@ async fn findings_and_analyses() {
             })
             .await;
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn assessments_overrides_and_feedback() {
+    on_both(async |db| {
+        for shown in [Shown::Everybody, Shown::Unrestricted, Shown::OpenTo(UserId::new(), now())] {
+            for (patient, index) in
+                [(None, &["assessments_newest"]), (Some(PatientId::new()), &["assessments_of_patient"])]
+            {
+                let filter = AssessmentFilter { patient, urgency: None };
+                assert_reads_along(&db, index, async |conn: &mut Conn| {
+                    let after = Some(AssessmentId(Uuid::max()));
+                    Assessment::list(conn, CLINIC, &filter, shown, after, 9).await.unwrap();
+                })
+                .await;
+            }
+            assert_reads_along(&db, &["issue_overrides_newest"], async |conn: &mut Conn| {
+                IssueOverride::list(conn, CLINIC, shown, None, 9).await.unwrap();
+            })
+            .await;
+        }
+        assert_reads_along(&db, &["cds_feedback_newest"], async |conn: &mut Conn| {
+            CdsFeedback::list(conn, CLINIC, None, 9).await.unwrap();
+        })
+        .await;
     })
     .await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::Method;
 use clinical::id::{ClinicId, InstanceId};
-use clinical::imaging::{Abstention, AbstentionCode, Outcome, ReviewState};
+use clinical::imaging::{Abstention, AbstentionCode, NetworkState, Outcome, ReviewState};
 use gate::HttpLimits;
 use gate::testing::{Answer, get, request, send};
 use ingest::receive::OnConflict;
@@ -15,9 +15,10 @@ use storage::queue::{QueueLimits, claim, depth, finish};
 use storage::records::analysis::{Analysis, NewAnalysis};
 use storage::records::finding::{Finding, Review};
 use storage::records::instance::Instance;
+use storage::records::network::States;
 use storage::testing::{now, on_both, scored};
 
-use crate::support::{House, NETWORK, house, house_with, image, upload, without_pixels};
+use crate::support::{House, NETWORK, house, house_with, image, networks, upload, without_pixels};
 
 const CLINIC: ClinicId = ClinicId::DEFAULT;
 
@@ -159,6 +160,31 @@ async fn what_cannot_be_analysed_is_said_at_once() {
         let id = uploaded(&house).await;
         let unknown = analyze(&house, &format!("{id}?network=oracle")).await;
         assert_eq!(unknown.problem(), (404, "unknown-network".into()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_network_is_asked_for_by_name_while_it_is_active_for_the_clinic() {
+    on_both(async |db| {
+        let house = house(&db);
+        let id = uploaded(&house).await;
+        record(&db, &id, |run| run.network_name = "new".to_owned()).await;
+        let wish = format!("{id}?network=new");
+        for (state, status) in [
+            (None, 404),
+            (Some(NetworkState::Active), 200),
+            (Some(NetworkState::Shadow), 404),
+            (Some(NetworkState::Active), 200),
+        ] {
+            if let Some(state) = state {
+                let mut tx = db.begin().await.unwrap();
+                let changed = ("new", "1", state);
+                States::change(&mut tx, Some(CLINIC), &networks(), changed, "a", now()).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+            assert_eq!(analyze(&house, &wish).await.status, status, "{state:?}");
+        }
     })
     .await;
 }

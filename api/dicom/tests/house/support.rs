@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{Method, header};
 use bytes::Bytes;
 use chrono::TimeDelta;
+use clinical::imaging::NetworkState;
 use dicom_house::{DicomState, routes};
 use gate::testing::{Answer, app, request, send};
 use gate::{App, HttpLimits, layers};
@@ -14,6 +15,7 @@ use ingest::limits::IngestLimits;
 use ingest::part10::file_with_meta;
 use ingest::receive::{OnConflict, ReceiveSettings, Receiver};
 use storage::db::Db;
+use storage::records::network::NetworkName;
 use storage::testing::now;
 use tempfile::TempDir;
 
@@ -24,6 +26,17 @@ pub struct House {
     pub app: App,
     pub archive: TempDir,
     pub spool: TempDir,
+}
+
+/// Two networks that are active unless somebody says otherwise, and one that is not.
+pub fn networks() -> [NetworkName; 3] {
+    let network = |(name, by_card): (&str, NetworkState)| NetworkName {
+        name: name.to_owned(),
+        version: "1".to_owned(),
+        by_card,
+    };
+    let (active, draft) = (NetworkState::Active, NetworkState::Draft);
+    [(NETWORK, active), ("other", active), ("new", draft)].map(network)
 }
 
 /// The house with limits of its own.
@@ -37,7 +50,7 @@ pub fn house_with(db: &Db, limits: HttpLimits, on_conflict: OnConflict) -> House
         spool_folder: spool.path().to_owned(),
     };
     let receiver = Receiver::new(app.db.clone(), app.archive.clone(), Arc::clone(&app.clock), settings);
-    let state = DicomState::new(app.clone(), receiver, [NETWORK.to_owned(), "other".to_owned()]);
+    let state = DicomState::new(app.clone(), receiver, networks());
     House { router: layers(routes(state), app.clone()), app, archive, spool }
 }
 

@@ -4,9 +4,10 @@
 //! last value has come, so all of it is held in memory, within the house's bound.
 
 use axum::body::BodyDataStream;
+use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use gate::Problem;
-use ingest::dicom_json::{BulkPart, part10_of, sop_of};
+use ingest::dicom_json::{BulkData, BulkPart, part10_of, sop_of};
 use ingest::stow::{PartReader, StowError};
 use serde_json::Value;
 
@@ -18,6 +19,10 @@ use crate::state::room;
 
 /// Most MiB of one request.
 const REQUEST_MIB: u32 = 256;
+/// Most MiB of its metadata, which take many times as much while they are read.
+const METADATA_MIB: usize = 32;
+/// Most MiB of the files that are made of one request, whose data sets may name the same bulk data.
+const MADE_MIB: u64 = 4_096;
 
 impl Desk {
     /// Reads all parts, then hands in each instance.
@@ -35,12 +40,18 @@ impl Desk {
         if data_sets.len() > PARTS_MAX {
             return Err(Problem::bad_request("parts-unclear", "there are too many data sets"));
         }
-        let bulk = std::sync::Arc::new(bulk);
+        let bulk = std::sync::Arc::new(BulkData::of(bulk));
+        let mut made_bytes = 0;
         for attributes in data_sets {
             let sop = sop_of(&attributes);
+            if made_bytes >= MADE_MIB << 20 {
+                self.set_aside(Outcome::Unmade(sop));
+                continue;
+            }
             let bulk = std::sync::Arc::clone(&bulk);
             match pixels::blocking(move || part10_of(attributes, &bulk)).await {
                 Ok(Ok(file)) => {
+                    made_bytes += file.len() as u64;
                     let mut slot = Slot::Spooling(self.receiver.spool());
                     slot.write(file.into()).await;
                     self.hand_in(slot).await;
@@ -72,6 +83,10 @@ async fn parts(reader: &mut PartReader<BodyDataStream>) -> Result<(Bytes, Vec<Bu
             left = left
                 .checked_sub(chunk.len())
                 .ok_or_else(|| Problem::too_large(u64::from(REQUEST_MIB) << 20))?;
+            if metadata.is_none() && bytes.len() + chunk.len() > METADATA_MIB << 20 {
+                let detail = format!("the metadata of a request take at most {METADATA_MIB} MiB");
+                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
+            }
             bytes.extend_from_slice(&chunk);
         }
         let content_type = head.content_type.unwrap_or_default();

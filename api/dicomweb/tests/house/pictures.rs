@@ -1,8 +1,12 @@
 //! Pictures of every level, in every format.
 
+use axum::body::Body;
+use axum::http::Request;
+use clinical::id::ClinicId;
 use dicom_core::value::{PixelFragmentSequence, Value};
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
+use storage::records::instance::Instance;
 
 use super::pixels::multi_frame;
 use super::support::{Image, RLE, file, on_each};
@@ -29,6 +33,37 @@ async fn a_study_and_a_series_are_rendered_picture_by_picture() {
         }
         let none = house.get(&format!("{}/rendered", report.path())).await;
         assert_eq!((none.status.as_u16(), none.code().as_str()), (406, "no-pixels"));
+    })
+    .await;
+}
+
+/// What is the house's fault is no reason to take an answer for whole; what is a frame's is.
+#[tokio::test]
+async fn a_picture_is_left_out_for_its_frames_sake_and_never_for_the_houses() {
+    on_each(async |house| {
+        let (first, second) = (Image::new("1.2.3.1.1"), Image { number: 2, ..Image::new("1.2.3.1.2") });
+        let third = Image { number: 3, ..Image::new("1.2.3.1.3") };
+        let mut object = third.object();
+        let broken = PixelFragmentSequence::new(Vec::<u32>::new(), vec![vec![1, 0, 0, 0]]);
+        object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, Value::from(broken)));
+        let files = [first.plain(), second.plain(), file(object, RLE)];
+        assert_eq!(house.store("/studies", &files).await.status, 200);
+        let ask = async || {
+            let request = Request::get("/dicom-web/studies/1.2.3/rendered").header("host", "pacs:8080");
+            let request = request.header("authorization", "Bearer secret").body(Body::empty()).unwrap();
+            house.try_send(request).await
+        };
+        let answer = ask().await.unwrap();
+        assert_eq!(
+            (answer.status.as_u16(), answer.parts().len()),
+            (200, 2),
+            "a frame that cannot be decoded"
+        );
+        let uid = second.instance.parse().unwrap();
+        let mut rows = house.app.db.read().await.unwrap();
+        let stored = Instance::by_uid(&mut rows, ClinicId::DEFAULT, &uid).await.unwrap().unwrap();
+        house.app.archive.delete(&stored.blob_key).await.unwrap();
+        assert!(ask().await.is_err(), "an archive that fails");
     })
     .await;
 }

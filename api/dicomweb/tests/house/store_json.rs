@@ -85,6 +85,9 @@ async fn metadata_that_do_not_read_are_refused_as_a_whole() {
             let refused = house.post("/studies", KIND, body(&parts)).await;
             assert_eq!((refused.status.as_u16(), refused.code().as_str()), (status, code), "{parts:?}");
         }
+        let long = [b"[".as_slice(), &vec![b' '; 32 << 20], b"]"].concat();
+        let refused = house.post("/studies", KIND, body(&[(json, &long)])).await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (413, "too-large"));
         let nonsense = house.post("/studies", KIND, body(&[(json, br#"[{"00100010": 5}]"#)])).await;
         assert_eq!(nonsense.status, 409);
         assert_eq!(nonsense.json()["0008119A"]["Value"][0]["00081197"]["Value"], json!([0xC000]));

@@ -103,10 +103,15 @@ pub async fn on_each<F: AsyncFn(House)>(test: F) {
 
 impl House {
     pub async fn send(&self, request: Request<Body>) -> Answer {
+        self.try_send(request).await.unwrap()
+    }
+
+    /// The answer; an error where it breaks off.
+    pub async fn try_send(&self, request: Request<Body>) -> Result<Answer, axum::Error> {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer { status: parts.status, headers: parts.headers, body }
+        let body = body.collect().await?.to_bytes().to_vec();
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
     }
 
     /// `GET` below `/dicom-web` with further headers.

@@ -2,7 +2,7 @@
 
 use crate::support::{ObjectBuilder, frames, golden, read};
 use clinical::imaging::{DecodeRequest, FrameSelection, Photometric, Samples};
-use pixels::{DecodePool, PixelLimits, decode};
+use pixels::{DecodePool, PixelLimits, decode, transcode};
 
 const ROWS: i64 = 13;
 const COLUMNS: i64 = 16;
@@ -264,4 +264,27 @@ fn a_smaller_image_comes_where_it_serves() {
     assert_eq!(size(Some((7, 8))), (7, 8));
     assert_eq!(size(Some((8, 8))), (13, 16));
     assert_eq!(size(Some((1, 1))), (4, 4));
+}
+
+/// The darkest and the brightest value of an image without a window become black and white (PS3.3, C.11.2.1.2 leaves it
+/// to the reader): those of a smaller image are averages, and would make other shades.
+#[test]
+fn an_image_without_a_window_comes_whole_unless_it_has_eight_bits() {
+    let rows = |bits: (u16, u16), is_windowed: bool| {
+        let object = ObjectBuilder::little().image("MONOCHROME2", 64, 64, bits, 0);
+        let object = match is_windowed {
+            true => object.element(0x28, 0x1050, "DS", b"2048").element(0x28, 0x1051, "DS", b"4096"),
+            false => object,
+        };
+        let words: Vec<u8> = (0..64 * 64_u16).flat_map(|at| (at % 4096).to_le_bytes()).collect();
+        let length = 64 * 64 * usize::from(bits.0 / 8);
+        let object = object.pixels("OW", &words[..length]);
+        let (limits, pool) = (PixelLimits::default(), DecodePool::inline());
+        let file = transcode(&object, &"1.2.840.10008.1.2.4.90".parse().unwrap(), &limits, &pool).unwrap();
+        let request = DecodeRequest { frames: FrameSelection::All, least_size: Some((32, 32)) };
+        decode(&read(file.to_vec()), &request, &limits, &pool).unwrap()[0].rows
+    };
+    assert_eq!(rows((16, 12), true), 32);
+    assert_eq!(rows((16, 12), false), 64);
+    assert_eq!(rows((8, 8), false), 32);
 }

@@ -6,6 +6,7 @@ mod find;
 mod hostile;
 mod retrieve;
 mod sending;
+mod storing;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -46,6 +47,7 @@ struct Open {
     folder: tempfile::TempDir,
     receiver: Receiver,
     events: Arc<ScpEvents>,
+    door: Arc<DimseDoor>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -79,8 +81,8 @@ impl Open {
         let settings =
             ScpSettings { allowed_calling: CallingAe::Any, query_calling, ..ScpSettings::default() };
         let shutdown = async move { drop(stopped.await) };
-        let task = tokio::spawn(scp::serve(listener, settings, door, events.clone(), shutdown));
-        Self { address, db, folder, receiver, events, stop, task }
+        let task = tokio::spawn(scp::serve(listener, settings, door.clone(), events.clone(), shutdown));
+        Self { address, db, folder, receiver, events, door, stop, task }
     }
 
     async fn take(&self, file: &[u8]) {

@@ -32,7 +32,8 @@ impl FromRow for Waiting {
     }
 }
 
-/// Lets an instance wait for its way to a peer, also one that was there before: its bytes have changed.
+/// Lets an instance wait for its way to a peer, also one that was there before: its bytes have changed. For a peer that
+/// is gone nothing waits.
 pub async fn ask(
     db: &mut Tx,
     clinic: ClinicId,
@@ -42,7 +43,8 @@ pub async fn ask(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let insert = "INSERT INTO forwards (peer_id, instance_id, clinic_id, study_id, wants_commitment, state, changed_at)
-                  VALUES ($1, $2, $3, $4, $5, 'waiting', $6)
+                  SELECT peer_id, $2, $3, $4, $5, 'waiting', $6 FROM dicom_peers
+                   WHERE clinic_id = $3 AND peer_id = $1
                   ON CONFLICT (peer_id, instance_id) DO UPDATE
                      SET wants_commitment = $5, state = 'waiting', status = NULL, transaction_uid = NULL,
                          changed_at = $6";
@@ -279,10 +281,25 @@ pub async fn told(
 mod tests {
     use super::*;
     use crate::records::peer::{DicomPeer, PeerFacts};
-    use crate::testing::{instance_facts, now, on_both, place_of};
+    use crate::testing::{count, instance_facts, now, on_both, place_of, stored_image};
     use chrono::TimeDelta;
 
     const CLINIC: ClinicId = ClinicId::DEFAULT;
+
+    #[tokio::test]
+    async fn for_a_peer_that_is_gone_nothing_waits() {
+        on_both(async |db| {
+            let mut tx = db.begin().await.unwrap();
+            let (study, instance) = stored_image(&mut tx).await;
+            // Rules are remembered for seconds: the peer may be gone by then.
+            let to = Destination { peer_id: PeerId::new(), wants_commitment: false };
+            ask(&mut tx, CLINIC, to, study, instance, now()).await.unwrap();
+            tx.commit().await.unwrap();
+            assert_eq!(count(&db, "forwards").await, 0);
+            assert_eq!(count(&db, "instances").await, 1, "the receipt stands");
+        })
+        .await;
+    }
 
     #[tokio::test]
     async fn an_instance_waits_is_sent_and_vouched_for_once_and_again_when_its_bytes_change() {

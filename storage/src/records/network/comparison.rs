@@ -88,32 +88,39 @@ pub async fn shadow_runs(
 
 /// One version of a network in the shadow beside every network that was shown, label by label, in one clinic or in all.
 ///
-/// Only images whose bytes both have read count, and labels with a threshold on both cards say who calls what positive.
+/// Only images whose bytes both have read count, each once: of a label that was found more than once in it, the most
+/// probable one. Labels with a threshold on both cards say who calls what positive.
 pub async fn compare(
     db: &mut Conn,
     clinic: Option<ClinicId>,
     name: &str,
     version: &str,
 ) -> Result<Vec<Comparison>> {
-    const BY_SHADOW: &str = "ours.threshold IS NOT NULL AND ours.probability >= ours.threshold";
-    const BY_SHOWN: &str = "theirs.threshold IS NOT NULL AND theirs.probability >= theirs.threshold";
+    const BY_SHADOW: &str = "our_threshold IS NOT NULL AND ours >= our_threshold";
+    const BY_SHOWN: &str = "their_threshold IS NOT NULL AND theirs >= their_threshold";
     let count = |shadow: &str, shown: &str| {
         format!("COUNT(CASE WHEN {shadow} ({BY_SHADOW}) AND {shown} ({BY_SHOWN}) THEN 1 END)")
     };
     let text = format!(
-        "SELECT shown.network_name, shown.network_version, ours.label, COUNT(*) AS images,
+        "SELECT network_name, network_version, label, COUNT(*) AS images,
                 {both} AS both_positive, {neither} AS both_negative, {only} AS shadow_only, {other} AS shown_only,
-                AVG(ours.probability - theirs.probability) AS mean_difference,
-                AVG(ABS(ours.probability - theirs.probability)) AS mean_absolute_difference,
-                MAX(ABS(ours.probability - theirs.probability)) AS largest_difference
-           FROM analyses AS shadow
-           JOIN analyses AS shown ON shown.instance_id = shadow.instance_id
-            AND shown.instance_sha256 = shadow.instance_sha256 AND NOT shown.is_shadow
-           JOIN findings AS ours ON ours.analysis_id = shadow.analysis_id
-           JOIN findings AS theirs ON theirs.analysis_id = shown.analysis_id AND theirs.label = ours.label
-          WHERE shadow.network_name = $1 AND shadow.network_version = $2 AND shadow.is_shadow{clinics}
-          GROUP BY shown.network_name, shown.network_version, ours.label
-          ORDER BY shown.network_name, shown.network_version, ours.label",
+                AVG(ours - theirs) AS mean_difference, AVG(ABS(ours - theirs)) AS mean_absolute_difference,
+                MAX(ABS(ours - theirs)) AS largest_difference
+           FROM (SELECT shown.network_name, shown.network_version, our_findings.label,
+                        MAX(our_findings.probability) AS ours, MAX(our_findings.threshold) AS our_threshold,
+                        MAX(their_findings.probability) AS theirs,
+                        MAX(their_findings.threshold) AS their_threshold
+                   FROM analyses AS shadow
+                   JOIN analyses AS shown ON shown.instance_id = shadow.instance_id
+                    AND shown.instance_sha256 = shadow.instance_sha256 AND NOT shown.is_shadow
+                   JOIN findings AS our_findings ON our_findings.analysis_id = shadow.analysis_id
+                   JOIN findings AS their_findings ON their_findings.analysis_id = shown.analysis_id
+                    AND their_findings.label = our_findings.label
+                  WHERE shadow.network_name = $1 AND shadow.network_version = $2 AND shadow.is_shadow{clinics}
+                  GROUP BY shadow.analysis_id, shown.analysis_id, shown.network_name, shown.network_version,
+                        our_findings.label) AS images
+          GROUP BY network_name, network_version, label
+          ORDER BY network_name, network_version, label",
         both = count("", ""),
         neither = count("NOT", "NOT"),
         only = count("", "NOT"),
@@ -141,7 +148,7 @@ mod tests {
 
     use super::*;
     use crate::records::analysis::{Analysis, NewAnalysis};
-    use crate::testing::{instance_facts, now, on_both, place_of, scored};
+    use crate::testing::{instance_facts, now, on_both, place_of, scored, scored_twice, stored_image};
 
     /// By hand: of 0.9 and 0.2 shown and 0.7 and 0.6 in the shadow, the differences are -0.2 and 0.4.
     #[tokio::test]
@@ -185,6 +192,29 @@ mod tests {
             }
             let other = Some(ClinicId::new());
             assert_eq!(compare(&mut read, other, &name, "2").await.unwrap(), []);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_image_with_many_boxes_of_a_label_counts_once() {
+        on_both(async |db| {
+            let mut tx = db.begin().await.unwrap();
+            let (study, instance) = stored_image(&mut tx).await;
+            let shown = scored_twice(study, instance, [0.25, 0.75]);
+            let shadow = NewAnalysis {
+                is_shadow: true,
+                network_version: "2".to_owned(),
+                network_sha256: "dd".to_owned(),
+                ..scored_twice(study, instance, [0.125, 0.5])
+            };
+            for run in [&shown, &shadow] {
+                Analysis::record(&mut tx, ClinicId::DEFAULT, run, now()).await.unwrap();
+            }
+            let found = compare(&mut tx, None, &shown.network_name, "2").await.unwrap();
+            let [one] = found.as_slice() else { panic!("{found:?}") };
+            assert_eq!((one.images, one.both_positive), (1, 1));
+            assert_eq!((one.mean_difference, one.largest_difference), (-0.25, 0.25));
         })
         .await;
     }

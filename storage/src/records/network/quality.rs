@@ -94,7 +94,8 @@ impl FromRow for Sample {
 }
 
 /// At most `limit` images that one version of a network read and that are shown, in one clinic or in all, with what was
-/// said of `label`: the first in the order in which they were read, the newest the other way round.
+/// said of `label`, where it was found more than once of the most probable one: the first in the order in which they were
+/// read, the newest the other way round.
 pub async fn samples(
     db: &mut Conn,
     clinic: Option<ClinicId>,
@@ -104,25 +105,44 @@ pub async fn samples(
     limit: i64,
 ) -> Result<Vec<Sample>> {
     let of_clinic = if clinic.is_some() { " AND analyses.clinic_id = $5" } else { "" };
-    let (join, order) = match which {
-        Which::First => ("LEFT JOIN", ""),
-        Which::Newest => ("LEFT JOIN", " DESC"),
-        Which::NewestReviewed => ("JOIN", " DESC"),
+    let order = if which == Which::First { "" } else { " DESC" };
+    let of_label = |table: &str| {
+        let reviewed = match which {
+            Which::First | Which::Newest => String::new(),
+            Which::NewestReviewed => format!(" AND {table}.review_state <> 'open'"),
+        };
+        format!("{table}.analysis_id = analyses.analysis_id AND {table}.label = $3{reviewed}")
     };
-    let reviewed = if which == Which::NewestReviewed { " AND findings.review_state <> 'open'" } else { "" };
+    let (own, others) = (of_label("findings"), of_label("others"));
+    let surest = |column: &str| {
+        format!(
+            "(SELECT findings.{column} FROM findings
+               WHERE {own} AND NOT EXISTS
+                     (SELECT 1 FROM findings AS others
+                       WHERE {others} AND (others.probability > findings.probability
+                             OR (others.probability = findings.probability
+                                 AND others.finding_id < findings.finding_id)))) AS {column}"
+        )
+    };
+    let wanted = match which {
+        Which::First | Which::Newest => String::new(),
+        Which::NewestReviewed => format!(" AND EXISTS (SELECT 1 FROM findings WHERE {own})"),
+    };
     let statement = built_sql(format!(
         "SELECT analyses.clinic_id, studies.patient_id, patients.birth_date, studies.study_date,
                 series.modality, series.manufacturer, series.model, analyses.abstention_code,
-                findings.probability, findings.threshold, findings.review_state
+                {}, {}, {}
            FROM analyses
            JOIN instances ON instances.instance_id = analyses.instance_id AND instances.hidden_at IS NULL
            JOIN series ON series.series_id = instances.series_id
            JOIN studies ON studies.study_id = analyses.study_id
            JOIN patients ON patients.patient_id = studies.patient_id
-           {join} findings ON findings.analysis_id = analyses.analysis_id AND findings.label = $3{reviewed}
           WHERE analyses.network_name = $1 AND analyses.network_version = $2
-            AND analyses.is_shadow = FALSE{of_clinic}
-          ORDER BY analyses.analysis_id{order} LIMIT $4"
+            AND analyses.is_shadow = FALSE{of_clinic}{wanted}
+          ORDER BY analyses.analysis_id{order} LIMIT $4",
+        surest("probability"),
+        surest("threshold"),
+        surest("review_state"),
     ))
     .bind(name)
     .bind(version)
@@ -141,10 +161,11 @@ mod tests {
     use clinical::imaging::{Abstention, AbstentionCode, Outcome};
 
     use super::*;
+    use crate::db::Tx;
     use crate::plan::assert_reads_along;
     use crate::records::analysis::{Analysis, NewAnalysis};
     use crate::records::finding::{Finding, Review};
-    use crate::testing::{instance_facts, now, on_both, place_of, scored};
+    use crate::testing::{instance_facts, now, on_both, place_of, scored, scored_twice, stored_image};
 
     const OURS: Option<ClinicId> = Some(ClinicId::DEFAULT);
     const EXAMPLE: (&str, &str) = ("example", "1");
@@ -190,6 +211,31 @@ mod tests {
             assert_eq!(samples(&mut tx, theirs, EXAMPLE, "pneumonia", Which::First, 9).await.unwrap(), []);
             let other = ("example", "2");
             assert_eq!(samples(&mut tx, OURS, other, "pneumonia", Which::First, 9).await.unwrap(), []);
+        })
+        .await;
+    }
+
+    /// Of the boxes of an image the surest one speaks for it, or of those that were judged.
+    #[tokio::test]
+    async fn an_image_with_two_boxes_of_a_label_is_one_sample() {
+        on_both(async |db| {
+            let mut tx = db.begin().await.unwrap();
+            let (study, instance) = stored_image(&mut tx).await;
+            let run = scored_twice(study, instance, [0.25, 0.75]);
+            let id = Analysis::record(&mut tx, ClinicId::DEFAULT, &run, now()).await.unwrap();
+            let probabilities = async |tx: &mut Tx, which| {
+                let read = samples(tx, OURS, EXAMPLE, "pneumonia", which, 9).await.unwrap();
+                read.iter().map(|it| it.said.unwrap().probability).collect::<Vec<_>>()
+            };
+            for which in [Which::First, Which::Newest] {
+                assert_eq!(probabilities(&mut tx, which).await, [0.75], "{which:?}");
+            }
+            assert_eq!(probabilities(&mut tx, Which::NewestReviewed).await, [0.0; 0]);
+            let lesser = Finding::of_analysis(&mut tx, ClinicId::DEFAULT, id).await.unwrap()[1].finding_id;
+            let decision = ReviewState::Accepted;
+            let review = Review { decision, reviewer: "dr-test".into(), comment: None };
+            Finding::review(&mut tx, ClinicId::DEFAULT, lesser, &review, now()).await.unwrap();
+            assert_eq!(probabilities(&mut tx, Which::NewestReviewed).await, [0.25]);
         })
         .await;
     }

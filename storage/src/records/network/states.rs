@@ -9,7 +9,7 @@ use clinical::id::ClinicId;
 use clinical::imaging::NetworkState;
 use uuid::Uuid;
 
-use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql};
+use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql, sql};
 
 /// The most changes that are read; more than a clinic makes in a lifetime.
 const MOST: i64 = 10_000;
@@ -117,6 +117,18 @@ impl States {
         newest(&self.everywhere).unwrap_or((network.by_card, 0))
     }
 
+    /// Whether a version of this name is active for a clinic: one of `own`, or one that was added and has proved itself.
+    pub async fn is_active(db: &mut Conn, clinic: ClinicId, own: &[NetworkName], name: &str) -> Result<bool> {
+        let mut versions: Vec<NetworkName> = own.iter().filter(|it| it.name == name).cloned().collect();
+        let find = "SELECT version FROM networks WHERE name = $1 AND proved_at IS NOT NULL
+                     ORDER BY network_id LIMIT $2";
+        for version in sql(find).bind(name).bind(MOST).fetch_all::<String>(db).await? {
+            // Whatever its card says, an added network is a draft until somebody says otherwise.
+            versions.push(NetworkName { name: name.to_owned(), version, by_card: NetworkState::Draft });
+        }
+        Ok(Self::of(db, Some(clinic)).await?.resolve(&versions).contains(&NetworkState::Active))
+    }
+
     /// Writes a network's new state; another version of its name that was active is retired with it.
     ///
     /// `networks` are all that there are, among them the changed one.
@@ -156,9 +168,21 @@ impl States {
     ) -> Result<Vec<Change>> {
         let changes = read(db, clinic, "undone_at IS NULL", Some(name)).await?;
         let last = changes.first().ok_or(DbError::NotFound)?.change_set;
-        let update =
-            format!("UPDATE {} SET undone_by = $1, undone_at = $2 WHERE change_set = $3", table(clinic));
-        built_sql(update).bind(by).bind(now).bind(last).execute(db).await?;
+        let of_clinic = if clinic.is_some() { " AND clinic_id = $4" } else { "" };
+        let update = built_sql(format!(
+            "UPDATE {} SET undone_by = $1, undone_at = $2
+              WHERE change_set = $3 AND undone_at IS NULL{of_clinic}",
+            table(clinic)
+        ));
+        let update = update.bind(by).bind(now).bind(last);
+        let update = match clinic {
+            Some(clinic) => update.bind(clinic),
+            None => update,
+        };
+        if update.execute(db).await? == 0 {
+            // Somebody else was quicker.
+            return Err(DbError::NotFound);
+        }
         Ok(changes.into_iter().filter(|change| change.change_set == last).collect())
     }
 
@@ -233,6 +257,8 @@ mod tests {
     use NetworkState::{Active, Draft, Retired, Shadow};
 
     use super::*;
+    use crate::db::Db;
+    use crate::records::network::{NewNetwork, StoredNetwork};
     use crate::testing::{now, on_both};
 
     const OURS: Option<ClinicId> = Some(ClinicId::DEFAULT);
@@ -294,5 +320,63 @@ mod tests {
             assert_eq!(states(&mut tx, OURS, &networks).await, [Active, Retired]);
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn a_name_is_active_where_a_version_of_it_is_and_an_added_one_once_somebody_says_so() {
+        on_both(async |db| {
+            let own = [lungs("1", Draft)];
+            let mut tx = db.begin().await.unwrap();
+            let new = NewNetwork {
+                name: "lungs".to_owned(),
+                version: "2".to_owned(),
+                sha256: "ab".repeat(32),
+                card: String::new(),
+                reference: None,
+                added_by: "test".to_owned(),
+            };
+            let id = StoredNetwork::add(&mut tx, &new, now()).await.unwrap();
+            let networks = [lungs("1", Draft), lungs("2", Draft)];
+            let is_active =
+                async |tx: &mut Tx| States::is_active(tx, ClinicId::DEFAULT, &own, "lungs").await.unwrap();
+            assert!(!is_active(&mut tx).await);
+            States::change(&mut tx, None, &networks, ("lungs", "2", Active), "a", now()).await.unwrap();
+            assert!(!is_active(&mut tx).await, "it has not proved itself");
+            StoredNetwork::weights_came(&mut tx, id, 1).await.unwrap();
+            StoredNetwork::judged(&mut tx, id, Ok("runs"), now()).await.unwrap();
+            assert!(is_active(&mut tx).await);
+            States::roll_back(&mut tx, None, "lungs", "a", now()).await.unwrap();
+            assert!(!is_active(&mut tx).await);
+            States::change(&mut tx, OURS, &networks, ("lungs", "1", Active), "a", now()).await.unwrap();
+            assert!(is_active(&mut tx).await);
+            assert!(!States::is_active(&mut tx, ClinicId::new(), &own, "lungs").await.unwrap());
+        })
+        .await;
+    }
+
+    /// On PostgreSQL, where transactions run beside one another; SQLite has one writer.
+    #[tokio::test]
+    async fn of_two_who_undo_the_same_change_one_is_told_that_it_is_done() {
+        let db = Db::open(&crate::testing::fresh_postgres_url().await).await.unwrap();
+        db.migrate().await.unwrap();
+        for clinic in [None, OURS] {
+            let mut tx = db.begin().await.unwrap();
+            let change = ("lungs", "1", Active);
+            States::change(&mut tx, clinic, &[lungs("1", Draft)], change, "a", now()).await.unwrap();
+            tx.commit().await.unwrap();
+            let mut first = db.begin().await.unwrap();
+            States::roll_back(&mut first, clinic, "lungs", "b", now()).await.unwrap();
+            let second = async {
+                let mut tx = db.begin().await.unwrap();
+                States::roll_back(&mut tx, clinic, "lungs", "c", now()).await
+            };
+            let mut second = std::pin::pin!(second);
+            let a_while = std::time::Duration::from_millis(150);
+            assert!(tokio::time::timeout(a_while, &mut second).await.is_err(), "it waits");
+            first.commit().await.unwrap();
+            assert!(matches!(second.await, Err(DbError::NotFound)));
+            let history = States::history(&mut db.read().await.unwrap(), clinic, "lungs").await.unwrap();
+            assert_eq!(history[0].undone, Some(("b".to_owned(), now())));
+        }
     }
 }

@@ -4,8 +4,9 @@ use chrono::{DateTime, Months, NaiveDate, Utc};
 use clinical::id::{ClinicId, PatientId, StudyId};
 use uuid::Uuid;
 
-use super::{Patient, day_of, setting};
+use super::{Patient, setting};
 use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, sql};
+use crate::records::rejection::{Found, kept_until};
 use crate::records::workitem;
 
 /// The setting that says for how many years records are kept, and what holds without it.
@@ -35,29 +36,26 @@ pub struct Erased {
     pub statements: u64,
     /// The blobs that no row names any more.
     pub blob_keys: Vec<String>,
-    /// So many studies are younger than the retention time.
+    /// So many studies are younger than the retention time, or locked.
     pub kept_studies: u64,
-    /// So many statements are younger than the retention time.
+    /// So many statements and assessments are younger than the retention time.
     pub kept_statements: u64,
-    /// On this day the last of what was kept may go.
+    /// On this day the last of what is younger may go; absent where nothing is.
     pub kept_until: Option<NaiveDate>,
     /// The retention time, in years.
     pub retention_years: i64,
 }
 
-struct Dated {
-    study_id: StudyId,
-    study_date: Option<String>,
-    stored_at: DateTime<Utc>,
+/// A study, and whether nothing may be removed of it.
+struct Lockable {
+    study: Found,
+    is_locked: bool,
 }
 
-impl FromRow for Dated {
+impl FromRow for Lockable {
     fn from_row(row: &Row) -> Result<Self> {
-        Ok(Self {
-            study_id: row.id("study_id")?,
-            study_date: row.get("study_date")?,
-            stored_at: row.get("stored_at")?,
-        })
+        let locked_at: Option<DateTime<Utc>> = row.get("locked_at")?;
+        Ok(Self { study: Found::from_row(row)?, is_locked: locked_at.is_some() })
     }
 }
 
@@ -93,8 +91,9 @@ impl Patient {
     /// Removes who a patient is, and what of their record is older than the clinic's setting
     /// `recordRetentionYears` (1 to 100; 10 where nothing is set).
     ///
-    /// A study's age counts from its Study Date, else from when it was stored; a statement's from when it was
-    /// recorded. What is kept becomes restricted. Done again later, it removes what has grown old since.
+    /// A study's age counts from when it was stored, or from its Study Date where that is later; a statement's from when
+    /// it was recorded. Of a locked study nothing is removed. What is kept becomes restricted. Done again later, it
+    /// removes what has grown old since.
     ///
     /// # Errors
     ///
@@ -121,24 +120,26 @@ impl Patient {
         // At most 100 years: the product fits.
         let retention = Months::new(retention_years as u32 * 12);
         let mut erased = Erased { retention_years, ..Erased::default() };
-        let until = |day: NaiveDate| day.checked_add_months(retention).unwrap_or(NaiveDate::MAX);
 
-        let find =
-            "SELECT study_id, study_date, stored_at FROM studies WHERE clinic_id = $1 AND patient_id = $2";
-        for study in sql(find).bind(clinic).bind(id).fetch_all::<Dated>(db).await? {
-            let made_on = study.study_date.as_deref().and_then(day_of);
-            let ends_on = until(made_on.unwrap_or(study.stored_at.date_naive()));
+        let find = "SELECT study_id, patient_id, study_date, stored_at, locked_at FROM studies
+                     WHERE clinic_id = $1 AND patient_id = $2";
+        for Lockable { study, is_locked } in sql(find).bind(clinic).bind(id).fetch_all(db).await? {
+            let ends_on = kept_until(study.since(), retention_years);
             if ends_on > now.date_naive() {
                 erased.kept_studies += 1;
                 erased.kept_until = erased.kept_until.max(Some(ends_on));
+            } else if is_locked {
+                erased.kept_studies += 1;
             } else {
                 erased.blob_keys.extend(remove_study(db, clinic, study.study_id).await?);
                 erased.studies += 1;
             }
         }
         let kept = erase_statements(db, clinic, id, now, retention, &mut erased).await?;
-        erased.kept_until = erased.kept_until.max(kept.map(|newest| until(newest.date_naive())));
-        erased.identifiers = erase_person(db, clinic, id, now, erased.kept_until.is_some()).await?;
+        let newest_goes_on = kept.map(|newest| kept_until(newest.date_naive(), retention_years));
+        erased.kept_until = erased.kept_until.max(newest_goes_on);
+        let keeps_record = erased.kept_studies > 0 || erased.kept_statements > 0;
+        erased.identifiers = erase_person(db, clinic, id, now, keeps_record).await?;
         Ok(erased)
     }
 }
@@ -164,7 +165,7 @@ async fn remove_study(db: &mut Tx, clinic: ClinicId, study: StudyId) -> Result<V
     Ok(blob_keys)
 }
 
-/// When the youngest statement that stays was recorded.
+/// When the youngest statement or assessment that stays was recorded.
 async fn erase_statements(
     db: &mut Tx,
     clinic: ClinicId,
@@ -174,15 +175,39 @@ async fn erase_statements(
     erased: &mut Erased,
 ) -> Result<Option<DateTime<Utc>>> {
     let oldest = now.checked_sub_months(retention).unwrap_or(DateTime::<Utc>::MIN_UTC);
+    let assessments = erase_assessments(db, clinic, id, oldest).await?;
     let delete = "DELETE FROM statements WHERE clinic_id = $1 AND patient_id = $2 AND recorded_at <= $3";
     erased.statements = sql(delete).bind(clinic).bind(id).bind(oldest).execute(db).await?;
     let count = "SELECT count(*) FROM statements WHERE clinic_id = $1 AND patient_id = $2";
     let kept: i64 = sql(count).bind(clinic).bind(id).fetch_one(db).await?;
-    erased.kept_statements = kept.unsigned_abs();
+    erased.kept_statements = kept.unsigned_abs() + assessments.0;
     let newest = "SELECT recorded_at FROM statements WHERE clinic_id = $1 AND patient_id = $2
                    ORDER BY recorded_at DESC LIMIT 1";
     let newest = sql(newest).bind(clinic).bind(id).fetch_optional::<Instant>(db).await?;
-    Ok(newest.map(|newest| newest.0))
+    Ok(newest.map(|newest| newest.0).max(assessments.1))
+}
+
+/// How many assessments stay, and when the youngest of them was made.
+async fn erase_assessments(
+    db: &mut Tx,
+    clinic: ClinicId,
+    id: PatientId,
+    oldest: DateTime<Utc>,
+) -> Result<(u64, Option<DateTime<Utc>>)> {
+    for delete in [
+        "DELETE FROM issue_overrides WHERE clinic_id = $1 AND patient_id = $2 AND overridden_at <= $3",
+        "DELETE FROM assessments WHERE clinic_id = $1 AND patient_id = $2 AND made_at <= $3
+            AND NOT EXISTS (SELECT 1 FROM issue_overrides
+                             WHERE issue_overrides.assessment_id = assessments.assessment_id)",
+    ] {
+        sql(delete).bind(clinic).bind(id).bind(oldest).execute(db).await?;
+    }
+    let count = "SELECT count(*) FROM assessments WHERE clinic_id = $1 AND patient_id = $2";
+    let kept: i64 = sql(count).bind(clinic).bind(id).fetch_one(db).await?;
+    let newest = "SELECT made_at FROM assessments WHERE clinic_id = $1 AND patient_id = $2
+                   ORDER BY made_at DESC LIMIT 1";
+    let newest = sql(newest).bind(clinic).bind(id).fetch_optional::<Instant>(db).await?;
+    Ok((kept.unsigned_abs(), newest.map(|newest| newest.0)))
 }
 
 /// How many identifiers there were.
@@ -208,3 +233,6 @@ async fn erase_person(
     sql(update).bind(clinic).bind(id).bind(now).bind(keeps_record).execute(db).await?;
     Ok(identifiers)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-use chrono::{Months, TimeDelta};
+use chrono::TimeDelta;
 use clinical::id::{ClinicId, PatientId, StudyId, UserId};
 use clinical::person::{Address, Demographics, Identifier, PersonName, Sex};
 use clinical::role::Role;
@@ -8,11 +8,11 @@ use crate::db::Db;
 use crate::records::statement::{self, Mistakes};
 use crate::records::study::{Study, StudyFacts};
 use crate::records::user::User;
-use crate::testing::{count, instance_facts, now, on_both, place_of, scored};
+use crate::testing::{count, instance_facts, now, on_both, place_of};
 
 const CLINIC: ClinicId = ClinicId::DEFAULT;
 
-fn facts(mrn: &str) -> PatientFacts {
+pub(super) fn facts(mrn: &str) -> PatientFacts {
     PatientFacts { mrn: mrn.into(), name: "Test^Ada".into(), ..PatientFacts::default() }
 }
 
@@ -28,7 +28,7 @@ fn person(name: &str, identifiers: &[(&str, &str)]) -> Demographics {
     }
 }
 
-async fn seen(tx: &mut Tx, facts: &PatientFacts, study: &str) -> PatientId {
+pub(super) async fn seen(tx: &mut Tx, facts: &PatientFacts, study: &str) -> PatientId {
     Patient::ensure(tx, CLINIC, facts, &study.parse().unwrap(), now()).await.unwrap()
 }
 
@@ -36,7 +36,7 @@ async fn registered(tx: &mut Tx, person: &Demographics) -> PatientId {
     Patient::register(tx, CLINIC, person, false, now()).await.unwrap()
 }
 
-async fn study_of(tx: &mut Tx, patient: PatientId, uid: &str, date: Option<&str>) -> StudyId {
+pub(super) async fn study_of(tx: &mut Tx, patient: PatientId, uid: &str, date: Option<&str>) -> StudyId {
     let facts = StudyFacts { study_date: date.map(str::to_owned), ..StudyFacts::default() };
     Study::ensure(tx, CLINIC, patient, &uid.parse().unwrap(), &facts, now()).await.unwrap()
 }
@@ -334,107 +334,15 @@ async fn a_list_shows_restricted_records_as_far_as_one_sees() {
     .await;
 }
 
-/// The default: ten years from the Study Date, else from the day of storing.
-#[tokio::test]
-async fn an_erasure_removes_who_it_was_and_keeps_what_is_young() {
-    on_both(async |db| {
-        let mut tx = db.begin().await.unwrap();
-        let place = place_of(&mut tx, "1.2.3", "1.2.3.1").await;
-        let instance = place.insert(&mut tx, &instance_facts("1.2.3.1.1", "aa"), now()).await.unwrap();
-        let run = scored(place.study_id, instance, "aa", 0.75);
-        crate::records::analysis::Analysis::record(&mut tx, CLINIC, &run, now()).await.unwrap();
-        let old = Study::find(&mut tx, CLINIC, place.study_id).await.unwrap();
-        let made_old = "UPDATE studies SET study_date = $1 WHERE study_id = $2";
-        sql(made_old).bind("20100101").bind(old.study_id).execute(&mut tx).await.unwrap();
-        let id = old.patient_id;
-        let young = study_of(&mut tx, id, "1.2.4", Some("20200301")).await;
-        let undated = study_of(&mut tx, id, "1.2.5", Some("2010")).await;
-        tx.commit().await.unwrap();
-
-        let mut tx = db.begin().await.unwrap();
-        let erased = Patient::erase(&mut tx, CLINIC, id, now()).await.unwrap();
-        tx.commit().await.unwrap();
-        assert_eq!((erased.studies, erased.kept_studies, erased.retention_years), (1, 2, 10));
-        assert_eq!(erased.blob_keys, ["1.2.3.1.1/aa.dcm"]);
-        assert_eq!(erased.kept_until, now().date_naive().checked_add_months(Months::new(120)));
-        for table in ["instances", "analyses", "findings", "series"] {
-            assert_eq!(count(&db, table).await, 0, "{table}");
-        }
-        let mut tx = db.begin().await.unwrap();
-        assert!(Study::find(&mut tx, CLINIC, old.study_id).await.is_err());
-        for kept in [young, undated] {
-            assert!(Study::find(&mut tx, CLINIC, kept).await.is_ok());
-        }
-        let left = Patient::find(&mut tx, CLINIC, id).await.unwrap();
-        assert_eq!((left.demographics, left.is_restricted), (Demographics::default(), true));
-        assert_eq!(left.erased_at, Some(now()));
-        let later = now() + TimeDelta::days(3_700);
-        let rest = Patient::erase(&mut tx, CLINIC, id, later).await.unwrap();
-        assert_eq!((rest.studies, rest.kept_studies, rest.kept_until), (2, 0, None));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_erased_patient_is_found_by_no_identifier() {
-    on_both(async |db| {
-        let mut tx = db.begin().await.unwrap();
-        let id = seen(&mut tx, &facts("P1"), "1.2.3").await;
-        let merged = seen(&mut tx, &facts("P2"), "1.2.4").await;
-        Patient::merge(&mut tx, CLINIC, id, merged, now()).await.unwrap();
-        assert_eq!(Patient::erase(&mut tx, CLINIC, id, now()).await.unwrap().identifiers, 2);
-        assert_ne!(seen(&mut tx, &facts("P1"), "1.2.5").await, id);
-        let pointer = Patient::find(&mut tx, CLINIC, merged).await.unwrap();
-        assert_eq!(pointer.demographics, Demographics::default(), "the merged record's name is gone as well");
-        assert!(Patient::erase(&mut tx, ClinicId::new(), id, now()).await.is_err());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_merged_record_is_not_erased() {
-    on_both(async |db| {
-        let mut tx = db.begin().await.unwrap();
-        let id = seen(&mut tx, &facts("P1"), "1.2.3").await;
-        let merged = seen(&mut tx, &facts("P2"), "1.2.4").await;
-        Patient::merge(&mut tx, CLINIC, id, merged, now()).await.unwrap();
-        let refused = Patient::erase(&mut tx, CLINIC, merged, now()).await;
-        assert!(matches!(refused, Err(EraseError::Merged)));
-    })
-    .await;
-}
-
 /// A PostgreSQL on which transactions run beside one another; SQLite has one writer.
-async fn postgres() -> Db {
+pub(super) async fn postgres() -> Db {
     let db = Db::open(&crate::testing::fresh_postgres_url().await).await.unwrap();
     db.migrate().await.unwrap();
     db
 }
 
 /// How long something is watched that must not happen.
-const A_WHILE: std::time::Duration = std::time::Duration::from_millis(150);
-
-#[tokio::test]
-async fn an_erasure_waits_for_an_image_that_is_being_stored() {
-    let db = postgres().await;
-    let mut tx = db.begin().await.unwrap();
-    let id = seen(&mut tx, &facts("P1"), "1.2.3").await;
-    tx.commit().await.unwrap();
-
-    let mut storing = db.begin().await.unwrap();
-    assert_eq!(seen(&mut storing, &facts("P1"), "1.2.4").await, id);
-    let erasing = async {
-        let mut tx = db.begin().await.unwrap();
-        let erased = Patient::erase(&mut tx, CLINIC, id, now()).await.unwrap();
-        tx.commit().await.unwrap();
-        erased
-    };
-    let mut erasing = std::pin::pin!(erasing);
-    assert!(tokio::time::timeout(A_WHILE, &mut erasing).await.is_err(), "it waits");
-    study_of(&mut storing, id, "1.2.4", None).await;
-    storing.commit().await.unwrap();
-    assert_eq!(erasing.await.kept_studies, 1, "the study was seen");
-}
+pub(super) const A_WHILE: std::time::Duration = std::time::Duration::from_millis(150);
 
 #[tokio::test]
 async fn who_holds_a_patient_is_the_only_one_to_change_them() {

@@ -4,9 +4,8 @@ use chrono::{DateTime, NaiveTime, Utc};
 use clinical::id::{ClinicId, InstanceId, TombstoneId};
 use clinical::uid::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
 
-use super::purge::LISTED;
 use super::{Code, Found};
-use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql, sql};
+use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, sql};
 use crate::records::instance::Inserted;
 
 /// How an instance that comes stands to what was removed before.
@@ -138,13 +137,12 @@ pub async fn hide_again(
                  WHERE instances.clinic_id = $1 AND instance_id = $2";
     let found: Found = sql(find).bind(clinic).bind(instance.0).fetch_one(tx).await?;
     let standed = found.kept(tx, clinic).await?;
-    super::hide(tx, clinic, standed.study_id, tombstone, now).await?;
+    // It alone, for of a long note each that comes would go through all that came before.
+    let hidden = super::hide(tx, clinic, standed.study_id, tombstone, Some(instance.1), now).await?;
+    super::add_to_count(tx, clinic, tombstone, hidden).await?;
     // The note may have come before its study.
-    built_sql(format!(
-        "UPDATE tombstones SET study_id = $3, instance_count = (SELECT count(*) FROM ({LISTED}) AS listed),
-                kept_until = CASE WHEN kept_until < $4 THEN $4 ELSE kept_until END
-          WHERE clinic_id = $1 AND tombstone_id = $2"
-    ))
+    sql("UPDATE tombstones SET study_id = $3, kept_until = CASE WHEN kept_until < $4 THEN $4 ELSE kept_until END
+          WHERE clinic_id = $1 AND tombstone_id = $2")
     .bind(clinic)
     .bind(tombstone)
     .bind(standed.study_id)

@@ -12,7 +12,7 @@ use crate::records::workitem;
 const ROUND: i64 = 100;
 
 /// The hidden instances of its study that a tombstone lists; `$1` is the clinic, `$2` the tombstone.
-pub(super) const LISTED: &str = "SELECT instances.instance_id FROM rejections
+const LISTED: &str = "SELECT instances.instance_id FROM rejections
                         JOIN instances ON instances.clinic_id = rejections.clinic_id
                                       AND instances.sop_uid = rejections.sop_uid
                         JOIN studies ON studies.study_id = instances.study_id

@@ -31,8 +31,9 @@ pub struct Standed {
     pub retention_years: i64,
 }
 
-pub(super) struct Found {
-    study_id: StudyId,
+/// A study, and what says how long it must be kept.
+pub(crate) struct Found {
+    pub(crate) study_id: StudyId,
     patient_id: PatientId,
     study_date: Option<String>,
     stored_at: DateTime<Utc>,
@@ -87,20 +88,24 @@ impl Target<'_> {
 impl Found {
     pub(super) async fn kept(self, db: &mut Conn, clinic: ClinicId) -> Result<Standed> {
         let retention_years = retention_years(db, clinic).await?;
-        // The sender chose the Study Date: it may lengthen the time, never shorten it.
-        let stored_on = self.stored_at.date_naive();
-        let since = self.study_date.as_deref().and_then(day_of).map_or(stored_on, |day| day.max(stored_on));
         Ok(Standed {
             study_id: self.study_id,
             patient_id: self.patient_id,
-            kept_until: kept_until(since, retention_years),
+            kept_until: kept_until(self.since(), retention_years),
             retention_years,
         })
+    }
+
+    /// The day from which its time counts.
+    pub(crate) fn since(&self) -> NaiveDate {
+        // The sender chose the Study Date: it may lengthen the time, never shorten it.
+        let stored_on = self.stored_at.date_naive();
+        self.study_date.as_deref().and_then(day_of).map_or(stored_on, |day| day.max(stored_on))
     }
 }
 
 /// The day on which the law lets go what has come on a day.
-pub(super) fn kept_until(since: NaiveDate, retention_years: i64) -> NaiveDate {
+pub(crate) fn kept_until(since: NaiveDate, retention_years: i64) -> NaiveDate {
     // At most 100 years: the product fits.
     let retention = Months::new(retention_years as u32 * 12);
     since.checked_add_months(retention).unwrap_or(NaiveDate::MAX)

@@ -1,0 +1,381 @@
+//! Convolution of every kind, with what follows it done while the sums are at hand.
+
+mod depthwise;
+mod direct;
+mod panels;
+mod pointwise;
+mod run;
+mod spec;
+mod winograd;
+
+use std::sync::Arc;
+
+pub use run::{Bend, Operands, Prologue, Source};
+pub use spec::{ConvolutionSpec, Direction, Input, Options, Winograd};
+
+use crate::activation::{Activation, Finish};
+use crate::error::{KernelError, same_length};
+use crate::isa::Isa;
+use crate::isa::lanes::LANES;
+use crate::isa::table::Table;
+use crate::tensor::{Buffer, Channels, Extent, ViewMut};
+use crate::workers::{OneThread, Scratch, Workers};
+use depthwise::Depthwise;
+use direct::Direct;
+use pointwise::Pointwise;
+use run::Io;
+use spec::Geometry;
+
+/// Weights in the kernels' order: one's own, or somebody else's, as a file that several processes map.
+pub type PackedWeights = Arc<dyn AsRef<[f32]> + Send + Sync>;
+
+/// How a convolution is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Method {
+    /// As one product over all pixels.
+    Pointwise,
+    /// Row by row.
+    Direct,
+    /// Each channel for itself.
+    Depthwise,
+    /// By Winograd's minimal filtering with tiles of this side.
+    Winograd(usize),
+}
+
+#[derive(Debug, Clone)]
+enum Plan {
+    Pointwise(Pointwise),
+    Direct(Vec<Direct>),
+    Depthwise(Depthwise),
+    Winograd(winograd::Winograd),
+}
+
+/// A convolution of one shape with its weights, ready to run as often as one likes.
+///
+/// `out = activation(bias + weights ∗ prologue(input) + residual)`
+#[derive(Clone)]
+pub struct Convolution {
+    table: &'static Table,
+    geometry: Geometry,
+    plan: Plan,
+    finish: Finish,
+    packed: PackedWeights,
+    has_prologue: bool,
+}
+
+impl std::fmt::Debug for Convolution {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut out = out.debug_struct("Convolution");
+        out.field("spec", &self.geometry.spec)
+            .field("method", &self.method())
+            .field("isa", &self.isa())
+            .finish()
+    }
+}
+
+/// Floats of the bias at the beginning of the packed weights.
+fn bias_len(geometry: &Geometry) -> usize {
+    geometry.out_channels.blocks() * LANES
+}
+
+fn plan(geometry: &Geometry, table: &Table, options: Options) -> Result<Plan, KernelError> {
+    let before = bias_len(geometry);
+    if options.prologue && (matches!(geometry.spec.input, Input::Plain(_)) || geometry.is_depthwise()) {
+        return Err(KernelError::Impossible("a prologue on a plain input or a depthwise convolution"));
+    }
+    if geometry.is_depthwise() {
+        return Ok(Plan::Depthwise(Depthwise::new(geometry, before)?));
+    }
+    if geometry.is_pointwise() {
+        return Ok(Plan::Pointwise(Pointwise::new(geometry, table, before, options.prologue)?));
+    }
+    if let Some(winograd) = winograd::Winograd::new(geometry, table, before, options.winograd)? {
+        return Ok(Plan::Winograd(winograd));
+    }
+    Ok(Plan::Direct(Direct::all(geometry, table, before, options.prologue)?))
+}
+
+impl Plan {
+    fn len(&self) -> usize {
+        match self {
+            Plan::Pointwise(it) => it.panels.len,
+            Plan::Direct(all) => all.iter().map(|it| it.panels.len).sum(),
+            Plan::Depthwise(it) => it.len,
+            Plan::Winograd(it) => it.panels.len,
+        }
+    }
+
+    fn room(&self) -> usize {
+        match self {
+            Plan::Pointwise(it) => it.room(),
+            Plan::Direct(all) => all.iter().map(Direct::room).max().unwrap_or(0),
+            Plan::Depthwise(it) => it.room(),
+            Plan::Winograd(it) => it.room(),
+        }
+    }
+
+    /// Pieces of work along the pixels, and panels that each may be split by.
+    fn chunks(&self) -> (usize, usize) {
+        match self {
+            Plan::Pointwise(it) => (it.chunks(), it.panels.list.len()),
+            Plan::Direct(all) => {
+                (all.iter().map(Direct::chunks).sum(), all.first().map_or(1, |it| it.panels.list.len()))
+            }
+            Plan::Depthwise(it) => (it.chunks(), 1),
+            Plan::Winograd(it) => (it.chunks(), it.panels.list.len()),
+        }
+    }
+
+    fn pack(&self, geometry: &Geometry, weights: &[f32], to: &mut [f32]) {
+        match self {
+            Plan::Pointwise(it) => it.panels.pack(geometry, weights, to),
+            Plan::Direct(all) => all.iter().for_each(|it| it.panels.pack(geometry, weights, to)),
+            Plan::Depthwise(it) => it.pack(geometry, weights, to),
+            Plan::Winograd(it) => it.pack(geometry, weights, to),
+        }
+    }
+
+    fn forget_rows(&mut self) {
+        match self {
+            Plan::Pointwise(it) => it.panels.forget_rows(),
+            Plan::Direct(all) => all.iter_mut().for_each(|it| it.panels.forget_rows()),
+            Plan::Depthwise(_) => {}
+            Plan::Winograd(it) => it.panels.forget_rows(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `io` belongs to this plan's convolution; `room` is as long as [`Plan::room`] says.
+    unsafe fn run(&self, chunk: usize, (part, parts): (usize, usize), io: &Io<'_>, room: &mut [f32]) {
+        let share = |panels: &panels::Panels| {
+            let (first, len) = panels::piece(panels.list.len(), parts, part);
+            first..first + len
+        };
+        // SAFETY: the caller's.
+        unsafe {
+            match self {
+                Plan::Pointwise(it) => it.run(chunk, share(&it.panels), io, room),
+                Plan::Direct(all) => {
+                    let mut chunk = chunk;
+                    for it in all {
+                        if chunk < it.chunks() {
+                            return it.run(chunk, share(&it.panels), io, room);
+                        }
+                        chunk -= it.chunks();
+                    }
+                }
+                Plan::Depthwise(it) => it.run(chunk, io, room),
+                Plan::Winograd(it) => it.run(chunk, share(&it.panels), io, room),
+            }
+        }
+    }
+}
+
+impl Convolution {
+    /// A convolution with its weights, in ONNX's order (see [`Direction`]), and its bias, one number a channel.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`]: a shape that cannot be, slices of another length, weights that are infinite or none at all, or
+    /// instructions that the processor lacks.
+    pub fn new(
+        spec: ConvolutionSpec,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        activation: &Activation,
+        options: Options,
+    ) -> Result<Self, KernelError> {
+        let table = options.isa.table()?;
+        let geometry = Geometry::new(spec)?;
+        same_length("the weights", geometry.weight_count(), weights.len())?;
+        if !weights.iter().chain(bias.unwrap_or_default()).all(|it| it.is_finite()) {
+            return Err(KernelError::NotFinite("a weight"));
+        }
+        let plan = plan(&geometry, table, options)?;
+        let mut packed = Buffer::zeros(bias_len(&geometry) + plan.len());
+        if let Some(bias) = bias {
+            let bias = geometry.out_channels.spread(bias)?;
+            packed[..bias.len()].copy_from_slice(&bias);
+        }
+        plan.pack(&geometry, weights, &mut packed);
+        Convolution::joined(table, geometry, plan, Arc::new(packed), activation, options)
+    }
+
+    /// The same from weights that [`Convolution::packed`] gave for the same specification and options.
+    ///
+    /// Only their length can be checked here: whoever keeps them keeps a hash beside them.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`]: as [`Convolution::new`]; [`KernelError::Length`] for weights of another shape.
+    pub fn from_packed(
+        spec: ConvolutionSpec,
+        packed: PackedWeights,
+        activation: &Activation,
+        options: Options,
+    ) -> Result<Self, KernelError> {
+        let table = options.isa.table()?;
+        let geometry = Geometry::new(spec)?;
+        let given = (*packed).as_ref().len();
+        if geometry.spec.direction == Direction::Forward && given < geometry.weight_count() {
+            // every weight has a place (but those that a transposed window never reaches): this is seen before anything is made for a shape that is only declared
+            return Err(KernelError::Length {
+                of: "the packed weights",
+                expected: geometry.weight_count(),
+                given,
+            });
+        }
+        let plan = plan(&geometry, table, options)?;
+        same_length("the packed weights", bias_len(&geometry) + plan.len(), (*packed).as_ref().len())?;
+        Convolution::joined(table, geometry, plan, packed, activation, options)
+    }
+
+    fn joined(
+        table: &'static Table,
+        geometry: Geometry,
+        mut plan: Plan,
+        packed: PackedWeights,
+        activation: &Activation,
+        options: Options,
+    ) -> Result<Self, KernelError> {
+        plan.forget_rows();
+        let finish = Finish::new(activation, &geometry.out_channels)?;
+        Ok(Convolution { table, geometry, plan, finish, packed, has_prologue: options.prologue })
+    }
+
+    /// The weights as the kernels read them, to be kept for [`Convolution::from_packed`].
+    pub fn packed(&self) -> &[f32] {
+        (*self.packed).as_ref()
+    }
+
+    /// The channels of the output and how they lie.
+    pub fn output_channels(&self) -> &Channels {
+        &self.geometry.out_channels
+    }
+
+    /// Depth, height and width of the output.
+    pub fn output_extent(&self) -> Extent {
+        self.geometry.out
+    }
+
+    /// How it is computed.
+    pub fn method(&self) -> Method {
+        match &self.plan {
+            Plan::Pointwise(_) => Method::Pointwise,
+            Plan::Direct(_) => Method::Direct,
+            Plan::Depthwise(_) => Method::Depthwise,
+            Plan::Winograd(it) => Method::Winograd(it.tile()),
+        }
+    }
+
+    /// The instructions it uses.
+    pub fn isa(&self) -> Isa {
+        self.table.isa
+    }
+
+    /// Multiplications of the plain sum: what its share of a network is measured by.
+    pub fn multiplications(&self) -> u64 {
+        let pixels: u64 = match self.geometry.spec.direction {
+            Direction::Forward => self.geometry.out.iter().map(|it| *it as u64).product(),
+            Direction::Transposed { .. } => self.geometry.spec.extent.iter().map(|it| *it as u64).product(),
+        };
+        let channels = match self.geometry.spec.direction {
+            Direction::Forward => self.geometry.group_in * self.geometry.spec.out_channels,
+            Direction::Transposed { .. } => self.geometry.group_out * self.geometry.spec.in_channels(),
+        };
+        pixels * (channels * self.geometry.taps) as u64
+    }
+
+    /// Numbers of room that each worker needs.
+    pub fn room(&self) -> usize {
+        self.plan.room()
+    }
+
+    /// Runs on the calling thread; every place of `output` is written.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`]: an operand or the output has another shape.
+    pub fn run(
+        &self,
+        operands: &Operands<'_>,
+        output: &mut ViewMut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), KernelError> {
+        self.run_on(&OneThread, operands, output, scratch)
+    }
+
+    /// Runs on several threads; the bits are the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Convolution::run`].
+    pub fn run_on(
+        &self,
+        workers: &dyn Workers,
+        operands: &Operands<'_>,
+        output: &mut ViewMut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), KernelError> {
+        let io = self.checked(operands, output)?;
+        let (chunks, panels) = self.plan.chunks();
+        let wanted = if workers.count() > 1 { 3 * workers.count() } else { 1 };
+        let parts = wanted.div_ceil(chunks).clamp(1, panels);
+        scratch.spread(workers, self.plan.room(), chunks * parts, &|task, room| {
+            // SAFETY: `checked` has held every slice against this convolution; tasks write different places.
+            unsafe { self.plan.run(task / parts, (task % parts, parts), &io, room) }
+        });
+        Ok(())
+    }
+
+    fn checked<'a>(
+        &'a self,
+        operands: &Operands<'_>,
+        output: &mut ViewMut<'_>,
+    ) -> Result<Io<'a>, KernelError> {
+        let spec = &self.geometry.spec;
+        let (read, prologue) = match (&operands.source, &spec.input) {
+            (Source::Blocked(view), Input::Blocked(channels)) => {
+                if view.blocks() != channels.blocks() || view.extent() != spec.extent {
+                    return Err(KernelError::Mismatch("the input of a convolution"));
+                }
+                let prologue = operands.prologue.map(|it| it.checked(channels)).transpose()?;
+                (view.data().as_ptr(), prologue)
+            }
+            (Source::Plain(data), Input::Plain(count)) => {
+                same_length("the plain input", count * spec.extent.iter().product::<usize>(), data.len())?;
+                (data.as_ptr(), None)
+            }
+            _ => return Err(KernelError::Mismatch("a plain input and one in blocks")),
+        };
+        if operands.prologue.is_some() != self.has_prologue {
+            return Err(KernelError::Mismatch("a prologue that the convolution was not built for, or none"));
+        }
+        let (blocks, extent) = (self.geometry.out_channels.blocks(), self.geometry.out);
+        if output.blocks() != blocks || output.extent() != extent {
+            return Err(KernelError::Mismatch("the output of a convolution"));
+        }
+        let residual = match &operands.residual {
+            None => std::ptr::null(),
+            Some(view) if view.blocks() == blocks && view.extent() == extent => view.data().as_ptr(),
+            Some(_) => return Err(KernelError::Mismatch("the residual of a convolution")),
+        };
+        // asked once and checked again: a foreign `AsRef` may answer otherwise than when the convolution was built
+        let packed = self.packed();
+        same_length("the packed weights", bias_len(&self.geometry) + self.plan.len(), packed.len())?;
+        let weights = packed.as_ptr();
+        let out = output.data().as_mut_ptr();
+        Ok(Io {
+            table: self.table,
+            finish: &self.finish,
+            read,
+            out,
+            residual,
+            prologue,
+            weights,
+            bias: weights,
+        })
+    }
+}

@@ -1,0 +1,205 @@
+//! Weights in the order in which the kernels read them.
+
+use super::spec::{Geometry, Input};
+use crate::error::{KernelError, product};
+use crate::isa::lanes::LANES;
+use crate::isa::table::Table;
+use crate::primitive::multiply::Segment;
+
+/// One to four blocks of output channels that are computed together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Panel {
+    pub first_block: usize,
+    pub blocks: usize,
+    /// Floats before the panel's weights.
+    pub weights: usize,
+    /// Which of the lists of segments it reads by.
+    pub list: usize,
+}
+
+/// Which weights one row of a panel holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    /// None where a place of the block has no channel: the row is zero.
+    pub channel: Option<usize>,
+    pub tap: usize,
+}
+
+/// What the kernels read, and the rows of weights that it meets.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lines {
+    pub segments: Vec<Segment>,
+    pub rows: Vec<Row>,
+}
+
+impl Lines {
+    /// The lines of the channels that are `wanted`, block by block and tap by tap; what has no channel at the ends
+    /// of a block is left out. `place` gives the base of a block at the tap of this position.
+    pub(super) fn new(
+        input: &Input,
+        wanted: impl Fn(usize) -> bool,
+        taps: &[usize],
+        place: impl Fn(usize, usize) -> usize,
+    ) -> Lines {
+        let mut lines = Lines::default();
+        let blocks = match input {
+            Input::Blocked(channels) => channels.blocks(),
+            Input::Plain(_) => 1,
+        };
+        for block in 0..blocks {
+            let lanes: Vec<Option<usize>> = match input {
+                Input::Blocked(channels) => channels.block(block).collect(),
+                Input::Plain(count) => (0..*count).map(Some).collect(),
+            };
+            let is_wanted = |lane: &Option<usize>| lane.is_some_and(&wanted);
+            let Some(first) = lanes.iter().position(is_wanted) else { continue };
+            let last = lanes.iter().rposition(is_wanted).unwrap_or(first);
+            for (position, tap) in taps.iter().enumerate() {
+                lines.push(Segment { offset: place(block, position) + first, len: last - first + 1 });
+                lines
+                    .rows
+                    .extend(lanes[first..=last].iter().map(|channel| Row { channel: *channel, tap: *tap }));
+            }
+        }
+        lines
+    }
+
+    /// Adds a segment, or lengthens the last one where they touch.
+    fn push(&mut self, segment: Segment) {
+        match self.segments.last_mut() {
+            Some(last) if last.offset + last.len == segment.offset => last.len += segment.len,
+            _ => self.segments.push(segment),
+        }
+    }
+}
+
+/// All panels of a convolution.
+#[derive(Debug, Clone)]
+pub(super) struct Panels {
+    pub list: Vec<Panel>,
+    pub lines: Vec<Lines>,
+    /// Floats of all weights.
+    pub len: usize,
+}
+
+impl Panels {
+    /// Panels for runs of `pixels` pixels; `lines` makes the lines for a range of groups. Each line's weights stand
+    /// `copies` times (once for each product of a Winograd tile).
+    pub(super) fn new(
+        geometry: &Geometry,
+        table: &Table,
+        (pixels, before, copies): (usize, usize, usize),
+        lines: impl Fn(std::ops::RangeInclusive<usize>) -> Lines,
+    ) -> Result<Panels, KernelError> {
+        let out_blocks = geometry.out_channels.blocks();
+        let is_aligned = geometry.spec.groups == 1 || geometry.group_out.is_multiple_of(2 * LANES);
+        let widest = match (table.is_wide() && is_aligned, pixels) {
+            (false, _) => 1,
+            (true, ..=7) if geometry.spec.groups == 1 => 4,
+            (true, _) => 2,
+        };
+        let (mut list, mut all, mut ranges) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut first_block, mut weights) = (0, before);
+        while first_block < out_blocks {
+            let left = out_blocks - first_block;
+            let blocks = if widest == 4 && left >= 4 { 4 } else { widest.min(2).min(left) };
+            let last = ((first_block + blocks) * LANES).min(geometry.spec.out_channels) - 1;
+            let groups = first_block * LANES / geometry.group_out..=last / geometry.group_out;
+            let index = ranges.iter().position(|it| *it == groups).unwrap_or_else(|| {
+                all.push(lines(groups.clone()));
+                ranges.push(groups);
+                all.len() - 1
+            });
+            list.push(Panel { first_block, blocks, weights, list: index });
+            let more = product(&[all[index].rows.len(), blocks * LANES, copies])?;
+            weights = weights.checked_add(more).ok_or(KernelError::TooLarge)?;
+            first_block += blocks;
+        }
+        Ok(Panels { list, lines: all, len: weights - before })
+    }
+
+    /// Writes the weights to their places.
+    pub(super) fn pack(&self, geometry: &Geometry, weights: &[f32], to: &mut [f32]) {
+        for panel in &self.list {
+            let width = panel.blocks * LANES;
+            let rows = &self.lines[panel.list].rows;
+            let places = to[panel.weights..][..rows.len() * width].chunks_exact_mut(width);
+            for (row, place) in rows.iter().zip(places) {
+                let Some(channel) = row.channel else { continue };
+                for (lane, it) in place.iter_mut().enumerate() {
+                    *it = geometry.weight(weights, panel.first_block * LANES + lane, channel, row.tap);
+                }
+            }
+        }
+    }
+
+    /// The lines' rows are needed only to pack.
+    pub(super) fn forget_rows(&mut self) {
+        for lines in &mut self.lines {
+            lines.rows = Vec::new();
+        }
+    }
+}
+
+/// A run of segments whose weights stay cached while all pixels meet them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span<'a> {
+    pub segments: &'a [Segment],
+    /// Rows of weights before the span's.
+    pub rows_before: usize,
+    pub is_last: bool,
+}
+
+/// The segments in spans of at most `most` rows (but at least one segment); one span where there are none.
+pub(super) fn spans(segments: &[Segment], most: usize) -> impl Iterator<Item = Span<'_>> {
+    let (mut first, mut rows_before, mut is_done) = (0, 0, false);
+    std::iter::from_fn(move || {
+        if is_done {
+            return None;
+        }
+        let (mut end, mut rows) = (first, 0);
+        while end < segments.len() && (rows == 0 || rows + segments[end].len <= most) {
+            rows += segments[end].len;
+            end += 1;
+        }
+        is_done = end == segments.len();
+        let span = Span { segments: &segments[first..end], rows_before, is_last: is_done };
+        (first, rows_before) = (end, rows_before + rows);
+        Some(span)
+    })
+}
+
+/// The `part`-th of `parts` nearly equal pieces of `whole`: its first place and its length.
+pub(super) fn piece(whole: usize, parts: usize, part: usize) -> (usize, usize) {
+    let (size, larger) = (whole / parts, whole % parts);
+    (part * size + part.min(larger), size + usize::from(part < larger))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_cover_all_segments() {
+        let segments: Vec<Segment> = [5, 3, 9, 1, 1].map(|len| Segment { offset: 0, len }).to_vec();
+        let found: Vec<_> =
+            spans(&segments, 8).map(|it| (it.segments.len(), it.rows_before, it.is_last)).collect();
+        assert_eq!(found, [(2, 0, false), (1, 8, false), (2, 17, true)]);
+        assert_eq!(spans(&[], 8).count(), 1, "a bias alone is written too");
+    }
+
+    #[test]
+    fn pieces_cover_the_whole() {
+        for whole in 1..40 {
+            for parts in 1..=whole {
+                let mut next = 0;
+                for part in 0..parts {
+                    let (first, len) = piece(whole, parts, part);
+                    assert_eq!(first, next);
+                    next += len;
+                }
+                assert_eq!(next, whole);
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! AVX-512F: one register.
+
+use std::arch::x86_64::*;
+
+use super::lanes::Lanes;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(__m512);
+
+macro_rules! by_intrinsic {
+    ($($name:ident($($argument:ident),*) => $intrinsic:ident;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($argument: Self),*) -> Self {
+            // SAFETY: this type is reached only where the processor has AVX-512F (see `Lanes`).
+            Avx512(unsafe { $intrinsic(self.0 $(, $argument.0)*) })
+        }
+    )*};
+}
+
+impl Lanes for Avx512 {
+    const WINDOW: usize = 14;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller's, and AVX-512F is there.
+        Avx512(unsafe { _mm512_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller's, and AVX-512F is there.
+        unsafe { _mm512_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    fn fetch(from: *const f32) {
+        // SAFETY: a hint; it reads nothing and cannot fail, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+    }
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        // SAFETY: AVX-512F is there.
+        Avx512(unsafe { _mm512_set1_ps(value) })
+    }
+
+    by_intrinsic! {
+        add(other) => _mm512_add_ps;
+        sub(other) => _mm512_sub_ps;
+        mul(other) => _mm512_mul_ps;
+        mul_add(by, plus) => _mm512_fmadd_ps;
+        mul_sub_from(by, from) => _mm512_fnmadd_ps;
+        max(other) => _mm512_max_ps;
+        min(other) => _mm512_min_ps;
+        sqrt() => _mm512_sqrt_ps;
+        scale_by_power(exponent) => _mm512_scalef_ps;
+    }
+
+    #[inline(always)]
+    fn recip(self) -> Self {
+        // SAFETY: AVX-512F is there.
+        let guess = Avx512(unsafe { _mm512_rcp14_ps(self.0) });
+        guess.mul(self.mul_sub_from(guess, Self::splat(2.0)))
+    }
+
+    #[inline(always)]
+    fn round(self) -> Self {
+        // SAFETY: AVX-512F is there.
+        Avx512(unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0) })
+    }
+}

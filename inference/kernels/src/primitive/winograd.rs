@@ -1,0 +1,205 @@
+//! Winograd's minimal filtering: a tile in and out of the domain where a 3×3 convolution is a plain product.
+
+use super::map::{Affine, Bounds, Loaded};
+use crate::isa::lanes::{LANES, Lanes};
+
+/// One-dimensional transforms of `F(OUT, 3)`: `IN` numbers in, `OUT` out.
+pub(crate) trait Transform<const IN: usize, const OUT: usize> {
+    fn of_input<L: Lanes>(values: [L; IN]) -> [L; IN];
+    fn of_output<L: Lanes>(products: [L; IN]) -> [L; OUT];
+}
+
+/// `F(4, 3)` at the points 0, ±√2/2, ±√2, ∞: a tenth of the error of Lavin's 0, ±1, ±2, ∞.
+pub(crate) struct Four;
+
+const ROOT: f32 = std::f32::consts::SQRT_2;
+
+impl Transform<6, 4> for Four {
+    #[inline(always)]
+    fn of_input<L: Lanes>(d: [L; 6]) -> [L; 6] {
+        let (root, half_root) = (L::splat(ROOT), L::splat(ROOT / 2.0));
+        let first = L::splat(2.5).mul_sub_from(d[2], d[0]).add(d[4]);
+        let last = L::splat(2.5).mul_sub_from(d[3], d[1]).add(d[5]);
+        let a = L::splat(2.0).mul_sub_from(d[2], d[4]);
+        let b = root.mul_sub_from(d[1], half_root.mul(d[3]));
+        let c = L::splat(0.5).mul_sub_from(d[2], d[4]);
+        let e = half_root.mul_sub_from(d[1], root.mul(d[3]));
+        [first, a.add(b), a.sub(b), c.add(e), c.sub(e), last]
+    }
+
+    #[inline(always)]
+    fn of_output<L: Lanes>(m: [L; 6]) -> [L; 4] {
+        let (p, q) = (m[1].add(m[2]), m[1].sub(m[2]));
+        let (r, s) = (m[3].add(m[4]), m[3].sub(m[4]));
+        [
+            m[0].add(p).add(r),
+            L::splat(ROOT).mul_add(s, L::splat(ROOT / 2.0).mul(q)),
+            L::splat(2.0).mul_add(r, L::splat(0.5).mul(p)),
+            L::splat(ROOT * 2.0).mul_add(s, L::splat(ROOT / 4.0).mul_add(q, m[5])),
+        ]
+    }
+}
+
+/// `F(2, 3)` at the points 0, ±1, ∞: for images too small for tiles of four.
+pub(crate) struct Two;
+
+impl Transform<4, 2> for Two {
+    #[inline(always)]
+    fn of_input<L: Lanes>(d: [L; 4]) -> [L; 4] {
+        [d[0].sub(d[2]), d[1].add(d[2]), d[2].sub(d[1]), d[3].sub(d[1])]
+    }
+
+    #[inline(always)]
+    fn of_output<L: Lanes>(m: [L; 4]) -> [L; 2] {
+        [m[0].add(m[1]).add(m[2]), m[1].sub(m[2]).add(m[3])]
+    }
+}
+
+/// A tile of one block on its way in.
+#[derive(Clone, Copy)]
+pub(crate) struct TileIn {
+    /// The block's plane.
+    pub plane: *const f32,
+    pub height: usize,
+    pub width: usize,
+    /// The tile's upper left corner; it may lie outside, where all is zero.
+    pub row: isize,
+    pub column: isize,
+    pub to: *mut f32,
+    /// Floats between two of the tile's `IN * IN` results.
+    pub stride: usize,
+    pub prologue: Option<Affine>,
+    /// Whether the plane lies beyond the nearer caches.
+    pub is_far: bool,
+}
+
+/// Brings one tile in.
+///
+/// # Safety
+///
+/// `height * width * 16` numbers can be read at `plane`; sixteen can be written at `to + i * stride` for each of
+/// `IN * IN` results; the prologue's numbers can be read.
+#[inline(always)]
+pub(crate) unsafe fn tile_in<L: Lanes, T: Transform<IN, OUT>, const IN: usize, const OUT: usize>(
+    tile: &TileIn,
+) {
+    let zero = L::splat(0.0);
+    let mut columns = [[zero; IN]; IN];
+    let (height, width) = (tile.height as isize, tile.width as isize);
+    let size = IN as isize;
+    let is_inside =
+        tile.row >= 0 && tile.column >= 0 && tile.row + size <= height && tile.column + size <= width;
+    if is_inside && tile.is_far {
+        // the tile after the next: so many rows are more than the processor foresees
+        let corner = tile.row as usize * tile.width + tile.column as usize + IN + OUT;
+        for y in 0..IN {
+            for x in 0..OUT {
+                L::fetch(tile.plane.wrapping_add((corner + y * tile.width + x) * LANES));
+            }
+        }
+    }
+    // SAFETY: only places inside of the plane are read; what is written the caller vouches for.
+    unsafe {
+        let prologue = tile.prologue.map(|by| Loaded::<L>::load(&by));
+        for (x, transformed) in columns.iter_mut().enumerate() {
+            let mut column = [zero; IN];
+            let at = tile.column + x as isize;
+            if is_inside {
+                let top = tile.plane.offset((tile.row * width + at) * LANES as isize);
+                for (y, it) in column.iter_mut().enumerate() {
+                    *it = L::load(top.add(y * tile.width * LANES));
+                }
+                if let Some(prologue) = &prologue {
+                    column = column.map(|it| prologue.of(it));
+                }
+            } else if at >= 0 && at < width {
+                for (y, it) in column.iter_mut().enumerate() {
+                    let row = tile.row + y as isize;
+                    if row >= 0 && row < height {
+                        let value = L::load(tile.plane.offset((row * width + at) * LANES as isize));
+                        *it = prologue.as_ref().map_or(value, |prologue| prologue.of(value));
+                    }
+                }
+            }
+            *transformed = T::of_input(column);
+        }
+        for y in 0..IN {
+            let mut row = [zero; IN];
+            for (it, column) in row.iter_mut().zip(&columns) {
+                *it = column[y];
+            }
+            let row = T::of_input(row);
+            for (x, value) in row.into_iter().enumerate() {
+                value.store(tile.to.add((y * IN + x) * tile.stride));
+            }
+        }
+    }
+}
+
+/// A tile of one block on its way out.
+#[derive(Clone, Copy)]
+pub(crate) struct TileOut {
+    pub from: *const f32,
+    /// Floats between two of the tile's `IN * IN` products.
+    pub stride: usize,
+    /// The tile's upper left corner in the block's plane.
+    pub out: *mut f32,
+    /// Null, or the same corner of what is added.
+    pub residual: *const f32,
+    /// Floats between two rows of the plane.
+    pub row_len: usize,
+    /// Rows and columns that lie inside.
+    pub rows: usize,
+    pub columns: usize,
+    /// Sixteen numbers.
+    pub bias: *const f32,
+    pub bounds: Bounds,
+}
+
+/// Brings one tile out.
+///
+/// # Safety
+///
+/// Sixteen numbers can be read at `from + i * stride` for each of `IN * IN` products; at `out`, and at `residual` where
+/// it is not null, lie `rows` rows of `columns` pixels; `bias` holds sixteen numbers.
+#[inline(always)]
+pub(crate) unsafe fn tile_out<L: Lanes, T: Transform<IN, OUT>, const IN: usize, const OUT: usize>(
+    tile: &TileOut,
+) {
+    let zero = L::splat(0.0);
+    let mut columns = [[zero; OUT]; IN];
+    let (low, high) = tile.bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+    let (low, high) = (L::splat(low), L::splat(high));
+    // SAFETY: the caller vouches for every product and for the pixels within `rows` and `columns`.
+    unsafe {
+        for (x, column) in columns.iter_mut().enumerate() {
+            let mut products = [zero; IN];
+            for (y, it) in products.iter_mut().enumerate() {
+                *it = L::load(tile.from.add((y * IN + x) * tile.stride));
+            }
+            *column = T::of_output(products);
+        }
+        let bias = L::load(tile.bias);
+        for y in 0..OUT {
+            if y >= tile.rows {
+                break;
+            }
+            let mut products = [zero; IN];
+            for (it, column) in products.iter_mut().zip(&columns) {
+                *it = column[y];
+            }
+            let row = T::of_output(products);
+            for (x, sum) in row.into_iter().enumerate() {
+                if x >= tile.columns {
+                    break;
+                }
+                let place = y * tile.row_len + x * LANES;
+                let mut value = sum.add(bias);
+                if !tile.residual.is_null() {
+                    value = value.add(L::load(tile.residual.add(place)));
+                }
+                high.min(low.max(value)).store(tile.out.add(place));
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+use std::sync::Arc;
+
+use models::{Formulary, Knowledge};
+use serde_json::json;
+
+use super::*;
+
+fn advice(condition: &str, told: serde_json::Value) -> DrugAdvice {
+    let formulary = Formulary::built_in().unwrap_or_else(|error| panic!("{error}"));
+    let knowledge = Knowledge::built_in().unwrap_or_else(|error| panic!("{error}"));
+    let screen = Screen::new(Arc::new(formulary), &knowledge);
+    let condition = &knowledge.conditions[knowledge.condition(condition).unwrap().at()];
+    advise(&screen, condition, &serde_json::from_value(told).unwrap())
+}
+
+/// NICE NG250, read in a summary (`models/knowledge/drugs/sources`): amoxicillin 500 mg three times a day for five days, doxycycline or clarithromycin otherwise.
+#[test]
+fn pneumonia_is_treated_as_the_guideline_says_and_by_allergy() {
+    let usual = advice("community-acquired-pneumonia", json!({ "age": 40, "sex": "male", "egfr": 90 }));
+    assert_eq!((usual.drugs[0].drug.as_str(), usual.drugs[0].line), ("amoxicillin", 1));
+    assert_eq!(usual.drugs[0].dose, "500 mg three times a day; 5 days");
+    assert_eq!(usual.drugs[0].rxcui.as_deref(), Some("723"));
+    assert!(usual.drugs[0].source.contains("community-acquired-pneumonia"));
+    let allergic = advice(
+        "community-acquired-pneumonia",
+        json!({ "age": 40, "sex": "male", "egfr": 90, "allergies": ["penicillin"] }),
+    );
+    assert_eq!(allergic.drugs[0].drug, "doxycycline");
+    assert!(
+        allergic.drugs.last().unwrap().detected_issues.iter().any(|issue| issue.kind == IssueKind::Allergy)
+    );
+}
+
+#[test]
+fn a_child_is_dosed_by_weight_and_without_one_it_is_said() {
+    let told = json!({ "age": 4, "vitals": { "weight_kg": 16 } });
+    let fever = advice("common-cold", told);
+    let acetaminophen = fever.drugs.iter().find(|line| line.drug == "acetaminophen").unwrap();
+    assert!(acetaminophen.dose.starts_with("240 mg (15 mg/kg)"), "{}", acetaminophen.dose);
+    let unweighed = advice("common-cold", json!({ "age": 4 }));
+    assert!(unweighed.not_checked.iter().any(|note| note.what == "weight"));
+}
+
+#[test]
+fn weak_kidneys_change_the_dose_or_forbid_the_drug() {
+    let cystitis = advice("cystitis", json!({ "age": 60, "sex": "male", "egfr": 25 }));
+    let line = |drug: &str| cystitis.drugs.iter().find(|line| line.drug == drug).unwrap();
+    assert!(line("nitrofurantoin").dose.starts_with("not for this patient"));
+    assert!(line("trimethoprim").dose.starts_with("100 mg twice a day"));
+    assert_ne!(cystitis.drugs[0].drug, "nitrofurantoin", "it is shown last");
+}
+
+#[test]
+fn a_condition_without_advice_says_so() {
+    let none = advice("dupuytren-contracture", json!({ "age": 60 }));
+    assert!(none.drugs.is_empty() && none.not_checked[0].what == "dupuytren-contracture");
+    let stroke = advice("ischaemic-stroke", json!({ "age": 60 }));
+    assert!(stroke.drugs.is_empty() && stroke.note.unwrap().contains("ambulance"));
+}

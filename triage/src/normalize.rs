@@ -1,0 +1,458 @@
+//! Words to findings: what a presentation says, in the knowledge's terms.
+//!
+//! Every entry is read, and nothing that was not understood is dropped: it comes back as unmatched. What is denied is absent;
+//! what a relative has is the family's history; what is told of the past is history.
+
+mod clause;
+mod language;
+mod measure;
+mod notes;
+mod phrases;
+mod scope;
+mod stem;
+mod taken;
+
+use clinical::decision::{Drug, FindingState, NotChecked, Presentation, Recognised, Symptom, Vitals};
+use clinical::person::Sex;
+use models::{FindingIx, Knowledge};
+
+use self::clause::{Clause, clauses};
+use self::language::Language;
+use self::notes::{Notes, note_topic, recognise, worse};
+use self::phrases::{Context, Meaning, Phrases};
+use self::taken::{end_of, is_measured, is_nothing, is_possible, leave, start_of, state_of};
+use crate::evidence::{Evidence, Season};
+
+/// A text of so many words tells the whole story.
+const WHOLE_STORY: usize = 25;
+/// The most words that come back as recognised or unmatched.
+const MOST: usize = 500;
+
+/// What was understood of a presentation.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Heard {
+    /// In the knowledge's terms.
+    pub evidence: Evidence,
+    /// Which words were taken for what.
+    pub recognised: Vec<Recognised>,
+    /// What was said and not understood.
+    pub unmatched: Vec<String>,
+    /// What contradicts itself, and how it was taken.
+    pub not_checked: Vec<NotChecked>,
+    /// What was measured, with what the words say was.
+    pub vitals: Vitals,
+    /// Whether there is a pregnancy.
+    pub pregnant: Option<bool>,
+    /// Whether something was told as a complaint, or in few words, that was not understood.
+    pub is_half_understood: bool,
+}
+
+impl Heard {
+    /// Whether anything was told that somebody has, beyond who he is.
+    pub fn has_complaint(&self, knowledge: &Knowledge) -> bool {
+        self.evidence.states().iter().any(|(finding, state)| {
+            *state == FindingState::Present && !knowledge.findings[finding.at()].kind.is_of_the_person()
+        })
+    }
+}
+
+/// Where words stand in a presentation, and so how they are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Story,
+    Symptom(FindingState),
+    Denied,
+    History,
+    Family,
+    Social,
+    Medication,
+}
+
+/// Reads words of one language with one knowledge.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    language: Language,
+    phrases: Phrases,
+    family_words: Vec<u32>,
+    history_words: Vec<u32>,
+    medication_words: Vec<u32>,
+}
+
+impl Reader {
+    pub fn of(knowledge: &Knowledge) -> Self {
+        let language = Language::english();
+        let phrases = Phrases::of(knowledge, &language);
+        let roots = |words: &str| -> Vec<u32> {
+            words.split_whitespace().filter_map(|word| phrases.root(&language.root(word))).collect()
+        };
+        Self {
+            family_words: roots("family history father mother brother relative parents"),
+            history_words: roots("history previous prior past known had"),
+            medication_words: roots("use take takes taking on medicine medication treatment therapy"),
+            language,
+            phrases,
+        }
+    }
+
+    /// What a presentation says.
+    pub fn read(&self, knowledge: &Knowledge, presentation: &Presentation) -> Heard {
+        let mut notes = Notes { vitals: presentation.vitals.clone(), ..Notes::default() };
+        let mut stories = Vec::new();
+        for symptom in &presentation.symptoms {
+            let (name, state) = match symptom {
+                Symptom::Word(name) => (name, FindingState::Present),
+                Symptom::Told { name, state, severity, duration_days } => {
+                    notes.severity = worse(notes.severity, *severity);
+                    if let Some(days) = duration_days {
+                        notes.duration = Some(notes.duration.map_or(*days, |held| held.max(*days)));
+                    }
+                    (name, *state)
+                }
+            };
+            match knowledge.finding(name.trim()) {
+                Some(finding) => self.say_by_id(knowledge, finding, name, state, &mut notes),
+                None => {
+                    self.words(knowledge, name, Part::Symptom(state), &mut notes);
+                }
+            }
+        }
+        if let Some(text) = &presentation.text {
+            stories = self.words(knowledge, text, Part::Story, &mut notes);
+        }
+        let parts = [
+            (&presentation.denies, Part::Denied),
+            (&presentation.medical_history, Part::History),
+            (&presentation.family_history, Part::Family),
+            (&presentation.social_history, Part::Social),
+        ];
+        for (entries, part) in parts {
+            for entry in entries {
+                let state = if part == Part::Denied { FindingState::Absent } else { FindingState::Present };
+                match knowledge.finding(entry.trim()) {
+                    Some(finding) => self.say_by_id(knowledge, finding, entry, state, &mut notes),
+                    None => {
+                        self.words(knowledge, entry, part, &mut notes);
+                    }
+                }
+            }
+        }
+        for drug in &presentation.medications {
+            self.words(knowledge, Drug::name(drug), Part::Medication, &mut notes);
+        }
+        self.heard(knowledge, presentation, &stories, notes)
+    }
+
+    fn say_by_id(
+        &self,
+        knowledge: &Knowledge,
+        finding: FindingIx,
+        words: &str,
+        state: FindingState,
+        notes: &mut Notes,
+    ) {
+        notes.say(finding, state);
+        recognise(notes, words, &knowledge.findings[finding.at()].id, state);
+    }
+
+    /// Reads some words of one part; hands back its clauses.
+    fn words(&self, knowledge: &Knowledge, text: &str, part: Part, notes: &mut Notes) -> Vec<Clause> {
+        let all = clauses(text, &self.language);
+        let mut is_understood = false;
+        let mut left = Vec::new();
+        if !matches!(part, Part::Symptom(_) | Part::Story) {
+            notes.topics.clear();
+        }
+        for clause in &all {
+            let (is_matched, unmatched) = self.clause(knowledge, text, clause, part, notes);
+            is_understood |= is_matched;
+            left.extend(unmatched);
+        }
+        if matches!(part, Part::Medication) || is_nothing(text) {
+            return all;
+        }
+        if !is_understood && !matches!(part, Part::Story) {
+            left = vec![text.trim().to_owned()];
+        }
+        let words: usize = all.iter().map(|clause| clause.tokens.len()).sum();
+        let is_short = matches!(part, Part::Symptom(_)) || part == Part::Story && words < WHOLE_STORY;
+        notes.is_half_understood |= is_short && !left.is_empty();
+        for words in left {
+            if notes.unmatched.len() < MOST && !notes.unmatched.contains(&words) {
+                notes.unmatched.push(words);
+            }
+        }
+        all
+    }
+
+    /// Reads one clause: whether anything was understood, and what was not.
+    fn clause(
+        &self,
+        knowledge: &Knowledge,
+        text: &str,
+        clause: &Clause,
+        part: Part,
+        notes: &mut Notes,
+    ) -> (bool, Vec<String>) {
+        let roots = self.roots_of(clause);
+        let starts_denied = matches!(part, Part::Denied | Part::Symptom(FindingState::Absent));
+        let scope = scope::scope(clause, &self.language, starts_denied);
+        let is_of_family = part == Part::Family || scope.is_of_family;
+        let thought = match part {
+            _ if is_of_family => self.family_words.clone(),
+            Part::History => self.history_words.clone(),
+            Part::Medication => self.medication_words.clone(),
+            _ => Vec::new(),
+        };
+        let context = Context { thought, topics: notes.topics.clone() };
+        let (found, covered) = self.phrases.matches(clause, &roots, &context, &self.language);
+        let mut taken = 0_u128;
+        let mut has_complaint = false;
+        let mut is_history = false;
+        for held in &found {
+            let state = state_of(held, &scope.is_denied, clause, part, &self.language);
+            let words = &text[start_of(clause, held.tokens)..end_of(clause, held.tokens)];
+            match held.meaning {
+                Meaning::Finding(finding) => {
+                    let about = &knowledge.findings[finding.at()];
+                    let is_of_the_person = about.kind.is_of_the_person();
+                    let is_familys = about.id.starts_with("family-history");
+                    let is_meant = match part {
+                        _ if is_of_family => {
+                            is_familys || is_of_the_person && !about.id.starts_with("history-")
+                        }
+                        Part::History | Part::Social | Part::Medication => is_of_the_person && !is_familys,
+                        _ => !is_familys,
+                    };
+                    if !is_meant {
+                        continue;
+                    }
+                    taken |= held.tokens;
+                    if is_measured(clause, held.tokens, &self.language) {
+                        continue;
+                    }
+                    notes.say(finding, state);
+                    recognise(notes, words, &about.id, state);
+                    if state == FindingState::Present {
+                        is_history |= is_of_the_person;
+                        has_complaint |= !is_of_the_person;
+                        note_topic(knowledge, finding, &mut notes.topics);
+                    }
+                }
+                Meaning::Condition(condition) => {
+                    let about = &knowledge.conditions[condition.at()];
+                    let is_meant = !is_of_family && !matches!(part, Part::Social | Part::Medication);
+                    let is_finding_too = part != Part::History
+                        && found.iter().any(|other| {
+                            other.tokens & held.tokens == held.tokens
+                                && matches!(other.meaning, Meaning::Finding(finding) if !knowledge.findings[finding.at()].kind.is_of_the_person())
+                        });
+                    if !is_meant || is_finding_too {
+                        continue;
+                    }
+                    taken |= held.tokens;
+                    recognise(notes, words, &about.id, state);
+                    if about.chronic && state == FindingState::Present {
+                        notes.known.push(condition);
+                        is_history = true;
+                    }
+                }
+            }
+        }
+        self.measure(clause, &scope.is_denied, (has_complaint, is_history), part, notes);
+        let covered = if taken == 0 { 0 } else { taken | covered };
+        (taken != 0, self.left(text, clause, covered, part))
+    }
+
+    /// The roots of a clause's words; «mg» after a number is a measure and none.
+    fn roots_of(&self, clause: &Clause) -> Vec<Option<u32>> {
+        let mut roots: Vec<Option<u32>> = clause.tokens.iter().map(|token| self.root_of(token)).collect();
+        for (at, pair) in clause.tokens.windows(2).enumerate() {
+            if pair[0].number.is_some() && self.language.measures.contains(&pair[1].word) {
+                roots[at + 1] = None;
+            }
+        }
+        roots
+    }
+
+    /// The number of a word's root; of a misspelt word that of the word that was meant.
+    fn root_of(&self, token: &clause::Token) -> Option<u32> {
+        self.phrases.root(&token.root).or_else(|| {
+            let is_common = token.is_stop
+                || token.number.is_some()
+                || self.language.common.contains(&token.word)
+                || self.language.negators.contains(&token.word);
+            if is_common { None } else { self.phrases.mended(&token.word) }
+        })
+    }
+
+    fn measure(
+        &self,
+        clause: &Clause,
+        is_denied: &[bool],
+        (has_complaint, is_history): (bool, bool),
+        part: Part,
+        notes: &mut Notes,
+    ) {
+        if !matches!(part, Part::Story | Part::Symptom(FindingState::Present)) {
+            return;
+        }
+        measure::vitals(clause, &mut notes.vitals);
+        if has_complaint {
+            notes.severity = worse(notes.severity, measure::severity(clause, is_denied, &self.language));
+        }
+        if let Some(days) = measure::duration(clause, &self.language) {
+            if has_complaint {
+                notes.duration_of_complaint.get_or_insert(days);
+            } else if !is_history {
+                notes.duration.get_or_insert(days);
+            }
+        }
+    }
+
+    /// Runs of words that say something and were not understood.
+    fn left(&self, text: &str, clause: &Clause, taken: u128, part: Part) -> Vec<String> {
+        let mut runs: Vec<(usize, usize)> = Vec::new();
+        let mut is_open = false;
+        for (at, token) in clause.tokens.iter().enumerate() {
+            let is_taken = taken & (1 << at.min(127)) != 0;
+            let says = !self.says_nothing(token, part);
+            if is_taken || !says {
+                is_open &= !is_taken;
+                continue;
+            }
+            match runs.last_mut().filter(|_| is_open) {
+                Some(run) => run.1 = token.end,
+                None => runs.push((token.start, token.end)),
+            }
+            is_open = true;
+        }
+        runs.into_iter().map(|(start, end)| text[start..end].trim().to_owned()).collect()
+    }
+
+    fn says_nothing(&self, token: &clause::Token, part: Part) -> bool {
+        let language = &self.language;
+        let word = &token.word;
+        let is_measure = token.number.is_some()
+            || word.contains('/')
+            || language.units.contains_key(word)
+            || language.measures.contains(word)
+            || language.numbers.contains_key(word)
+            || language.alone.contains_key(word);
+        let is_function = token.is_stop
+            || language.negators.contains(word)
+            || language.but.contains(word)
+            || language.severe.contains(word)
+            || language.moderate.contains(word)
+            || language.mild.contains(word)
+            || language.male.contains(word)
+            || language.female.contains(word)
+            || language.old.contains(word)
+            || part == Part::Story && language.common.contains(word)
+            || part == Part::History && language.history.contains(word);
+        is_measure || is_function
+    }
+
+    fn heard(
+        &self,
+        knowledge: &Knowledge,
+        presentation: &Presentation,
+        story: &[Clause],
+        mut notes: Notes,
+    ) -> Heard {
+        let age = presentation.age.or_else(|| measure::age(story, &self.language));
+        let sex = match presentation.sex {
+            Sex::Unknown => measure::sex(story, &self.language),
+            told => told,
+        };
+        crate::vitals::say_findings(knowledge, &notes.vitals, age, |finding, state| {
+            if notes.states.get(&finding) != Some(&FindingState::Present) {
+                notes.states.insert(finding, state);
+            }
+        });
+        let pregnant = self.pregnancy(knowledge, presentation, &mut notes);
+        let words: usize = story.iter().map(|clause| clause.tokens.len()).sum();
+        let season = Season::of(presentation.month, presentation.region.as_deref());
+        let mut evidence = Evidence {
+            age,
+            sex,
+            season,
+            severity: presentation.severity.or(notes.severity),
+            duration_days: presentation.duration.or(notes.duration_of_complaint).or(notes.duration),
+            known: std::mem::take(&mut notes.known),
+            is_whole_story: words >= WHOLE_STORY,
+            ..Evidence::default()
+        };
+        evidence.known.sort();
+        evidence.known.dedup();
+        if presentation.region.as_deref() == Some("tropics")
+            && let Some(tropics) = knowledge.finding("recent-travel-tropics")
+        {
+            notes.states.entry(tropics).or_insert(FindingState::Present);
+        }
+        for (finding, state) in &notes.states {
+            if is_possible(&knowledge.findings[finding.at()], &evidence) {
+                evidence.say(*finding, *state);
+            } else if *state == FindingState::Present {
+                leave(&knowledge.findings[finding.at()].id, &mut notes.recognised, &mut notes.unmatched);
+            }
+        }
+        let not_checked = notes
+            .contradicted
+            .iter()
+            .map(|finding| NotChecked {
+                what: knowledge.findings[finding.at()].id.clone(),
+                why: "it is said to be there and not to be there; it was taken as there".to_owned(),
+            })
+            .collect();
+        Heard {
+            evidence,
+            recognised: notes.recognised,
+            unmatched: notes.unmatched,
+            not_checked,
+            vitals: notes.vitals,
+            pregnant,
+            is_half_understood: notes.is_half_understood,
+        }
+    }
+
+    fn pregnancy(
+        &self,
+        knowledge: &Knowledge,
+        presentation: &Presentation,
+        notes: &mut Notes,
+    ) -> Option<bool> {
+        let weeks = presentation.gestation_weeks;
+        let told = presentation.pregnant.or(weeks.map(|_| true));
+        let say = |id: &str, state: FindingState, notes: &mut Notes| {
+            if let Some(finding) = knowledge.finding(id) {
+                notes.say(finding, state);
+            }
+        };
+        match told {
+            Some(true) => say("pregnancy", FindingState::Present, notes),
+            Some(false) => say("pregnancy", FindingState::Absent, notes),
+            None => {}
+        }
+        if let Some(weeks) = weeks {
+            say(
+                if weeks >= 20.0 { "late-pregnancy" } else { "early-pregnancy" },
+                FindingState::Present,
+                notes,
+            );
+        }
+        if presentation.breastfeeding == Some(true) {
+            say("breastfeeding", FindingState::Present, notes);
+        }
+        let is_said =
+            |id: &str| knowledge.finding(id).and_then(|finding| notes.states.get(&finding)).copied();
+        let words = ["pregnancy", "early-pregnancy", "late-pregnancy", "twin-pregnancy", "first-pregnancy"];
+        told.or_else(|| {
+            let is_there = words.iter().any(|id| is_said(id) == Some(FindingState::Present));
+            let is_not = is_said("pregnancy") == Some(FindingState::Absent);
+            if is_there { Some(true) } else { is_not.then_some(false) }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,269 @@
+//! Ages, durations, how bad it is, and what was measured, as it stands in free words.
+
+use clinical::decision::{Severity, Vitals};
+use clinical::person::Sex;
+
+use super::clause::{Clause, Token};
+use super::language::Language;
+
+/// So few minutes are how long one attack lasted.
+const BRIEF_MINUTES: f32 = 10.0;
+
+/// For how many days a clause says that it has lasted.
+pub(super) fn duration(clause: &Clause, language: &Language) -> Option<f32> {
+    let tokens = &clause.tokens;
+    let near =
+        |at: usize, back: usize, on: usize| &tokens[at.saturating_sub(back)..(at + on).min(tokens.len())];
+    for (at, token) in tokens.iter().enumerate() {
+        if let Some(days) = language.alone.get(&token.word) {
+            return Some(*days);
+        }
+        let Some(unit) = language.units.get(&token.word) else { continue };
+        let number = at.checked_sub(1).and_then(|before| value(&tokens[before], language));
+        let first = if number.is_some() { at.saturating_sub(1) } else { at };
+        let is_told = near(first, 4, 0).iter().any(|token| language.before_duration.contains(&token.word))
+            || first < at && language.before_duration.contains(&tokens[first].word)
+            || near(at + 1, 0, 2).iter().any(|token| language.after_duration.contains(&token.word));
+        let is_other = near(first, 3, 0)
+            .iter()
+            .chain(near(at + 1, 0, 2))
+            .any(|token| language.not_of_the_illness.contains(&token.word));
+        if !is_told || is_other {
+            continue;
+        }
+        if *unit < 0.01 && number.is_some_and(|minutes| minutes < BRIEF_MINUTES) {
+            continue;
+        }
+        let several = token.word.ends_with('s') && number.is_none();
+        let Some(number) = number.or(several.then_some(3.0)) else { continue };
+        return Some((number * unit).clamp(0.0, 36_500.0));
+    }
+    None
+}
+
+fn value(token: &Token, language: &Language) -> Option<f32> {
+    token.number.or_else(|| language.numbers.get(&token.word).copied())
+}
+
+/// How bad a clause says that it is; the worst word counts.
+pub(super) fn severity(clause: &Clause, is_denied: &[bool], language: &Language) -> Option<Severity> {
+    let said = |words: &std::collections::HashSet<String>| {
+        clause
+            .tokens
+            .iter()
+            .zip(is_denied)
+            .any(|(token, is_denied)| !is_denied && words.contains(&token.word))
+    };
+    if said(&language.severe) {
+        Some(Severity::Severe)
+    } else if said(&language.moderate) {
+        Some(Severity::Moderate)
+    } else {
+        said(&language.mild).then_some(Severity::Mild)
+    }
+}
+
+/// Age in years: «65 year old», «3-month-old», «aged 40», «45 yo», «newborn».
+pub(super) fn age(clauses: &[Clause], language: &Language) -> Option<f32> {
+    for tokens in clauses.iter().map(|clause| &clause.tokens) {
+        for (at, token) in tokens.iter().enumerate() {
+            if language.newborn.contains(&token.word) {
+                return Some(0.02);
+            }
+            let Some(number) = token.number.or_else(|| language.numbers.get(&token.word).copied()) else {
+                continue;
+            };
+            let next = tokens.get(at + 1).map_or("", |token| token.word.as_str());
+            let after = tokens.get(at + 2).map_or("", |token| token.word.as_str());
+            let before = at.checked_sub(1).map_or("", |before| tokens[before].word.as_str());
+            let years = match language.units.get(next) {
+                Some(days) if language.old.contains(after) => number * days / 365.0,
+                Some(days) if language.old.contains(before) => number * days / 365.0,
+                _ if language.old.contains(next) || language.old.contains(before) => number,
+                _ => continue,
+            };
+            if (0.0..=125.0).contains(&years) {
+                return Some(years);
+            }
+        }
+    }
+    None
+}
+
+/// Sex, by the first word that says it; a pronoun where no other does.
+pub(super) fn sex(clauses: &[Clause], language: &Language) -> Sex {
+    let is_pronoun = |word: &str| matches!(word, "he" | "him" | "his" | "she" | "her");
+    for wants_pronoun in [false, true] {
+        for token in clauses.iter().flat_map(|clause| &clause.tokens) {
+            if is_pronoun(&token.word) != wants_pronoun {
+                continue;
+            }
+            if language.female.contains(&token.word) {
+                return Sex::Female;
+            }
+            if language.male.contains(&token.word) {
+                return Sex::Male;
+            }
+        }
+    }
+    Sex::Unknown
+}
+
+/// Fills in what a clause says was measured and nobody gave as a number.
+pub(super) fn vitals(clause: &Clause, vitals: &mut Vitals) {
+    let tokens = &clause.tokens;
+    let word = |at: usize| tokens.get(at).map_or("", |token| token.word.as_str());
+    for (at, token) in tokens.iter().enumerate() {
+        if let Some((above, below)) = token.word.split_once('/')
+            && let (Ok(above), Ok(below)) = (above.parse::<f32>(), below.parse::<f32>())
+        {
+            if (50.0..=300.0).contains(&above) && (20.0..=200.0).contains(&below) && below < above {
+                vitals.systolic.get_or_insert(above);
+                vitals.diastolic.get_or_insert(below);
+            }
+            continue;
+        }
+        let Some(number) = token.number else { continue };
+        let next = word(at + 1);
+        match label(tokens, at) {
+            "temperature" | "temp" | "fever" | "t" | ""
+                if (34.0..=43.0).contains(&number) && (next == "c" || !label(tokens, at).is_empty()) =>
+            {
+                vitals.temperature_c.get_or_insert(number);
+            }
+            "temperature" | "temp" | "fever" | "t" if (94.0..=109.5).contains(&number) => {
+                vitals.temperature_c.get_or_insert((number - 32.0) / 1.8);
+            }
+            "pulse" | "hr" | "heart" if (20.0..=300.0).contains(&number) => {
+                vitals.heart_rate.get_or_insert(number);
+            }
+            "rr" | "respiratory" | "respirations" | "respiration" if (4.0..=100.0).contains(&number) => {
+                vitals.respiratory_rate.get_or_insert(number);
+            }
+            "spo2" | "saturation" | "sats" | "o2" | "sat" | "sao2" | "oxygen"
+                if (40.0..=100.0).contains(&number) =>
+            {
+                vitals.spo2.get_or_insert(number);
+            }
+            _ if next == "bpm" && (20.0..=300.0).contains(&number) => {
+                vitals.heart_rate.get_or_insert(number);
+            }
+            _ if matches!(next, "f" | "fahrenheit") && (94.0..=109.5).contains(&number) => {
+                vitals.temperature_c.get_or_insert((number - 32.0) / 1.8);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Words that say what a number measures.
+const LABELS: [&str; 20] = [
+    "temperature",
+    "temp",
+    "fever",
+    "t",
+    "pulse",
+    "hr",
+    "heart",
+    "rr",
+    "respiratory",
+    "respirations",
+    "respiration",
+    "spo2",
+    "saturation",
+    "sats",
+    "o2",
+    "sat",
+    "sao2",
+    "oxygen",
+    "pressure",
+    "bp",
+];
+
+/// Whether a word says what the number after it measures.
+pub(super) fn is_label(word: &str) -> bool {
+    LABELS.contains(&word)
+}
+
+/// The word before a number that says what it measures; another number ends the search.
+fn label(tokens: &[Token], at: usize) -> &str {
+    const LABELS: [&str; 19] = [
+        "temperature",
+        "temp",
+        "fever",
+        "t",
+        "pulse",
+        "hr",
+        "heart",
+        "rr",
+        "respiratory",
+        "respirations",
+        "respiration",
+        "spo2",
+        "saturation",
+        "sats",
+        "o2",
+        "sat",
+        "sao2",
+        "oxygen",
+        "pressure",
+    ];
+    let before = tokens[at.saturating_sub(5)..at].iter().rev();
+    let near = before.take_while(|token| token.number.is_none() && !token.word.contains('/'));
+    near.map(|token| token.word.as_str()).find(|word| LABELS.contains(word)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::clause::clauses;
+    use super::*;
+
+    fn of<T>(text: &str, read: impl Fn(&Clause, &Language) -> T) -> T {
+        let language = Language::english();
+        read(&clauses(text, &language)[0], &language)
+    }
+
+    #[test]
+    fn durations_are_read_in_days() {
+        for (text, days) in [
+            ("cough for 3 days", Some(3.0)),
+            ("2 weeks of fever since last month", Some(30.0)),
+            ("headache since yesterday", Some(1.0)),
+            ("a 3-day history of fever", Some(3.0)),
+            ("it started two weeks ago", Some(14.0)),
+            ("over the past year", Some(365.0)),
+            ("smoker for 25 years", None),
+            ("65 year old man", None),
+            ("attacks lasting 30 minutes", None),
+            ("pain for several hours", Some(5.0 * 0.0417)),
+        ] {
+            assert_eq!(of(text, duration), days, "{text}");
+        }
+    }
+
+    #[test]
+    fn ages_and_sexes_are_read() {
+        let language = Language::english();
+        let age_of = |text: &str| age(&clauses(text, &language), &language);
+        assert_eq!(age_of("65 year old Male"), Some(65.0));
+        assert_eq!(age_of("a 3-month-old girl"), Some(90.0 / 365.0));
+        assert_eq!(age_of("aged 40"), Some(40.0));
+        assert_eq!(age_of("45yo"), Some(45.0));
+        assert_eq!(age_of("for 3 days"), None);
+        assert_eq!(sex(&clauses("She is 30", &language), &language), Sex::Female);
+        assert_eq!(sex(&clauses("65 year old Male", &language), &language), Sex::Male);
+    }
+
+    #[test]
+    fn what_was_measured_is_taken_from_the_words() {
+        let mut told = Vitals::default();
+        let clause = of("Temp 38.5, BP 90/60, pulse of 120, SpO2 91%, RR 24", |clause, _| clause.clone());
+        vitals(&clause, &mut told);
+        assert_eq!(told.temperature_c, Some(38.5));
+        assert_eq!((told.systolic, told.diastolic), (Some(90.0), Some(60.0)));
+        assert_eq!(
+            (told.heart_rate, told.respiratory_rate, told.spo2),
+            (Some(120.0), Some(24.0), Some(91.0))
+        );
+    }
+}

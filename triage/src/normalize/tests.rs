@@ -1,0 +1,180 @@
+//! What patients and physicians write, and what it is taken for.
+
+use std::sync::LazyLock;
+
+use clinical::decision::FindingState::{self, Absent, Present};
+use clinical::decision::Severity;
+
+use super::*;
+
+static KNOWLEDGE: LazyLock<Knowledge> = LazyLock::new(|| Knowledge::built_in().unwrap());
+static READER: LazyLock<Reader> = LazyLock::new(|| Reader::of(&KNOWLEDGE));
+
+fn read(presentation: &Presentation) -> Heard {
+    READER.read(&KNOWLEDGE, presentation)
+}
+
+fn story(text: &str) -> Heard {
+    read(&Presentation { text: Some(text.to_owned()), ..Presentation::default() })
+}
+
+/// A finding's state; it is there where a narrower one is.
+fn state(heard: &Heard, id: &str) -> FindingState {
+    let wanted = KNOWLEDGE.finding(id).unwrap_or_else(|| panic!("{id}"));
+    let is_below = |finding: FindingIx| {
+        std::iter::successors(Some(finding), |at| KNOWLEDGE.findings[at.at()].parent).any(|at| at == wanted)
+    };
+    let narrower = heard.evidence.states().iter().any(|(at, state)| *state == Present && is_below(*at));
+    if narrower { Present } else { heard.evidence.state(wanted) }
+}
+
+/// Says that a text is heard to hold these findings, `-` for absent ones.
+fn holds(text: &str, findings: &[&str]) {
+    let heard = story(text);
+    for finding in findings {
+        let (id, wanted) = finding.strip_prefix('-').map_or((*finding, Present), |id| (id, Absent));
+        assert_eq!(state(&heard, id), wanted, "«{text}»: {id} in {:?}", heard.recognised);
+    }
+}
+
+fn holds_not(text: &str, findings: &[&str]) {
+    let heard = story(text);
+    for id in findings {
+        assert_ne!(state(&heard, id), Present, "«{text}»: {id} in {:?}", heard.recognised);
+    }
+}
+
+#[test]
+fn lay_and_clinical_words_are_understood_in_any_usual_order() {
+    holds("I have a sore throat and my nose is running", &["sore-throat", "runny-nose"]);
+    holds("dyspnoea and diaphoresis", &["shortness-of-breath", "sweating"]);
+    holds("he had chest pain after walking 100 metres", &["chest-pain"]);
+    holds("there is pain in his left knee", &["knee-pain"]);
+    holds("throwing up since yesterday with loose stools", &["vomiting", "diarrhoea"]);
+    holds("blood in the stool", &["blood-in-stool"]);
+}
+
+#[test]
+fn a_misspelt_word_is_understood_and_a_common_one_is_not_bent() {
+    holds("diarrea and headche", &["diarrhoea", "headache"]);
+    holds("I am nauseus and vomitting", &["vomiting"]);
+    holds_not("my friend visited the house", &["fever", "headache"]);
+}
+
+#[test]
+fn what_is_denied_is_absent() {
+    holds("No fever, no cough", &["-fever", "-cough"]);
+    holds("cough without fever, chills or wheezing", &["cough", "-fever", "-wheeze"]);
+    holds("He denies chest pain but reports palpitations", &["-chest-pain", "palpitations"]);
+    holds("doesn't have a headache", &["-headache"]);
+    holds("no fever but a bad cough", &["-fever", "cough"]);
+    holds("headache with no relief from tablets", &["headache"]);
+}
+
+#[test]
+fn a_list_of_denials_denies_all_of_it() {
+    let heard = read(&Presentation {
+        denies: vec!["No wheezing, No cough, No vomiting or nausea".into(), "fever".into()],
+        ..Presentation::default()
+    });
+    for id in ["wheeze", "cough", "vomiting", "nausea", "fever"] {
+        assert_eq!(state(&heard, id), Absent, "{id}");
+    }
+}
+
+#[test]
+fn history_and_habits_are_of_the_person() {
+    holds("history of hypertension, smoker for 25 years", &["history-hypertension", "smoking"]);
+    assert_eq!(story("smoker for 25 years with cough for 3 days").evidence.duration_days, Some(3.0));
+    let heard = read(&Presentation {
+        medical_history: vec!["diabetes and gout".into(), "asthma".into()],
+        ..Presentation::default()
+    });
+    for id in ["history-diabetes", "history-gout", "history-asthma"] {
+        assert_eq!(state(&heard, id), Present, "{id}: {:?}", heard.recognised);
+    }
+    let asthma = KNOWLEDGE.condition("asthma").unwrap();
+    assert!(heard.evidence.known.contains(&asthma));
+}
+
+#[test]
+fn a_relatives_illness_is_not_the_patients() {
+    let heard = story("His father had a heart attack");
+    assert_eq!(state(&heard, "family-history-heart-disease"), Present);
+    assert_ne!(state(&heard, "history-heart-attack"), Present);
+    holds("His mother noticed a rash", &["rash"]);
+}
+
+#[test]
+fn a_later_sentence_tells_more_of_the_pain_before() {
+    holds("She has chest pain. It is worse when lying down.", &["chest-pain", "chest-pain-worse-lying"]);
+    holds_not("She has knee pain. It is worse when lying down.", &["chest-pain", "chest-pain-worse-lying"]);
+}
+
+#[test]
+fn pain_that_moves_to_a_place_is_no_pain_of_that_place_alone() {
+    holds_not("Abdominal pain radiating to the back", &["back-pain"]);
+    holds("Abdominal pain radiating to the back", &["pain-radiating-to-back"]);
+}
+
+#[test]
+fn age_sex_duration_and_severity_are_read() {
+    let heard = story("65 year old Male with severe headache since yesterday");
+    assert_eq!(heard.evidence.age, Some(65.0));
+    assert_eq!(heard.evidence.sex, Sex::Male);
+    assert_eq!(heard.evidence.duration_days, Some(1.0));
+    assert_eq!(heard.evidence.severity, Some(Severity::Severe));
+}
+
+#[test]
+fn measurements_become_findings() {
+    holds(
+        "Temperature 39.2 C, HR 124, BP 84/50, SpO2 89%",
+        &["high-fever", "tachycardia", "hypotension", "low-oxygen"],
+    );
+    holds("pulse 72, temperature 36.8", &["-tachycardia", "-fever"]);
+}
+
+#[test]
+fn what_was_not_understood_comes_back() {
+    let heard = read(&Presentation {
+        symptoms: vec![Symptom::Word("brindled gronkitis".into()), Symptom::Word("cough".into())],
+        ..Presentation::default()
+    });
+    assert_eq!(heard.unmatched, ["brindled gronkitis"]);
+    assert!(heard.is_half_understood);
+    assert_eq!(state(&heard, "cough"), Present);
+}
+
+#[test]
+fn what_is_said_both_ways_is_taken_as_there_and_told() {
+    let heard = read(&Presentation {
+        symptoms: vec![Symptom::Word("fever".into())],
+        denies: vec!["fever".into()],
+        ..Presentation::default()
+    });
+    assert_eq!(state(&heard, "fever"), Present);
+    assert_eq!(heard.not_checked[0].what, "fever");
+}
+
+#[test]
+fn odd_texts_are_read_to_their_end() {
+    for text in [
+        "",
+        "....,,,;;;",
+        "\u{0}\u{1f600}’’’'",
+        "-- no no no not",
+        "ÄÖÜ ß’s",
+        "1/2/3 99999999999999999999999 days ago",
+    ] {
+        story(text);
+    }
+    story(&"no fever but ".repeat(1_500));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_brings_the_reader_down(text in ".{0,200}") {
+        story(&text);
+    }
+}
