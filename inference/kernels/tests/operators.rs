@@ -213,7 +213,9 @@ fn a_batch_normalization_becomes_a_scale_and_a_shift() {
 #[test]
 fn activations_are_right_from_end_to_end() {
     let channels = Channels::dense(1).unwrap();
-    let xs: Vec<f32> = (-400..=400).map(|it| it as f32 / 40.0).chain([-90.0, 90.0, -1e4, 1e4, 0.0]).collect();
+    let step = if cfg!(miri) { 80 } else { 1 };
+    let xs: Vec<f32> =
+        (-400..=400).step_by(step).map(|it| it as f32 / 40.0).chain([-90.0, 90.0, -1e4, 1e4, 0.0]).collect();
     let all = [
         Activation::None,
         Activation::Relu,
