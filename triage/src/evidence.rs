@@ -55,6 +55,8 @@ pub struct Evidence {
     pub duration_days: Option<f32>,
     /// Chronic conditions that the patient is known to have: further causes of what is found.
     pub known: Vec<ConditionIx>,
+    /// What the patient calls it, where that is the name of a condition: «a sprained ankle», «the flu».
+    pub named: Vec<ConditionIx>,
     /// Whether the whole story was told, so that what usually goes with a condition and was not mentioned speaks a little
     /// against it ([`crate::rank::SILENCE`]).
     pub is_whole_story: bool,

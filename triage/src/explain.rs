@@ -5,7 +5,7 @@ use clinical::person::Sex;
 use models::{ConditionIx, FindingIx, Knowledge};
 
 use crate::evidence::Evidence;
-use crate::rank::{Counted, Ranker, Ranking, level};
+use crate::rank::{Counted, NAMED, Ranker, Ranking, level};
 
 /// The least weight that is told.
 const LEAST: f32 = 0.15;
@@ -117,6 +117,11 @@ impl Ranker {
         if !matches!(evidence.sex, Sex::Unknown) {
             let sexes = tables.sex_row(evidence.sex);
             told.push(("sex", "Sex", Box::new(|at| sexes[at])));
+        }
+        if !evidence.named.is_empty() {
+            let named = evidence.named.clone();
+            let factor = move |at: usize| if named.iter().any(|it| it.at() == at) { NAMED.ln() } else { 0.0 };
+            told.push(("named", "What the patient calls it", Box::new(factor)));
         }
         if let Some(season) = evidence.season {
             let seasons = tables.season_row(season);

@@ -50,9 +50,10 @@ pub struct Heard {
 impl Heard {
     /// Whether anything was told that somebody has, beyond who he is.
     pub fn has_complaint(&self, knowledge: &Knowledge) -> bool {
-        self.evidence.states().iter().any(|(finding, state)| {
+        let is_complaint = |(finding, state): &(FindingIx, FindingState)| {
             *state == FindingState::Present && !knowledge.findings[finding.at()].kind.is_of_the_person()
-        })
+        };
+        !self.evidence.named.is_empty() || self.evidence.states().iter().any(is_complaint)
     }
 }
 
@@ -254,6 +255,9 @@ impl Reader {
                     if about.chronic && state == FindingState::Present {
                         notes.known.push(condition);
                         is_history = true;
+                    } else if part != Part::History && state == FindingState::Present {
+                        notes.named.push(condition);
+                        has_complaint = true;
                     }
                 }
             }
@@ -379,11 +383,14 @@ impl Reader {
             severity: presentation.severity.or(notes.severity),
             duration_days: presentation.duration.or(notes.duration_of_complaint).or(notes.duration),
             known: std::mem::take(&mut notes.known),
+            named: std::mem::take(&mut notes.named),
             is_whole_story: words >= WHOLE_STORY,
             ..Evidence::default()
         };
-        evidence.known.sort();
-        evidence.known.dedup();
+        for conditions in [&mut evidence.known, &mut evidence.named] {
+            conditions.sort();
+            conditions.dedup();
+        }
         if presentation.region.as_deref() == Some("tropics")
             && let Some(tropics) = knowledge.finding("recent-travel-tropics")
         {

@@ -37,6 +37,8 @@ pub const FURTHER_OF_GROUP: f32 = 0.3;
 pub const CHRONIC_ACTIVITY: f32 = 0.4;
 /// Duration and severity are told loosely: their logarithms count half.
 const FLATTENED: f32 = 0.5;
+/// Odds of a condition that the patient names: people are often right about a sprain or a flu, and seldom about what is rare.
+pub const NAMED: f32 = 20.0;
 /// The square of how many spreads a duration can lie off and still count further.
 const FARTHEST: f32 = 16.0;
 /// What a silence counts beside a "no", where the whole story was told.
@@ -185,6 +187,9 @@ impl Ranker {
         }
         if evidence.is_whole_story {
             self.unsay_silence(&counted, &mut scores);
+        }
+        for condition in &evidence.named {
+            scores[condition.at()] += NAMED.ln();
         }
         self.add_course(evidence, &mut scores);
         softmax(scores)

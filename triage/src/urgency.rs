@@ -79,6 +79,12 @@ fn floors(knowledge: &Knowledge, ranker: &Ranker, heard: &Heard, so_far: &[Reaso
             "A child in the first three months should be seen within the day, whatever it has.",
         );
     }
+    for condition in heard.evidence.named.iter().map(|named| &knowledge.conditions[named.at()]) {
+        if condition.dangerous {
+            let text = format!("{} is named, which must not be missed.", condition.name);
+            hold(condition.urgency.min(Urgency::Emergency), "named", &text);
+        }
+    }
     if !heard.has_complaint(knowledge) {
         hold(Urgency::Consultation, "nothing-understood", "No complaint was told that is known here.");
     } else if heard.is_half_understood {

@@ -2,7 +2,10 @@
 //! Sharing»).
 
 use axum::response::{IntoResponse, Response};
+use gate::{Path, Problem};
 use http::{HeaderName, HeaderValue, StatusCode, header};
+
+use crate::discovery::Hook;
 
 /// What is allowed, to whom, and for how many seconds that may be remembered.
 const HEADERS: [(HeaderName, &str); 5] = [
@@ -13,9 +16,17 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (header::ACCESS_CONTROL_MAX_AGE, "600"),
 ];
 
-/// `OPTIONS /cds-services…`
+/// `OPTIONS /cds-services`
 pub(crate) async fn preflight() -> Response {
     open(StatusCode::NO_CONTENT)
+}
+
+/// `OPTIONS /cds-services/{serviceId}` and below
+pub(crate) async fn preflight_of_service(Path(service): Path<String>) -> Response {
+    match Hook::of_service(&service) {
+        Some(_) => open(StatusCode::NO_CONTENT),
+        None => open(Problem::not_found()),
+    }
 }
 
 /// The answer, for every origin.

@@ -60,13 +60,13 @@ struct Accepted {
 #[serde(rename_all = "camelCase")]
 struct Overridden {
     /// One of the card's reasons.
-    reason: Option<Reason>,
+    reason: Option<CardReason>,
     /// More in words.
     user_comment: Option<String>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
-struct Reason {
+struct CardReason {
     code: String,
 }
 

@@ -26,6 +26,8 @@ use triage::Advisor;
 
 use trust::Seen;
 
+/// What refuses a name that no service has.
+const NO_SERVICE: &str = "not-found: there is no such service";
 /// What refuses a program.
 const UNTRUSTED: &str = "client-untrusted: the header Authorization has no token that a clinic believes";
 
@@ -68,11 +70,11 @@ pub fn routes(state: CdsHooksState) -> Routes {
                 .answers::<card::Response>(200, "The cards.")
                 .refuses(422, "invalid-request: a member of the request is missing or not what the hook has")
                 .refuses(401, UNTRUSTED)
-                .refuses(404, "not-found: there is no such service")
+                .refuses(404, NO_SERVICE)
                 .refuses(412, "prefetch-missing: nothing is known of the patient without it"),
             service::ask,
         )
-        .add(preflight("/cds-services/{serviceId}"), cors::preflight)
+        .add(preflight("/cds-services/{serviceId}").refuses(404, NO_SERVICE), cors::preflight_of_service)
         .add(
             post("/cds-services/{serviceId}/feedback", Rule::PUBLIC)
                 .says("Tells what came of cards: accepted, or overridden and why.")
@@ -80,10 +82,13 @@ pub fn routes(state: CdsHooksState) -> Routes {
                 .answers_nothing(200, "It is kept.")
                 .refuses(422, "invalid-request: a member of the request is missing or not what it should be")
                 .refuses(401, UNTRUSTED)
-                .refuses(404, "not-found: there is no such service"),
+                .refuses(404, NO_SERVICE),
             feedback::tell,
         )
-        .add(preflight("/cds-services/{serviceId}/feedback"), cors::preflight)
+        .add(
+            preflight("/cds-services/{serviceId}/feedback").refuses(404, NO_SERVICE),
+            cors::preflight_of_service,
+        )
         .add(
             post("/api/v1/cds-clients", clients(Action::Create))
                 .says("Name a program that may ask, by the issuer of its tokens and its public keys.")

@@ -157,6 +157,9 @@ async fn the_services_are_discovered_by_anyone_and_fit_the_schema() {
         let preflight = Request::builder().method(Method::OPTIONS).uri(SIGN).body(Body::empty()).unwrap();
         let preflight = send(&house.router, preflight).await;
         assert_eq!(preflight.status.as_u16(), 204);
+        let of_none =
+            Request::builder().method(Method::OPTIONS).uri("/cds-services/none").body(Body::empty()).unwrap();
+        assert_eq!(send(&house.router, of_none).await.status.as_u16(), 404);
         assert!(preflight.header("access-control-allow-headers").contains("authorization"));
     })
     .await;

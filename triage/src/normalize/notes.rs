@@ -13,6 +13,7 @@ pub(super) struct Notes {
     pub states: BTreeMap<FindingIx, FindingState>,
     pub contradicted: Vec<FindingIx>,
     pub known: Vec<ConditionIx>,
+    pub named: Vec<ConditionIx>,
     pub recognised: Vec<Recognised>,
     pub unmatched: Vec<String>,
     pub topics: Vec<FindingIx>,

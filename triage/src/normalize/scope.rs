@@ -44,8 +44,12 @@ fn denied(clause: &Clause, language: &Language, all: bool) -> Vec<bool> {
             denied[range].fill(true);
             continue;
         }
+        let follows_a_comma = at > 0 && tokens[at - 1].commas < token.commas;
+        // «No fever, mild sore throat»: nobody denies how bad something is.
+        let is_measured = [&language.mild, &language.severe].iter().any(|words| words.contains(&token.word));
         let begins_anew = language.restarts.contains(&token.word)
-            && (token.word != "with" || at > 0 && tokens[at - 1].commas < token.commas);
+            && (token.word != "with" || follows_a_comma)
+            || is_measured && follows_a_comma;
         if is_on && has_object && begins_anew {
             is_on = false;
         }
@@ -109,6 +113,7 @@ mod tests {
     fn a_no_ends_at_but_and_where_something_new_is_said() {
         assert_eq!(denied_words("no fever but a cough"), ["fever"]);
         assert_eq!(denied_words("No fever and has a cough"), ["fever"]);
+        assert_eq!(denied_words("no chest pain, mild sore throat"), ["chest", "pain"]);
         assert_eq!(denied_words("He has no fever, he complains of headache"), ["fever"]);
     }
 

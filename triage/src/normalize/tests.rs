@@ -98,6 +98,15 @@ fn history_and_habits_are_of_the_person() {
 }
 
 #[test]
+fn what_the_patient_calls_it_is_named_and_what_was_once_is_not() {
+    let sprain = KNOWLEDGE.condition("ankle-sprain").unwrap();
+    assert_eq!(story("sprained ankle, can walk on it").evidence.named, [sprain]);
+    assert_eq!(story("no sprained ankle, headache").evidence.named, []);
+    let before = Presentation { medical_history: vec!["ankle sprain".into()], ..Presentation::default() };
+    assert_eq!(read(&before).evidence.named, []);
+}
+
+#[test]
 fn a_relatives_illness_is_not_the_patients() {
     let heard = story("His father had a heart attack");
     assert_eq!(state(&heard, "family-history-heart-disease"), Present);
