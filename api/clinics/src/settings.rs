@@ -69,7 +69,7 @@ pub(crate) struct SettingsRequest {
     hold_refused: Option<bool>,
     /// Which objects are made of what was found and stored in the study; an empty list: none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 4)]
+    #[schema(max_items = 6)]
     result_objects: Option<Vec<ResultKind>>,
 }
 
