@@ -16,11 +16,6 @@ mod screen;
 mod urgency;
 mod vitals;
 
-use std::sync::Arc;
-
-use clinical::decision::{Assessment, Presentation, Question};
-use models::Knowledge;
-
 pub use advise::advise;
 pub use advisor::{Advisor, category_name};
 pub use engine::Engine;
@@ -29,13 +24,3 @@ pub use normalize::Heard;
 pub use question::Asked;
 pub use rank::Ranking;
 pub use screen::Screen;
-
-/// What is told about a presentation; whoever asks more than once keeps an [`Engine`].
-pub fn assess(knowledge: &Knowledge, presentation: &Presentation) -> Assessment {
-    Engine::new(Arc::new(knowledge.clone())).assess(presentation)
-}
-
-/// What to ask next about a presentation, at most `count` questions; whoever asks more than once keeps an [`Engine`].
-pub fn next_questions(knowledge: &Knowledge, presentation: &Presentation, count: usize) -> Vec<Question> {
-    Engine::new(Arc::new(knowledge.clone())).next_questions(presentation, count)
-}

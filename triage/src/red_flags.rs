@@ -48,11 +48,12 @@ fn holds(flag: &RedFlag, present: &HashSet<FindingIx>, evidence: &Evidence, preg
     let is_for_age =
         flag.ages.is_none_or(|(from, to)| evidence.age.is_some_and(|years| (from..=to).contains(&years)));
     let is_for_pregnancy = flag.pregnant.is_none_or(|wanted| (pregnant == Some(true)) == wanted);
-    let of_any = flag.any.iter().filter(|finding| present.contains(finding)).count();
+    let is_there = |finding: &&FindingIx| present.contains(*finding);
+    let enough = usize::from(flag.at_least);
     is_for_sex
         && is_for_age
         && is_for_pregnancy
         && flag.all.iter().all(|finding| present.contains(finding))
-        && (flag.any.is_empty() || of_any >= usize::from(flag.at_least))
+        && flag.any.iter().filter(is_there).take(enough).count() == enough
         && !flag.none.iter().any(|finding| present.contains(finding))
 }

@@ -187,30 +187,9 @@ pub(super) fn is_label(word: &str) -> bool {
 
 /// The word before a number that says what it measures; another number ends the search.
 fn label(tokens: &[Token], at: usize) -> &str {
-    const LABELS: [&str; 19] = [
-        "temperature",
-        "temp",
-        "fever",
-        "t",
-        "pulse",
-        "hr",
-        "heart",
-        "rr",
-        "respiratory",
-        "respirations",
-        "respiration",
-        "spo2",
-        "saturation",
-        "sats",
-        "o2",
-        "sat",
-        "sao2",
-        "oxygen",
-        "pressure",
-    ];
     let before = tokens[at.saturating_sub(5)..at].iter().rev();
     let near = before.take_while(|token| token.number.is_none() && !token.word.contains('/'));
-    near.map(|token| token.word.as_str()).find(|word| LABELS.contains(word)).unwrap_or_default()
+    near.map(|token| token.word.as_str()).find(|word| is_label(word)).unwrap_or_default()
 }
 
 #[cfg(test)]
