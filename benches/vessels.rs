@@ -68,7 +68,7 @@ fn main() {
     let (frame, on_curve) = fundus(800);
     let image = ImageContext { modality: Some("OP".to_owned()), ..ImageContext::default() };
     let begun = Instant::now();
-    let outcome = analyze(&network, std::slice::from_ref(&frame), &image).unwrap();
+    let outcome = analyze(&network, std::slice::from_ref(&frame), &image).unwrap().outcome;
     let took = begun.elapsed();
     let Outcome::Scored(scores) = outcome else { panic!("{outcome:?}") };
     let maps = explain(&network, &frame, &["vessel"], &|| false).unwrap();

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use billing::{PayPalAccount, PhonePeAccount, RazorpayAccount, StripeAccount};
 use identity::OidcProvider;
+use notifications::channel::ChannelSettings;
 use serde::{Deserialize, Serialize};
 
 pub use queues::Queues;
@@ -98,6 +100,10 @@ pub struct Config {
     pub associations: usize,
     /// HTTP connections at a time.
     pub http_connections: usize,
+    /// WebSocket connections at a time, beside those of HTTP.
+    pub socket_connections: usize,
+    /// Most of them of one person.
+    pub socket_connections_per_person: usize,
     /// The longest page of a list.
     pub page_size_max: u32,
     /// Addresses of our own proxies, which are believed about whom they speak for (`X-Forwarded-For`).
@@ -118,7 +124,7 @@ pub struct Config {
     pub decode_memory_bytes: u64,
     /// The longest that one frame may take.
     pub decode_timeout_seconds: u64,
-    /// What runs networks: `tract`, `onnxruntime`, `openvino`, or `auto`, the fastest of those that are there and answer
+    /// What runs networks: `blocked` (our own kernels), `tract`, `onnxruntime`, `openvino`, or `auto`, the fastest of those that are there and answer
     /// as a network's reference vectors say.
     pub backend: String,
     /// ONNX Runtime's shared library, or a folder that holds it, such as Python's `site-packages`; empty: the system's.
@@ -137,6 +143,16 @@ pub struct Config {
     pub dicom_first_wait_seconds: i64,
     /// How many jobs of each queue run together.
     pub queues: Queues,
+    /// Who carries messages for the clinics without providers of their own.
+    pub channels: ChannelSettings,
+    /// The account at Stripe of the clinics without accounts of their own.
+    pub stripe: StripeAccount,
+    /// That at PayPal.
+    pub paypal: PayPalAccount,
+    /// That at Razorpay.
+    pub razorpay: RazorpayAccount,
+    /// That at PhonePe.
+    pub phonepe: PhonePeAccount,
     /// A NATS server with JetStream, `nats://…` or `tls://…`, to which every event is published; empty: none is.
     pub nats_url: String,
     /// Whether webhooks may point at this machine and its network.
@@ -202,6 +218,8 @@ impl Default for Config {
             clamd_timeout_seconds: 60,
             associations: 1024,
             http_connections: 4096,
+            socket_connections: 20_000,
+            socket_connections_per_person: 1_000,
             page_size_max: 1000,
             trusted_proxies: Vec::new(),
             person_requests_per_minute: 6_000,
@@ -221,6 +239,11 @@ impl Default for Config {
             dicom_tries: 20,
             dicom_first_wait_seconds: 15,
             queues: Queues::default(),
+            channels: ChannelSettings::default(),
+            stripe: StripeAccount::default(),
+            paypal: PayPalAccount::default(),
+            razorpay: RazorpayAccount::default(),
+            phonepe: PhonePeAccount::default(),
             nats_url: String::new(),
             webhooks_private_addresses: false,
             webhook_tries: 10,
@@ -245,7 +268,7 @@ fn is_no_setting(name: &str) -> bool {
 const LEAST_SWEEP_AGE_SECONDS: i64 = 600;
 
 /// The seeds' names and the usual ones, in rising precedence below `MEDILINK_…`.
-const OTHER_NAMES: [(&str, &str); 8] = [
+const OTHER_NAMES: [(&str, &str); 19] = [
     ("CONNECTION_STRING", "database_url"),
     ("DATABASE_URL", "database_url"),
     ("DICOM_STORAGE_PATH", "archive_url"),
@@ -254,6 +277,17 @@ const OTHER_NAMES: [(&str, &str); 8] = [
     ("ORT_DYLIB_PATH", "onnxruntime_library"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"),
     ("SENTRY_DSN", "sentry_dsn"),
+    ("STRIPE_SECRET_KEY", "stripe_secret_key"),
+    ("STRIPE_WEBHOOK_SECRET", "stripe_webhook_secret"),
+    ("PAYPAL_CLIENT_ID", "paypal_client_id"),
+    ("PAYPAL_CLIENT_SECRET", "paypal_client_secret"),
+    ("PAYPAL_WEBHOOK_ID", "paypal_webhook_id"),
+    ("RAZORPAY_KEY_ID", "razorpay_key_id"),
+    ("RAZORPAY_KEY_SECRET", "razorpay_key_secret"),
+    ("RAZORPAY_WEBHOOK_SECRET", "razorpay_webhook_secret"),
+    ("PHONEPE_MERCHANT_ID", "phonepe_merchant_id"),
+    ("PHONEPE_SALT_KEY", "phonepe_salt_key"),
+    ("PHONEPE_SALT_INDEX", "phonepe_salt_index"),
 ];
 
 impl Config {

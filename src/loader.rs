@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use inference::{BackendChoice, Candidate, InferenceBackend, InferenceError, Network, Runtime, Runtimes};
+use inference::{BackendChoice, Candidate, InferenceBackend, InferenceError, Network, Runtimes};
 use models::{Card, ReferenceError, ReferenceVectors, Registry};
 
 use crate::proof::{Proof, ProofError, Prover};
@@ -13,7 +13,7 @@ pub struct Loader {
     runtimes: Runtimes,
     choice: BackendChoice,
     prover: Prover,
-    /// The cards of the box, whose networks the tests of this program have proved on the runtime in the binary.
+    /// The cards of the box, whose networks the tests of this program have proved on the runtimes in the binary.
     in_the_box: Vec<Card>,
     opened: Mutex<HashMap<Candidate, Arc<dyn InferenceBackend>>>,
 }
@@ -111,11 +111,11 @@ impl Loader {
         reference: Option<&ReferenceVectors>,
     ) -> Result<Candidate, LoadError> {
         let candidates = self.runtimes.candidates(self.choice, card);
-        if let [only] = candidates.as_slice()
-            && only.runtime == Runtime::Tract
+        if let [first, ..] = candidates.as_slice()
+            && candidates.iter().all(|it| it.runtime.is_built_in())
             && self.is_of_the_box(card, reference)?
         {
-            return Ok(*only);
+            return Ok(*first);
         }
         let mut proved: Vec<(Candidate, Proof)> = Vec::new();
         let mut failed: Option<LoadError> = None;
@@ -170,6 +170,8 @@ impl Loader {
 
 #[cfg(test)]
 mod tests {
+    use inference::Runtime;
+
     use super::*;
 
     /// A loader of the runtime in the binary alone, whose children end before they have proved anything.

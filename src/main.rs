@@ -85,10 +85,20 @@ enum Command {
     Deidentify(commands::deidentify::Arguments),
     /// Ask another DICOM application entity whether it is there (C-ECHO)
     Echo(commands::echo::Arguments),
+    /// The numbers of the clinics
+    Analytics {
+        #[command(subcommand)]
+        action: commands::analytics::Action,
+    },
     /// The trail of who did what
     Audit {
         #[command(subcommand)]
         action: commands::audit::Action,
+    },
+    /// The money of the clinics
+    Billing {
+        #[command(subcommand)]
+        action: commands::billing::Action,
     },
     /// Copy rows and bytes to a folder, while `serve` goes on
     ///
@@ -130,6 +140,12 @@ enum DemoAction {
     ///
     /// Refused where real people are kept. Run again, it prints new passwords for the same users.
     Users(commands::demo_users::Arguments),
+    /// Fill the default clinic with months of invented patients, studies, invoices and visits, and print the numbers
+    ///
+    /// Patients and studies get rows; findings, invoices, payments and visits are told as events. With --json the
+    /// answers of /api/analytics are printed by their paths, counted from what was invented. Refused where there is
+    /// something to count already.
+    Activity(commands::demo_activity::Arguments),
 }
 
 /// Where the doors are, and for whom they open.
@@ -244,6 +260,9 @@ fn run(line: Line) -> Result<()> {
         Command::Demo { action: Some(DemoAction::Users(arguments)), .. } => {
             wait(commands::demo_users::run(config, &environment, arguments))
         }
+        Command::Demo { action: Some(DemoAction::Activity(arguments)), .. } => {
+            wait(commands::demo_activity::run(config, &environment, arguments))
+        }
         Command::Serve { no_worker, .. } => {
             wait(async { commands::serve::run(open().await?, !no_worker).await })
         }
@@ -252,7 +271,9 @@ fn run(line: Line) -> Result<()> {
         Command::Analyze(arguments) => commands::analyze::run(&config, arguments),
         Command::Deidentify(arguments) => commands::deidentify::run(&config, arguments),
         Command::Echo(arguments) => wait(commands::echo::run(&config, arguments)),
+        Command::Analytics { action } => wait(commands::analytics::run(&config, action)),
         Command::Audit { action } => wait(commands::audit::run(&config, action)),
+        Command::Billing { action } => wait(async { commands::billing::run(&*open().await?, action).await }),
         Command::Backup(arguments) => wait(commands::backup::run(&config, arguments)),
         Command::Restore(arguments) => wait(commands::restore::run(&config, arguments)),
         Command::Migrate => wait(commands::migrate::run(&config)),

@@ -10,7 +10,7 @@ use clinical::imaging::{ImageContext, NetworkState};
 use models::{Card, CardError, Eligibility, ReferenceVectors, Task};
 use storage::archive::Archive;
 use storage::db::{Conn, Db, DbError};
-use storage::records::analysis::NetworkKey;
+use storage::records::analysis::{Analysis, NetworkKey};
 use storage::records::network::{NetworkName, Proof, States, StoredNetwork};
 use tokio::task::spawn_blocking;
 
@@ -126,6 +126,13 @@ async fn added(
 /// The card of a stored network, which is a draft until somebody says otherwise, whatever it says itself.
 pub fn card_of(network: &StoredNetwork) -> Result<Card, CardError> {
     Ok(Card { state: NetworkState::Draft, ..Card::parse(&network.card)? })
+}
+
+/// The card of an analysis's network; `None` where the reader does not hold it.
+pub fn card_of_analysis(reader: &Reader, analysis: &Analysis) -> Option<Card> {
+    let registry = reader.registry();
+    let card = registry.get_version(&analysis.network_name, &analysis.network_version)?;
+    (card.sha256 == analysis.network_sha256).then(|| card.clone())
 }
 
 /// A card's name, as states know it.

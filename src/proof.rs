@@ -3,7 +3,7 @@
 //! What a network file makes a runtime do is not known before it is done: loops without end, tensors without
 //! bound, a fault in a shared library. The child is this same binary; it limits its memory, and the parent
 //! ends it when it takes too long. A proof is kept beside the data, so that it is made once for each network,
-//! runtime and version of either.
+//! runtime, version of either, and processor.
 
 mod child;
 mod message;
@@ -174,6 +174,9 @@ impl Prover {
         let mut hash = Sha256::new();
         hash.update(env!("CARGO_PKG_VERSION"));
         hash.update(candidate.to_string());
+        // what is fastest, and which kernels answer, hangs on the processor
+        hash.update(inference::Isa::best().to_string());
+        hash.update(processor());
         hash.update(serde_json::to_vec(card).ok()?);
         hash.update(message::body(&[], reference));
         let expected: Vec<&Vec<f32>> =
@@ -188,6 +191,13 @@ impl Prover {
         let name: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Some(data_dir.join("proofs").join(format!("{name}.json")))
     }
+}
+
+/// The processor's name; empty where the system does not tell.
+fn processor() -> String {
+    let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = about.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map(|(_, name)| name.trim().to_owned()).unwrap_or_default()
 }
 
 fn not_tried(error: impl std::fmt::Display) -> ProofError {

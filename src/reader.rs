@@ -12,7 +12,7 @@ use bytes::Bytes;
 use clinical::imaging::{
     Abstention, AbstentionCode, DecodeRequest, Frame, FrameSelection, ImageContext, Outcome,
 };
-use inference::{InferenceError, Network, Summary};
+use inference::{Analyzed, InferenceError, Network, Summary};
 use ingest::part10::{self, Part10, Part10Error};
 use ingest::pixels::{self, DecodePool, PixelError, PixelLimits};
 use models::{Card, Eligibility, ReferenceError, ReferenceVectors, Registry};
@@ -84,6 +84,8 @@ pub struct Reading {
     pub outcome: Outcome,
     /// The outcome for people.
     pub summary: Summary,
+    /// The mean brightness of what the network was shown, 0.0 to 1.0; `None` where it was shown nothing.
+    pub brightness: Option<f32>,
     /// How long decoding and the network took.
     pub duration_ms: f64,
     /// Whether the network was run although its card does not fit the image.
@@ -240,18 +242,21 @@ impl Reader {
                 let frames = pixels::decode(&object, &request, &self.pixel_limits, &self.pool);
                 decoded = Some((request, frames));
             }
-            let outcome = match decoded.as_ref().map(|(_, frames)| frames) {
-                Some(Ok(frames)) => self.outcome(&network, frames, &image, is_forced)?,
-                Some(Err(error)) => Outcome::Abstained(Abstention {
-                    code: AbstentionCode::NotDecodable,
-                    reason: format!("{}: {error}", error.code()),
-                }),
+            let Analyzed { outcome, brightness } = match decoded.as_ref().map(|(_, frames)| frames) {
+                Some(Ok(frames)) => self.analyzed(&network, frames, &image, is_forced)?,
+                Some(Err(error)) => {
+                    let reason = format!("{}: {error}", error.code());
+                    let outcome =
+                        Outcome::Abstained(Abstention { code: AbstentionCode::NotDecodable, reason });
+                    Analyzed { outcome, brightness: None }
+                }
                 None => continue,
             };
             readings.push(Reading {
                 summary: Summary::of(card, &outcome),
                 outcome,
                 network: Some(card.clone()),
+                brightness,
                 duration_ms: milliseconds(started),
                 is_forced,
             });
@@ -265,20 +270,20 @@ impl Reader {
     }
 
     /// What the network sees; one that answers what is no probability is not asked again.
-    fn outcome(
+    fn analyzed(
         &self,
         network: &Network,
         frames: &[Frame],
         image: &ImageContext,
         is_forced: bool,
-    ) -> Result<Outcome, ReadError> {
+    ) -> Result<Analyzed, ReadError> {
         let seen = if is_forced {
             inference::analyze_forced(network, frames)
         } else {
             inference::analyze(network, frames, image)
         };
         match seen {
-            Ok(outcome) => Ok(outcome),
+            Ok(analyzed) => Ok(analyzed),
             Err(
                 error @ (InferenceError::NotFinite(_)
                 | InferenceError::NotProbabilities(_)
@@ -288,7 +293,8 @@ impl Reader {
                 if let Some(place) = self.place(network.card()) {
                     place.falls_ill(&reason);
                 }
-                Ok(Outcome::Abstained(Abstention { code: AbstentionCode::NetworkUnhealthy, reason }))
+                let abstention = Abstention { code: AbstentionCode::NetworkUnhealthy, reason };
+                Ok(Analyzed { outcome: Outcome::Abstained(abstention), brightness: None })
             }
             Err(error) => Err(ReadError::Network(error.into())),
         }
@@ -428,6 +434,7 @@ impl Reading {
             network: network.cloned(),
             outcome: Outcome::Abstained(Abstention { code, reason: reason.into() }),
             summary: Summary::default(),
+            brightness: None,
             duration_ms: milliseconds(started),
             is_forced: false,
         }

@@ -5,15 +5,18 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, bail};
 use api::{Doors, Street};
 use assessments::AssessmentsState;
+use billing::provider::Wire;
+use billing::{Accounts, BillingState, Cashier};
 use cds_hooks::CdsHooksState;
 use clinical::clock::{Clock, SystemClock};
 use dicom_house::DicomState;
 use dicomweb::DicomWebState;
+use gate::socket::{Kinds, Sockets};
 use gate::{App, Authenticator, TokenSettings};
 use identity::Identity;
 use ingest::dimse_door::Shelves;
@@ -23,6 +26,8 @@ use ingest::receive::Receiver;
 use ingest::scp::ScpEvents;
 use models::Registry;
 use networks_house::NetworksState;
+use notifications::channel::Switchboard;
+use notifications::{Deliverer, NotificationsState};
 use storage::archive::{Archive, DataKeys};
 use storage::db::Db;
 use storage::secret::Keyring;
@@ -49,6 +54,8 @@ pub struct House {
     pub receiver: Receiver,
     /// The networks and decoders.
     pub reader: Arc<Reader>,
+    /// Who carries messages; made when it is first asked for.
+    switchboard: OnceLock<Switchboard>,
 }
 
 impl House {
@@ -67,7 +74,8 @@ impl House {
         let receiver =
             Receiver::kept_clean(db.clone(), archive.clone(), Arc::clone(&clock), receive, hygiene);
         let reader = Arc::new(reader(&config)?);
-        Ok(Arc::new(Self { config, db, archive, keyring, clock, receiver, reader }))
+        let switchboard = OnceLock::new();
+        Ok(Arc::new(Self { config, db, archive, keyring, clock, receiver, reader, switchboard }))
     }
 }
 
@@ -77,6 +85,32 @@ impl House {
         let limits = self.config.receive()?.limits.part10;
         let pool = Arc::clone(self.reader.pool());
         Ok(Shelves::new(self.archive.clone(), pool, self.config.pixels(), limits))
+    }
+
+    /// Who carries messages to people: one in the process, which knows how every provider is.
+    pub fn switchboard(&self) -> Result<Switchboard> {
+        if let Some(made) = self.switchboard.get() {
+            return Ok(made.clone());
+        }
+        let (db, clock, keys) = (self.db.clone(), Arc::clone(&self.clock), self.keyring.clone());
+        let (settings, targets) = (self.config.channels.clone(), self.config.webhook_targets());
+        let made = Switchboard::new(db, clock, keys, settings, targets).context("no message can be sent")?;
+        Ok(self.switchboard.get_or_init(|| made).clone())
+    }
+
+    /// What brings messages to people.
+    pub fn deliverer(&self) -> Result<Deliverer> {
+        let (db, clock, keys) = (self.db.clone(), Arc::clone(&self.clock), self.keyring.clone());
+        Ok(Deliverer::new(db, clock, keys, self.switchboard()?, &self.config.public_url))
+    }
+
+    /// What takes money in.
+    pub fn cashier(&self) -> Result<Cashier> {
+        let settings = self.config.payment_providers();
+        let wire = Wire::new().context("no payment provider can be asked")?;
+        let common = settings.accounts(&wire);
+        let accounts = Accounts::new(self.db.clone(), self.keyring.clone(), common, settings.maker(wire));
+        Ok(Cashier::new(self.db.clone(), Arc::clone(&self.clock), accounts, &self.config.public_url))
     }
 
     /// Where application entities are reached.
@@ -138,7 +172,10 @@ pub fn street(house: &House, token: &str, doors: Doors, dimse: Arc<ScpEvents>) -
     ScpEvents::describe();
     let advisor = Arc::new(Advisor::built_in().context("the program's own knowledge does not read")?);
     let own_networks = Arc::new(own_registry(&house.config)?);
+    let kinds = notifications::plug(Kinds::default(), &app);
     Ok(Street {
+        notifications: NotificationsState::new(app.clone(), house.switchboard()?, &house.config.public_url),
+        sockets: Sockets::new(app.clone(), house.config.sockets(), kinds),
         identity: Identity::new(app.clone(), house.config.identity()),
         webhook_targets: house.config.webhook_targets(),
         dicom: DicomState::new(
@@ -152,8 +189,9 @@ pub fn street(house: &House, token: &str, doors: Doors, dimse: Arc<ScpEvents>) -
             Arc::clone(house.reader.pool()),
             house.config.pixels(),
         ),
+        billing: BillingState::new(app.clone(), house.cashier()?),
         assessments: AssessmentsState::new(app.clone(), Arc::clone(&advisor)),
-        cds_hooks: CdsHooksState::new(app.clone(), advisor),
+        cds_hooks: CdsHooksState::new(app.clone(), advisor, &house.config.public_url),
         networks: NetworksState::new(app.clone(), own_networks, house.config.receive()?.spool_folder),
         app,
         doors,

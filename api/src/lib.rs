@@ -14,13 +14,16 @@ use assessments::AssessmentsState;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::middleware::from_fn;
+use billing::BillingState;
 use cds_hooks::CdsHooksState;
 use clinical::role::{Action, Resource};
 use dicom_house::DicomState;
 use dicomweb::DicomWebState;
+use gate::socket::Sockets;
 use gate::{App, Routes, Rule, get};
 use identity::Identity;
 use networks_house::NetworksState;
+use notifications::NotificationsState;
 use storage::records::webhook::target::Targets;
 
 pub use health::Doors;
@@ -38,8 +41,14 @@ pub struct Street {
     pub networks: NetworksState,
     /// What the assessment of symptoms needs beyond it.
     pub assessments: AssessmentsState,
+    /// What money needs beyond it.
+    pub billing: BillingState,
     /// What `/cds-services` needs beyond it.
     pub cds_hooks: CdsHooksState,
+    /// What word to people needs beyond it.
+    pub notifications: NotificationsState,
+    /// Who is connected.
+    pub sockets: Sockets,
     /// What signing in needs beyond it.
     pub identity: Identity,
     /// To which hosts a clinic may have events sent.
@@ -69,8 +78,12 @@ pub fn routes(street: Street) -> Routes {
         .merge(dicomweb::routes(street.dicomweb.clone()))
         .merge(findings::routes(app()))
         .merge(networks_house::routes(street.networks.clone()))
+        .merge(analytics::routes(app()))
         .merge(assessments::routes(street.assessments.clone()))
+        .merge(billing::routes(street.billing.clone()))
         .merge(cds_hooks::routes(street.cds_hooks.clone()))
+        .merge(notifications::routes(street.notifications.clone()))
+        .merge(gate::socket::routes(street.sockets.clone()))
         .merge(identity::routes(street.identity.clone()))
         .merge(clinics::routes(app()))
         .merge(patients::routes(app()))

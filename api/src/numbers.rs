@@ -19,6 +19,7 @@ pub(crate) async fn metrics(State(street): State<Street>) -> Result<Response, Pr
         gauge!("medilink_jobs", "state" => state).set(count as f64);
     }
     networks_house::measure(&street.networks).await?;
+    analytics::measure(&street.app.db).await?;
     street.assessments.measure();
     (street.gauges)();
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];

@@ -3,8 +3,10 @@
 pub mod advice;
 pub mod detected_issue;
 pub mod differential;
+mod filtration;
 pub mod override_reason;
 pub mod presentation;
+mod told;
 pub mod urgency;
 pub mod vitals;
 

@@ -1,15 +1,23 @@
 //! What happened, told in the same transaction that made it so.
 
+mod facts;
+
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::decision::Urgency;
 use crate::id::{
-    AnalysisId, AssessmentId, ClinicId, FindingId, GrantId, InstanceId, MembershipId, OverrideId, PatientId,
-    StatementId, StudyId, TombstoneId, UserId, WebhookId, WorkitemId,
+    AnalysisId, AssessmentId, ClinicId, FindingId, GrantId, InstanceId, InvoiceId, MembershipId,
+    NotificationId, OverrideId, PatientId, PaymentId, StatementId, StudyId, SubscriptionId, TombstoneId,
+    UserId, VisitId, WebhookId, WorkitemId,
 };
+use crate::money::Currency;
 use crate::role::Resource;
+
+pub use facts::{Found, Reviewed, SeriesBegun};
 
 /// What part of the day of a clinic an event belongs to.
 ///
@@ -136,6 +144,9 @@ events! {
         study_id: StudyId,
         /// The instance.
         instance_id: InstanceId,
+        /// The series that it is the first of; with a later one of a series nothing is told of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        begins: Option<SeriesBegun>,
     }
     /// Other bytes came under the UID of a stored instance.
     InstanceVersioned "instance_versioned" EhrRecord Normal Study(study_id) {
@@ -172,11 +183,17 @@ events! {
         study_id: StudyId,
         /// The analyses that were written.
         analysis_ids: Vec<AnalysisId>,
+        /// What came of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        found: Option<Found>,
     }
     /// A physician has accepted or rejected a finding.
     FindingReviewed "finding_reviewed" EhrRecord Normal Finding(finding_id) {
         /// The finding.
         finding_id: FindingId,
+        /// What they said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        review: Option<Reviewed>,
     }
     /// A patient's record was made by hand.
     PatientRegistered "patient_registered" EhrRecord Normal Patient(patient_id) {
@@ -238,11 +255,49 @@ events! {
     AssessmentMade "assessment_made" EhrRecord Normal Assessment(assessment_id) {
         /// The assessment.
         assessment_id: AssessmentId,
+        /// How soon somebody should be seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        urgency: Option<Urgency>,
     }
     /// An issue with drugs was overridden, for a reason that was given.
     IssueOverridden "issue_overridden" EhrRecord High IssueOverride(override_id) {
         /// The override.
         override_id: OverrideId,
+    }
+    /// A visit was booked, or moved to another time or physician.
+    VisitBooked "visit_booked" Appointment Normal Appointment(visit_id) {
+        /// The visit.
+        visit_id: VisitId,
+        /// Who comes.
+        patient_id: PatientId,
+        /// Who sees them.
+        physician_id: UserId,
+        /// What for, in the clinic's own words.
+        specialty: Option<String>,
+        /// When it begins.
+        starts_at: DateTime<Utc>,
+    }
+    /// A visit took place, booked before or not.
+    VisitHeld "visit_held" Appointment Normal Appointment(visit_id) {
+        /// The visit.
+        visit_id: VisitId,
+        /// Who came.
+        patient_id: PatientId,
+        /// Who saw them.
+        physician_id: UserId,
+        /// What for, in the clinic's own words.
+        specialty: Option<String>,
+        /// When it began.
+        starts_at: DateTime<Utc>,
+    }
+    /// What became of a message to one person on one channel.
+    NotificationSettled "notification_settled" Clinic Low Notification(notification_id) {
+        /// The message.
+        notification_id: NotificationId,
+        /// By which way, as `email`.
+        channel: String,
+        /// `sent`, `delivered`, `suppressed` or `failed`; after `sent` another may follow.
+        state: String,
     }
     /// A person was made a user.
     UserCreated "user_created" UserActivity Normal Account(user_id) {
@@ -279,6 +334,107 @@ events! {
         /// Their membership.
         membership_id: MembershipId,
     }
+    /// An invoice has its number and is due.
+    InvoiceIssued "invoice_issued" Billing Normal Invoice(invoice_id) {
+        /// The invoice.
+        invoice_id: InvoiceId,
+        /// Whose care it is for.
+        patient_id: Option<PatientId>,
+        /// What is due, in minor units.
+        amount_minor: i64,
+        /// Of which currency.
+        currency: Currency,
+    }
+    /// An invoice is paid in full.
+    InvoicePaid "invoice_paid" Billing Normal Invoice(invoice_id) {
+        /// The invoice.
+        invoice_id: InvoiceId,
+        /// Whose care it was for.
+        patient_id: Option<PatientId>,
+        /// What was due, in minor units.
+        amount_minor: i64,
+        /// Of which currency.
+        currency: Currency,
+    }
+    /// An invoice is past its day and somebody is to be reminded of it.
+    InvoiceReminded "invoice_reminded" Billing Normal Invoice(invoice_id) {
+        /// The invoice.
+        invoice_id: InvoiceId,
+        /// Whose care it is for.
+        patient_id: Option<PatientId>,
+        /// How often that was so, this time included.
+        reminder: i64,
+    }
+    /// An issued invoice is due no more: it was void, or nobody will pay it.
+    InvoiceClosed "invoice_closed" Billing Normal Invoice(invoice_id) {
+        /// The invoice.
+        invoice_id: InvoiceId,
+        /// Whose care it was for.
+        patient_id: Option<PatientId>,
+        /// What is due no more, in minor units.
+        amount_minor: i64,
+        /// Of which currency.
+        currency: Currency,
+    }
+    /// Money has come in.
+    PaymentSucceeded "payment_succeeded" Billing Normal Payment(payment_id) {
+        /// The payment.
+        payment_id: PaymentId,
+        /// What it pays.
+        invoice_id: Option<InvoiceId>,
+        /// Whose care it is for.
+        patient_id: Option<PatientId>,
+        /// How much has come in anew, in minor units.
+        amount_minor: i64,
+        /// Of which currency.
+        currency: Currency,
+    }
+    /// A payment was tried and declined.
+    PaymentFailed "payment_failed" Billing High Payment(payment_id) {
+        /// The payment.
+        payment_id: PaymentId,
+        /// What it was to pay.
+        invoice_id: Option<InvoiceId>,
+        /// Whose care it is for.
+        patient_id: Option<PatientId>,
+        /// How much it was, in minor units.
+        amount_minor: i64,
+        /// Of which currency.
+        currency: Currency,
+    }
+    /// Money was given back.
+    PaymentRefunded "payment_refunded" Billing Normal Payment(payment_id) {
+        /// The payment.
+        payment_id: PaymentId,
+        /// What it had paid.
+        invoice_id: Option<InvoiceId>,
+        /// Whose care it was for.
+        patient_id: Option<PatientId>,
+        /// How much anew, in minor units.
+        amount_minor: i64,
+        /// Of which currency.
+        currency: Currency,
+    }
+    /// The payer's bank takes money back, or has given it back again.
+    PaymentDisputed "payment_disputed" Billing High Payment(payment_id) {
+        /// The payment.
+        payment_id: PaymentId,
+        /// Whose care it was for.
+        patient_id: Option<PatientId>,
+        /// How much anew, in minor units; below zero where it comes back.
+        amount_minor: i64,
+        /// Of which currency.
+        currency: Currency,
+    }
+    /// A subscription began, changed its plan or its state, was renewed or has ended.
+    SubscriptionChanged "subscription_changed" Billing Normal Subscription(subscription_id) {
+        /// The subscription.
+        subscription_id: SubscriptionId,
+        /// Whose it is.
+        patient_id: Option<PatientId>,
+        /// Its state from now on, as `active`.
+        status: String,
+    }
     /// A person belongs to the clinic no more.
     MemberLeft "member_left" UserActivity Normal Member(membership_id) {
         /// The membership that has ended.
@@ -292,7 +448,7 @@ mod tests {
 
     #[test]
     fn an_event_is_stored_under_the_name_that_it_is_heard_by() {
-        let event = Event::FindingReviewed { finding_id: FindingId::new() };
+        let event = Event::FindingReviewed { finding_id: FindingId::new(), review: None };
         assert_eq!(serde_json::json!(event)["type"], event.name());
         assert!(Event::NAMES.contains(&event.name()));
         assert!(Category::EhrRecord.events().contains(&event.name()));
@@ -303,7 +459,7 @@ mod tests {
     /// The words of the clinic application's event system.
     #[test]
     fn categories_and_priorities_are_spelled_as_the_clinic_application_spells_them() {
-        let event = Event::FindingsReady { study_id: StudyId::new(), analysis_ids: Vec::new() };
+        let event = Event::FindingsReady { study_id: StudyId::new(), analysis_ids: Vec::new(), found: None };
         assert_eq!(serde_json::json!(event.category()), "EHR_RECORD");
         assert_eq!(serde_json::json!(event.priority()), "HIGH");
         assert_eq!(serde_json::json!(Category::UserActivity), "USER_ACTIVITY");
@@ -312,8 +468,8 @@ mod tests {
     #[test]
     fn the_instances_of_a_study_and_its_findings_are_one_record() {
         let study_id = StudyId::new();
-        let stored = Event::InstanceStored { study_id, instance_id: InstanceId::new() };
-        let ready = Event::FindingsReady { study_id, analysis_ids: Vec::new() };
+        let stored = Event::InstanceStored { study_id, instance_id: InstanceId::new(), begins: None };
+        let ready = Event::FindingsReady { study_id, analysis_ids: Vec::new(), found: None };
         assert_eq!(stored.aggregate(), ready.aggregate());
         assert_eq!(stored.aggregate().unwrap().to_string(), format!("study:{study_id}"));
     }

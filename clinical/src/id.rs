@@ -137,6 +137,32 @@ ids! {
     CdsClientId
     /// What came of a card.
     CdsFeedbackId
+    /// A message to people.
+    NotificationId
+    /// A device or a browser that shows messages.
+    PushTargetId
+    /// A clinic's own words for a kind of message.
+    TemplateId
+    /// An address to which nothing is sent any more.
+    SuppressionId
+    /// A visit of a patient, booked or held.
+    VisitId
+    /// Who is billed.
+    CustomerId
+    /// What a customer pays with.
+    PaymentMethodId
+    /// An invoice.
+    InvoiceId
+    /// A payment.
+    PaymentId
+    /// Money that is given back.
+    RefundId
+    /// A payment that the payer's bank disputes.
+    DisputeId
+    /// A billing plan.
+    PlanId
+    /// A subscription to a plan.
+    SubscriptionId
 }
 
 impl ClinicId {

@@ -2,8 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::id::{CommitmentId, NetworkId, PeerId, StudyId, WebhookId};
+use crate::id::{
+    CommitmentId, DeliveryId, InvoiceId, NetworkId, NotificationId, PaymentId, PeerId, StudyId,
+    SubscriptionId, UserId, WebhookId,
+};
 use crate::uid::TransactionUid;
 
 /// A line of work with a concurrency of its own, so that a slow one holds up no other.
@@ -73,6 +77,11 @@ pub enum Job {
         /// The study.
         study_id: StudyId,
     },
+    /// Make objects of where a study's findings lie, as networks outlined them, and store them in it.
+    SegmentFindings {
+        /// The study.
+        study_id: StudyId,
+    },
     /// Make objects of what was found in a study, and store them in it.
     ReportFindings {
         /// The study.
@@ -102,6 +111,46 @@ pub enum Job {
         /// The network.
         network_id: NetworkId,
     },
+    /// Ask a provider what became of a payment, and book it.
+    SettlePayment {
+        /// The payment.
+        payment_id: PaymentId,
+    },
+    /// Read again what a provider's event is about, and write it down.
+    SettleProviderEvent {
+        /// The event, in the inbox.
+        provider_event_id: Uuid,
+    },
+    /// Bill the period of a subscription that begins, or end it.
+    RenewSubscription {
+        /// The subscription.
+        subscription_id: SubscriptionId,
+    },
+    /// Remind of an invoice that is past its day, and try to collect it.
+    DunInvoice {
+        /// The invoice.
+        invoice_id: InvoiceId,
+    },
+    /// Decide by which channels the people of a message hear of it.
+    PlanNotice {
+        /// The message.
+        notification_id: NotificationId,
+    },
+    /// Bring a message to one person by one channel.
+    DeliverNotice {
+        /// The delivery.
+        delivery_id: DeliveryId,
+    },
+    /// Bring a message to one person by e-mail, which is slower than the rest.
+    MailNotice {
+        /// The delivery.
+        delivery_id: DeliveryId,
+    },
+    /// Gather what a person wants to hear of together, and bring it.
+    SendDigest {
+        /// The person.
+        user_id: UserId,
+    },
     /// Ask a peer again that has not reported on storage commitment yet.
     AwaitCommitment {
         /// Who was asked.
@@ -118,12 +167,21 @@ impl Job {
     pub const KINDS: &[(&str, Queue)] = &[
         ("analyze_study", Queue::Imaging),
         ("explain_findings", Queue::Imaging),
+        ("segment_findings", Queue::Imaging),
         ("report_findings", Queue::Report),
         ("deliver_event", Queue::Notification),
         ("forward_instances", Queue::Dicom),
         ("report_commitment", Queue::Dicom),
         ("await_commitment", Queue::Dicom),
         ("prove_network", Queue::Imaging),
+        ("settle_payment", Queue::Billing),
+        ("settle_provider_event", Queue::Billing),
+        ("renew_subscription", Queue::Billing),
+        ("dun_invoice", Queue::Billing),
+        ("plan_notice", Queue::Notification),
+        ("deliver_notice", Queue::Notification),
+        ("mail_notice", Queue::Email),
+        ("send_digest", Queue::Email),
     ];
 
     /// The stable name of the kind of work.
@@ -131,12 +189,21 @@ impl Job {
         match self {
             Self::AnalyzeStudy { .. } => "analyze_study",
             Self::ExplainFindings { .. } => "explain_findings",
+            Self::SegmentFindings { .. } => "segment_findings",
             Self::ReportFindings { .. } => "report_findings",
             Self::DeliverEvent { .. } => "deliver_event",
             Self::ForwardInstances { .. } => "forward_instances",
             Self::ReportCommitment { .. } => "report_commitment",
             Self::AwaitCommitment { .. } => "await_commitment",
             Self::ProveNetwork { .. } => "prove_network",
+            Self::SettlePayment { .. } => "settle_payment",
+            Self::SettleProviderEvent { .. } => "settle_provider_event",
+            Self::RenewSubscription { .. } => "renew_subscription",
+            Self::DunInvoice { .. } => "dun_invoice",
+            Self::PlanNotice { .. } => "plan_notice",
+            Self::DeliverNotice { .. } => "deliver_notice",
+            Self::MailNotice { .. } => "mail_notice",
+            Self::SendDigest { .. } => "send_digest",
         }
     }
 
@@ -145,11 +212,19 @@ impl Job {
         match self {
             Self::AnalyzeStudy { study_id }
             | Self::ExplainFindings { study_id }
+            | Self::SegmentFindings { study_id }
             | Self::ReportFindings { study_id } => study_id.to_string(),
             Self::DeliverEvent { webhook_id, aggregate } => format!("{webhook_id}/{aggregate}"),
             Self::ForwardInstances { study_id, peer_id } => format!("{study_id}/{peer_id}"),
             Self::ReportCommitment { commitment_id } => commitment_id.to_string(),
             Self::ProveNetwork { network_id } => network_id.to_string(),
+            Self::SettlePayment { payment_id } => payment_id.to_string(),
+            Self::SettleProviderEvent { provider_event_id } => provider_event_id.to_string(),
+            Self::RenewSubscription { subscription_id } => subscription_id.to_string(),
+            Self::DunInvoice { invoice_id } => invoice_id.to_string(),
+            Self::PlanNotice { notification_id } => notification_id.to_string(),
+            Self::DeliverNotice { delivery_id } | Self::MailNotice { delivery_id } => delivery_id.to_string(),
+            Self::SendDigest { user_id } => user_id.to_string(),
             Self::AwaitCommitment { peer_id, transaction_uid, .. } => format!("{peer_id}/{transaction_uid}"),
         }
     }
@@ -177,11 +252,20 @@ mod tests {
         let jobs = [
             Job::AnalyzeStudy { study_id: StudyId::new() },
             Job::ExplainFindings { study_id: StudyId::new() },
+            Job::SegmentFindings { study_id: StudyId::new() },
             Job::ReportFindings { study_id: StudyId::new() },
             Job::DeliverEvent { webhook_id: WebhookId::new(), aggregate: "study:1".to_owned() },
             Job::ForwardInstances { study_id: StudyId::new(), peer_id: PeerId::new() },
             Job::ReportCommitment { commitment_id: CommitmentId::new() },
             Job::ProveNetwork { network_id: NetworkId::new() },
+            Job::SettlePayment { payment_id: PaymentId::new() },
+            Job::SettleProviderEvent { provider_event_id: Uuid::nil() },
+            Job::RenewSubscription { subscription_id: SubscriptionId::new() },
+            Job::DunInvoice { invoice_id: InvoiceId::new() },
+            Job::PlanNotice { notification_id: NotificationId::new() },
+            Job::DeliverNotice { delivery_id: DeliveryId::new() },
+            Job::MailNotice { delivery_id: DeliveryId::new() },
+            Job::SendDigest { user_id: UserId::new() },
             Job::AwaitCommitment {
                 peer_id: PeerId::new(),
                 transaction_uid: "2.25.1".parse().unwrap(),
@@ -195,7 +279,7 @@ mod tests {
         }
         assert_eq!(
             Queue::Imaging.kinds().collect::<Vec<_>>(),
-            ["analyze_study", "explain_findings", "prove_network"]
+            ["analyze_study", "explain_findings", "segment_findings", "prove_network"]
         );
         assert_eq!(serde_json::json!(Queue::Ehr), Queue::Ehr.as_str());
     }

@@ -13,6 +13,8 @@ pub mod id;
 pub mod imaging;
 pub mod invalid;
 pub mod job;
+pub mod money;
+pub mod notice;
 pub mod person;
 pub mod role;
 pub mod statement;

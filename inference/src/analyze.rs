@@ -3,8 +3,8 @@
 use clinical::imaging::{
     Abstention, AbstentionCode, DecodeRequest, Frame, FrameSelection, ImageContext, LabelScore, Outcome,
 };
-use models::{Card, Eligibility, Precision, ReferenceVectors, Task};
-use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn};
+use models::{Card, Eligibility, Input, Precision, ReferenceVectors, Task};
+use ndarray::{Array4, ArrayD, ArrayViewD, Axis, Dimension, IxDyn};
 use rayon::prelude::*;
 
 use crate::interpret::{self, classification, segmentation};
@@ -148,6 +148,16 @@ enum Seen {
     Unfit(AbstentionCode, String),
 }
 
+/// What came of one instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Analyzed {
+    /// Labels, or why there are none.
+    pub outcome: Outcome,
+    /// The mean brightness of what the network was shown, 0.0 at the lower end of its value range to 1.0 at the upper;
+    /// `None` where it was shown nothing.
+    pub brightness: Option<f32>,
+}
+
 /// What the network sees in the frames of one instance, or why it would not look.
 ///
 /// An image that the card does not fit, that has no frames, or none fit to be read or like those the
@@ -157,9 +167,13 @@ enum Seen {
 /// # Errors
 ///
 /// [`InferenceError`]; one bad frame fails the instance.
-pub fn analyze(network: &Network, frames: &[Frame], image: &ImageContext) -> Result<Outcome, InferenceError> {
+pub fn analyze(
+    network: &Network,
+    frames: &[Frame],
+    image: &ImageContext,
+) -> Result<Analyzed, InferenceError> {
     match ineligibility(&network.card, image) {
-        Some(reason) => Ok(abstained(AbstentionCode::NotEligible, reason)),
+        Some(reason) => Ok(unseen(AbstentionCode::NotEligible, reason)),
         None => analyze_forced(network, frames),
     }
 }
@@ -169,29 +183,32 @@ pub fn analyze(network: &Network, frames: &[Frame], image: &ImageContext) -> Res
 /// # Errors
 ///
 /// As [`analyze`].
-pub fn analyze_forced(network: &Network, frames: &[Frame]) -> Result<Outcome, InferenceError> {
+pub fn analyze_forced(network: &Network, frames: &[Frame]) -> Result<Analyzed, InferenceError> {
     if network.card.task == Task::Segmentation3d {
         let reason = "the network takes the slices of a series together".to_owned();
-        return Ok(abstained(AbstentionCode::NotEligible, reason));
+        return Ok(unseen(AbstentionCode::NotEligible, reason));
     }
     if frames.is_empty() {
-        return Ok(abstained(AbstentionCode::NoPixels, "the object holds no frames".to_owned()));
+        return Ok(unseen(AbstentionCode::NoPixels, "the object holds no frames".to_owned()));
     }
-    let seen: Vec<Seen> = match frames {
+    let seen: Vec<(Seen, Option<f32>)> = match frames {
         // Without a detour over other threads.
         [frame] => vec![score(network, frame)?],
         frames => frames.par_iter().map(|frame| score(network, frame)).collect::<Result<_, _>>()?,
     };
     let mut best: Vec<LabelScore> = Vec::new();
     let mut objection = (AbstentionCode::NoPixels, String::new());
-    for frame in seen {
+    let shown: Vec<f32> = seen.iter().filter_map(|(_, brightness)| *brightness).collect();
+    let brightness = (!shown.is_empty()).then(|| shown.iter().sum::<f32>() / shown.len() as f32);
+    for (frame, _) in seen {
         match frame {
             Seen::Unfit(code, reason) => objection = (code, reason),
             Seen::Scored(scores) if best.is_empty() => best = scores,
             Seen::Scored(scores) => best = interpret::join(&network.card, best, scores),
         }
     }
-    if best.is_empty() { Ok(abstained(objection.0, objection.1)) } else { Ok(Outcome::Scored(best)) }
+    let outcome = if best.is_empty() { abstained(objection.0, objection.1) } else { Outcome::Scored(best) };
+    Ok(Analyzed { outcome, brightness })
 }
 
 /// The masks of a segmentation network over one frame, by the card's labels in their order: each is handed over before
@@ -205,38 +222,54 @@ pub fn segment(network: &Network, frame: &Frame, take: &mut dyn FnMut(Mask)) -> 
     if card.task != Task::Segmentation {
         return Ok(());
     }
-    if let Answer::Given(outputs) = look(network, frame)? {
+    if let (Answer::Given(outputs), _) = look(network, frame)? {
         segmentation::masks(card, &card.labels, &outputs, frame)?.for_each(take);
     }
     Ok(())
 }
 
 /// What the network says of one frame, unless it is not fit to be scored.
-fn score(network: &Network, frame: &Frame) -> Result<Seen, InferenceError> {
-    Ok(match look(network, frame)? {
+fn score(network: &Network, frame: &Frame) -> Result<(Seen, Option<f32>), InferenceError> {
+    let (answer, brightness) = look(network, frame)?;
+    let seen = match answer {
         Answer::Given(outputs) => Seen::Scored(interpret::scores(&network.card, &outputs, frame)?),
         Answer::Unfit(code, reason) => Seen::Unfit(code, reason),
-    })
+    };
+    Ok((seen, brightness))
 }
 
-/// Prepares one frame and runs the network over it, unless the quality gate objects, or its distance does.
-fn look(network: &Network, frame: &Frame) -> Result<Answer, InferenceError> {
+/// Prepares one frame and runs the network over it, unless the quality gate objects, or its distance does; with it, how
+/// bright is what the network was shown.
+fn look(network: &Network, frame: &Frame) -> Result<(Answer, Option<f32>), InferenceError> {
     let input = &network.card.input;
     let prepared =
         prepare(frame, input).map_err(|error| InferenceError::Frame { frame: frame.index, error })?;
     // What is no number would come out as none, and the network would be blamed for the image.
     if !prepared.iter().all(|value| value.is_finite()) {
         let reason = "its look-up tables make values that are not finite".to_owned();
-        return Ok(Answer::Unfit(AbstentionCode::PoorQuality, reason));
+        return Ok((Answer::Unfit(AbstentionCode::PoorQuality, reason), None));
     }
     if let Some(reason) = quality_gate::objection(frame, input, prepared.view()) {
-        return Ok(Answer::Unfit(AbstentionCode::PoorQuality, reason));
+        return Ok((Answer::Unfit(AbstentionCode::PoorQuality, reason), None));
     }
+    let brightness = Some(brightness(input, &prepared));
     let outputs = network.run(prepared.view().into_dyn())?;
-    Ok(match out_of_distribution::objection(&network.card, &outputs)? {
+    let answer = match out_of_distribution::objection(&network.card, &outputs)? {
         Some(reason) => Answer::Unfit(AbstentionCode::OutOfDistribution, reason),
         None => Answer::Given(outputs),
-    })
+    };
+    Ok((answer, brightness))
+}
+
+/// The mean of an input's values as parts of its value range.
+fn brightness(input: &Input, prepared: &Array4<f32>) -> f32 {
+    let [black, white] = input.value_range;
+    let channels = prepared.axis_iter(Axis(1)).enumerate().map(|(channel, values)| {
+        let (mean, deviation) = input.normalisation(channel);
+        let shown = values.mean().unwrap_or_default() * deviation + mean;
+        (shown - black) / (white - black)
+    });
+    channels.sum::<f32>() / input.channels.count() as f32
 }
 
 /// Why the card does not fit the image, or `None` if it does.
@@ -253,6 +286,10 @@ fn ineligibility(card: &Card, image: &ImageContext) -> Option<String> {
 
 fn abstained(code: AbstentionCode, reason: String) -> Outcome {
     Outcome::Abstained(Abstention { code, reason })
+}
+
+fn unseen(code: AbstentionCode, reason: String) -> Analyzed {
+    Analyzed { outcome: abstained(code, reason), brightness: None }
 }
 
 #[cfg(test)]
@@ -305,8 +342,8 @@ mod tests {
         )
     }
 
-    fn abstention(outcome: Outcome) -> Abstention {
-        match outcome {
+    fn abstention(analyzed: Analyzed) -> Abstention {
+        match analyzed.outcome {
             Outcome::Abstained(abstention) => abstention,
             Outcome::Scored(scores) => panic!("{scores:?}"),
         }
@@ -321,7 +358,7 @@ mod tests {
             for vector in &reference.vectors {
                 let outcome =
                     analyze(&network, &[frame(0, reference.rows, vector.image.clone())], &child()).unwrap();
-                let Outcome::Scored(scores) = outcome else { panic!("a child's chest is eligible") };
+                let Outcome::Scored(scores) = outcome.outcome else { panic!("a child's chest is eligible") };
                 assert!((scores[0].probability - (1.0 - vector.probabilities[0])).abs() < 1e-4, "{name}");
             }
         }
@@ -386,18 +423,29 @@ mod tests {
         let reference = ReferenceVectors::of(network.card()).unwrap().unwrap();
         let ageless = ImageContext { age_years: None, ..child() };
         let frames = [frame(0, reference.rows, reference.vectors[0].image.clone())];
-        assert!(matches!(analyze(&network, &frames, &ageless), Ok(Outcome::Scored(_))));
+        assert!(matches!(analyze(&network, &frames, &ageless).unwrap().outcome, Outcome::Scored(_)));
     }
 
     #[test]
     fn each_label_keeps_the_frame_that_gave_the_most() {
         let network = network(&FakeBackend::by_brightness(), "pneumonia28");
         let frames = [chequered(3, 60), chequered(5, 200), chequered(9, 120)];
-        let Outcome::Scored(scores) = analyze(&network, &frames, &child()).unwrap() else {
+        let Outcome::Scored(scores) = analyze(&network, &frames, &child()).unwrap().outcome else {
             panic!("it looks")
         };
         assert_eq!(scores[0].frame, 5);
         assert!((scores[0].probability - 200.0 / 255.0).abs() < 1e-3);
+    }
+
+    /// The mean of 60, 200 and 120 of 255.
+    #[test]
+    fn it_is_told_how_bright_what_the_network_was_shown_is() {
+        let network = network(&FakeBackend::by_brightness(), "pneumonia28");
+        let frames = [chequered(3, 60), chequered(5, 200), chequered(9, 120)];
+        let brightness = analyze(&network, &frames, &child()).unwrap().brightness.unwrap();
+        assert!((brightness - 380.0 / 3.0 / 255.0).abs() < 1e-3, "{brightness}");
+        let adult = ImageContext { age_years: Some(43.0), ..child() };
+        assert_eq!(analyze(&network, &frames, &adult).unwrap().brightness, None, "it was shown nothing");
     }
 
     #[test]
@@ -435,7 +483,7 @@ mod tests {
     fn an_empty_frame_among_others_is_passed_over() {
         let network = network(&FakeBackend::by_brightness(), "pneumonia28");
         let frames = [frame(0, 28, vec![255; 28 * 28]), chequered(1, 100)];
-        let Outcome::Scored(scores) = analyze(&network, &frames, &child()).unwrap() else {
+        let Outcome::Scored(scores) = analyze(&network, &frames, &child()).unwrap().outcome else {
             panic!("it looks")
         };
         assert_eq!(scores[0].frame, 1);

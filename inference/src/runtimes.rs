@@ -7,11 +7,15 @@ use std::str::FromStr;
 use models::{Card, Precision};
 
 use crate::backend::library;
-use crate::{InferenceBackend, InferenceError, OnnxRuntimeBackend, OpenvinoBackend, TractBackend};
+use crate::{
+    BlockedBackend, InferenceBackend, InferenceError, OnnxRuntimeBackend, OpenvinoBackend, TractBackend,
+};
 
 /// A runtime for networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Runtime {
+    /// Our own kernels, in the binary; `tract` where those end.
+    Blocked,
     /// `tract`, in the binary.
     Tract,
     /// ONNX Runtime, a shared library.
@@ -21,16 +25,22 @@ pub enum Runtime {
 }
 
 impl Runtime {
-    /// All of them, the one in the binary first.
-    pub const ALL: [Self; 3] = [Self::Tract, Self::OnnxRuntime, Self::Openvino];
+    /// All of them, those in the binary first.
+    pub const ALL: [Self; 4] = [Self::Blocked, Self::Tract, Self::OnnxRuntime, Self::Openvino];
 
     /// The name as settings and people say it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Blocked => "blocked",
             Self::Tract => "tract",
             Self::OnnxRuntime => "onnxruntime",
             Self::Openvino => "openvino",
         }
+    }
+
+    /// Whether it is in the binary, and needs no library.
+    pub fn is_built_in(self) -> bool {
+        matches!(self, Self::Blocked | Self::Tract)
     }
 }
 
@@ -46,7 +56,7 @@ pub enum BackendChoice {
 
 /// A text that names no backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a backend is auto, tract, onnxruntime or openvino")]
+#[error("a backend is auto, blocked, tract, onnxruntime or openvino")]
 pub struct UnknownBackend;
 
 impl BackendChoice {
@@ -101,14 +111,14 @@ pub struct Runtimes {
 }
 
 impl Runtimes {
-    /// The library's file; `None` for the runtime in the binary. Nothing is loaded.
+    /// The library's file; `None` for a runtime in the binary. Nothing is loaded.
     ///
     /// # Errors
     ///
     /// [`InferenceError::NotAvailable`] with where it was looked for.
     pub fn library(&self, runtime: Runtime) -> Result<Option<PathBuf>, InferenceError> {
         let found = match runtime {
-            Runtime::Tract => return Ok(None),
+            Runtime::Blocked | Runtime::Tract => return Ok(None),
             Runtime::OnnxRuntime => library::ONNXRUNTIME.find(self.onnxruntime_library.as_deref()),
             Runtime::Openvino => library::OPENVINO.find(self.openvino_library.as_deref()),
         };
@@ -140,6 +150,7 @@ impl Runtimes {
     /// [`InferenceError::NotAvailable`]
     pub fn open(&self, candidate: Candidate) -> Result<Box<dyn InferenceBackend>, InferenceError> {
         Ok(match candidate.runtime {
+            Runtime::Blocked => Box::new(BlockedBackend::default()),
             Runtime::Tract => Box::new(TractBackend),
             Runtime::OnnxRuntime => {
                 Box::new(OnnxRuntimeBackend::open(self.onnxruntime_library.as_deref(), self.threads)?)
@@ -163,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_backend_reads_as_it_is_written() {
-        for text in ["auto", "tract", "onnxruntime", "openvino"] {
+        for text in ["auto", "blocked", "tract", "onnxruntime", "openvino"] {
             assert_eq!(text.parse::<BackendChoice>().unwrap().as_str(), text);
         }
         assert_eq!("rten".parse::<BackendChoice>(), Err(UnknownBackend));
@@ -186,13 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn without_libraries_the_runtime_in_the_binary_is_left() {
+    fn without_libraries_the_runtimes_in_the_binary_are_left() {
         let card = Registry::built_in().get("pneumonia28").unwrap().clone();
         let nowhere = Some(PathBuf::from("/nonexistent"));
         let runtimes =
             Runtimes { onnxruntime_library: nowhere.clone(), openvino_library: nowhere, threads: 1 };
         let candidates = runtimes.candidates(BackendChoice::Auto, &card);
-        assert_eq!(candidates, [Candidate { runtime: Runtime::Tract, precision: Precision::F32 }]);
+        let in_f32 = |runtime| Candidate { runtime, precision: Precision::F32 };
+        assert_eq!(candidates, [in_f32(Runtime::Blocked), in_f32(Runtime::Tract)]);
         let missing = Candidate { runtime: Runtime::OnnxRuntime, precision: Precision::F32 };
         let refused = runtimes.open(missing).err().unwrap().to_string();
         assert!(refused.starts_with("onnxruntime is not available: /nonexistent"), "{refused}");

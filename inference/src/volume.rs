@@ -10,6 +10,7 @@ use clinical::imaging::{Frame, LabelScore, SlicePosition};
 use models::{Card, Crop, Input, Label, Resize};
 use ndarray::{Array2, Array3, Array4, ArrayView2, Axis};
 
+use crate::interpret::segmentation;
 use crate::prepare::{WayBack, between};
 use crate::{InferenceError, Mask, Network, PrepareError, prepare};
 
@@ -23,7 +24,7 @@ const MOST_VALUES: usize = 1 << 27;
 const MOST_LINES: f64 = 4_096.0;
 /// A gap between slices may differ from the usual one by this part of it.
 const UNEQUAL: f64 = 0.1;
-/// At or above it a voxel belongs to a label that has no threshold.
+/// At or above it a voxel belongs to a label that has no threshold, where several may hold.
 const HALF: f32 = 0.5;
 /// Directions and spacings may differ by so much, for rounding.
 const ROUNDING: f64 = 1e-3;
@@ -246,9 +247,14 @@ impl Segmented {
     pub fn labels(&self) -> impl Iterator<Item = SegmentedLabel<'_>> {
         self.card.labels.iter().map(|label| {
             let is_own = |class: &usize| label.sum_of.contains(&self.card.outputs.classes[*class]);
-            let classes: Vec<usize> = (0..self.card.outputs.classes.len()).filter(is_own).collect();
-            let grid = tiles::of_classes(&self.card, &self.probabilities, &classes);
-            SegmentedLabel { label, volume: self, grid }
+            let (own, others): (Vec<usize>, Vec<usize>) =
+                (0..self.card.outputs.classes.len()).partition(is_own);
+            let excludes = segmentation::excludes_each_other(&self.card);
+            let grid = tiles::of_classes(&self.probabilities, &own, excludes);
+            // Only of a label without a threshold it is asked what the others say, each for itself.
+            let others = (excludes && label.threshold.is_none())
+                .then(|| tiles::of_classes(&self.probabilities, &others, false));
+            SegmentedLabel { label, volume: self, grid, others }
         })
     }
 }
@@ -260,14 +266,11 @@ pub struct SegmentedLabel<'a> {
     volume: &'a Segmented,
     /// How surely each voxel does, `[slices, rows, columns]`.
     grid: Array3<f32>,
+    /// How surely each belongs to the likeliest other class, where that decides.
+    others: Option<Array3<f32>>,
 }
 
 impl SegmentedLabel<'_> {
-    /// The label of the card.
-    pub fn label(&self) -> &Label {
-        self.label
-    }
-
     /// How surely its surest voxel belongs to it; the frame is the slice, in the stack's order, in which most of it
     /// lies.
     pub fn score(&self) -> LabelScore {
@@ -309,10 +312,15 @@ impl SegmentedLabel<'_> {
         let count = self.volume.stack.order.len();
         (0..count).map(move |slice| {
             let plane = slice_at(&self.grid, slice, count);
-            let part = |place| between(&plane.view(), place);
+            let others = self.others.as_ref().map(|others| slice_at(others, slice, count));
             let pixels = way.pixels().map(|place| {
-                let part = place.map_or(0.0, part);
-                (part, part >= threshold)
+                let Some(place) = place else { return (0.0, false) };
+                let part = between(&plane.view(), place);
+                let is_set = match &others {
+                    Some(others) => part > between(&others.view(), place),
+                    None => part >= threshold,
+                };
+                (part, is_set)
             });
             Mask::of(self.label, slice as u32, size, pixels)
         })

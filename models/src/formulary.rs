@@ -309,6 +309,12 @@ impl Formulary {
         either.into_members().map(|at| &self.interactions[usize::from(at)])
     }
 
+    /// Whether any rule about pairs speaks of a drug, by its name or its class.
+    pub fn has_interactions(&self, drug: IngredientIx) -> bool {
+        let of = &self.of_ingredient[drug.at()];
+        !of.a_of.is_empty() || !of.b_of.is_empty()
+    }
+
     /// Rules about conditions that speak of a drug.
     pub fn contraindications_of(&self, drug: IngredientIx) -> impl Iterator<Item = &Contraindication> {
         self.of_ingredient[drug.at()]

@@ -5,6 +5,7 @@
 
 pub(crate) mod check;
 mod files;
+mod implied;
 pub(crate) mod link;
 mod written;
 
@@ -221,8 +222,12 @@ pub struct RedFlag {
     pub any: Vec<FindingIx>,
     /// None of these may be there.
     pub none: Vec<FindingIx>,
+    /// Not all of these may be there together.
+    pub unless: Vec<FindingIx>,
     /// At which ages in years, both ends among them.
     pub ages: Option<(f32, f32)>,
+    /// For how many days it has lasted, both ends among them; where that was not told it is new.
+    pub days: Option<(f32, f32)>,
     /// For whom.
     pub sex: Option<Sex>,
     /// In a pregnancy, or outside of one.

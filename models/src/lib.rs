@@ -19,6 +19,7 @@ mod output;
 mod reference;
 mod registry;
 mod run;
+mod source;
 
 pub use clinical::imaging::NetworkState as State;
 

@@ -38,7 +38,7 @@ pub struct Arguments {
     #[arg(long = "model", visible_alias = "network", value_name = "NAME")]
     networks: Vec<String>,
     /// What runs the networks; auto: the fastest that answers as their reference vectors say
-    #[arg(long, value_name = "NAME", value_parser = ["auto", "tract", "onnxruntime", "openvino"])]
+    #[arg(long, value_name = "NAME", value_parser = ["auto", "blocked", "tract", "onnxruntime", "openvino"])]
     backend: Option<String>,
     /// So many images at a time [default: as many as there are processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]

@@ -1,6 +1,7 @@
 //! `medilink models`: which networks there are, who sees what of each, and how one comes in.
 
 mod add;
+mod bench;
 mod calibrate;
 mod list;
 mod states;
@@ -13,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use clinical::id::ClinicId;
 use clinical::imaging::NetworkState;
+use inference::{BlockedBackend, InferenceBackend};
 use models::{Card, Registry};
 use storage::db::Db;
 use storage::records::network::{Proof, States, StoredNetwork};
@@ -98,6 +100,8 @@ pub enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Time a network that needs no card: an ONNX file on one backend
+    Bench(bench::Bench),
     /// Check weights against cards, and answers against reference vectors
     Verify {
         /// Only this network
@@ -126,6 +130,7 @@ pub async fn run(config: &Config, environment: &BTreeMap<String, String>, action
             let registry = at_hand(config, environment).await?.registry();
             let card = find(&registry, name, version.as_deref())?;
             show(card)?;
+            show_coverage(&registry, card)?;
             match db(config).await? {
                 Some(db) => show_history(&db, card).await,
                 None => Ok(()),
@@ -159,6 +164,7 @@ pub async fn run(config: &Config, environment: &BTreeMap<String, String>, action
             let house = open(config, environment).await?;
             calibrate::run(&house, name, version.as_deref(), *min_reviews as usize, *json).await
         }
+        Action::Bench(bench) => bench::run(config, bench),
         Action::Verify { name } => {
             let reader = at_hand(config, environment).await?;
             let registry = reader.registry();
@@ -208,6 +214,38 @@ fn find<'r>(registry: &'r Registry, name: &str, version: Option<&str>) -> Result
 
 fn show(card: &Card) -> Result<()> {
     print!("{}", toml::to_string_pretty(card).context("a card is plain values")?);
+    Ok(())
+}
+
+/// What our own kernels compute of a network, as comments.
+fn show_coverage(registry: &Registry, card: &Card) -> Result<()> {
+    let Ok(weights) = registry.weights(card) else { return Ok(()) };
+    let loaded = match BlockedBackend::default().load(card, &weights) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            println!("\n# our own kernels do not run it: {error}");
+            return Ok(());
+        }
+    };
+    let Some(coverage) = loaded.coverage() else { return Ok(()) };
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let share = 100.0 * coverage.share();
+    println!("\n# our own kernels compute {share:.1} % of {} multiplications", coverage.multiplications);
+    for (index, region) in coverage.regions.iter().enumerate() {
+        println!(
+            "# region {}: {} steps, {} multiplications, {:.1} MiB for an image, {:.1} MiB of weights",
+            index + 1,
+            region.steps,
+            region.multiplications,
+            mib(region.memory_bytes),
+            mib(region.weights_bytes)
+        );
+    }
+    let ended_by: Vec<String> =
+        coverage.ended_by.iter().map(|(operator, count)| format!("{operator} ({count})")).collect();
+    if !ended_by.is_empty() {
+        println!("# tract goes on at: {}", ended_by.join(", "));
+    }
     Ok(())
 }
 

@@ -70,6 +70,7 @@ pub async fn start(house: Arc<House>, with_worker: bool) -> Result<Running> {
     let doors_open = Doors::default();
     let street = wiring::street(&house, &token, doors_open.clone(), Arc::clone(&events))?;
     invite_first_administrator(&street, &format!("http://{address}")).await?;
+    let sockets = street.sockets.clone();
     let router = api::router(street);
     let (receiver, clock) = (house.receiver.clone(), Arc::clone(&house.clock));
     let door = DimseDoor::new(receiver, house.db.clone(), clock, house.shelves()?, house.peers()?);
@@ -77,12 +78,15 @@ pub async fn start(house: Arc<House>, with_worker: bool) -> Result<Running> {
     let mut doors = Tasks::default();
     let stopped = || stop.clone().cancelled_owned();
     doors.spawn("the HTTP door", gate::serve(http, router, house.config.http()?, stopped()));
+    let stop_sockets = stopped();
+    doors.spawn("the socket", async move { sockets.run(stop_sockets).await });
     doors.spawn("the DIMSE door", scp::serve(listeners, scp_settings, door, events, stopped()));
     doors_open.open();
     let (mut last, stop_last) = (Tasks::default(), CancellationToken::new());
     last.spawn("the sealer of the audit trail", jobs::seal(Arc::clone(&house), stop_last.clone()));
     last.spawn("the relay of events", jobs::relay(Arc::clone(&house), stop_last.clone()));
     let mut workers = Tasks::default();
+    workers.spawn("the watch over providers", jobs::watch(Arc::clone(&house), stop.clone()));
     if with_worker {
         workers.spawn("the listeners to events", jobs::listen(Arc::clone(&house), stop.clone()));
         workers.spawn("the worker", jobs::work(Arc::clone(&house), stop.clone()));

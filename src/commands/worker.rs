@@ -20,6 +20,7 @@ pub async fn run(house: Arc<House>) -> Result<()> {
     tasks.spawn("the relay of events", jobs::relay(Arc::clone(&house), stop.clone()));
     tasks.spawn("the listeners to events", jobs::listen(Arc::clone(&house), stop.clone()));
     tasks.spawn("the worker", jobs::work(Arc::clone(&house), stop.clone()));
+    tasks.spawn("the watch over providers", jobs::watch(Arc::clone(&house), stop.clone()));
     tasks.spawn("the sweep", jobs::sweep(Arc::clone(&house), stop.clone()));
     info!("working");
     let cause = tokio::select! {

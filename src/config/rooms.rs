@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use billing::ServiceSettings;
 use clinical::job::Queue;
 use hub::courier::CourierSettings;
 use identity::IdentitySettings;
@@ -244,6 +245,15 @@ impl Config {
         })
     }
 
+    /// The socket's limits.
+    pub fn sockets(&self) -> gate::socket::SocketLimits {
+        gate::socket::SocketLimits {
+            connections: self.socket_connections,
+            connections_per_person: self.socket_connections_per_person,
+            ..gate::socket::SocketLimits::default()
+        }
+    }
+
     /// Bounds on decoding.
     pub fn pixels(&self) -> PixelLimits {
         PixelLimits::default()
@@ -309,6 +319,16 @@ impl Config {
             first_wait: chrono::TimeDelta::seconds(self.webhook_first_wait_seconds.min(86_400)),
             disable_after: chrono::TimeDelta::days(self.webhook_disable_after_days.min(3_650)),
             ..CourierSettings::default()
+        }
+    }
+
+    /// The accounts at payment providers that serve every clinic without its own.
+    pub fn payment_providers(&self) -> ServiceSettings {
+        ServiceSettings {
+            stripe: self.stripe.clone(),
+            paypal: self.paypal.clone(),
+            razorpay: self.razorpay.clone(),
+            phonepe: self.phonepe.clone(),
         }
     }
 

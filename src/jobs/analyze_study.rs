@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use clinical::event::Event;
+use clinical::event::{Event, Found};
 use clinical::id::{InstanceId, StudyId};
 use clinical::imaging::AbstentionCode;
 use clinical::job::{Job, Priority, Queue};
@@ -62,7 +62,7 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
             .collect();
         let found: Vec<Vec<NewAnalysis>> =
             futures::stream::iter(reads).buffered(AT_A_TIME).try_collect().await?;
-        let mut analysis_ids = Vec::new();
+        let (mut analysis_ids, mut told) = (Vec::new(), Found::default());
         let mut tx = house.db.begin().await?;
         if !queue::is_held(&mut tx, claimed).await? {
             // Somebody has taken it back, or another worker has it: what is written stays.
@@ -74,19 +74,21 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
             let analysis_id = Analysis::record(&mut tx, clinic, new, house.clock.now()).await?;
             if !new.is_shadow {
                 analysis_ids.push(analysis_id);
+                told.count(&new.outcome);
             }
         }
         all_ids.extend_from_slice(&analysis_ids);
         // With what it tells of: a job that dies between two of them has told of each that is written.
-        outbox::tell(&mut tx, clinic, &Event::FindingsReady { study_id, analysis_ids }, house.clock.now())
-            .await?;
+        let ready = Event::FindingsReady { study_id, analysis_ids, found: Some(told) };
+        outbox::tell(&mut tx, clinic, &ready, house.clock.now()).await?;
         if number == transactions {
             workitem::completed(&mut tx, clinic, study_id, &all_ids, house.clock.now()).await?;
             let (report, now) = (Job::ReportFindings { study_id }, house.clock.now());
             queue::ask(&mut tx, clinic, &report, Priority::Routine, now, now).await?;
             if !all_ids.is_empty() {
-                queue::ask(&mut tx, clinic, &Job::ExplainFindings { study_id }, Priority::Spare, now, now)
-                    .await?;
+                for job in [Job::SegmentFindings { study_id }, Job::ExplainFindings { study_id }] {
+                    queue::ask(&mut tx, clinic, &job, Priority::Spare, now, now).await?;
+                }
             }
             queue::finish(&mut tx, claimed).await?;
         }
@@ -212,6 +214,7 @@ pub(super) fn new_analysis(instance: &Instance, at_hand: &AtHand, reading: Readi
         network_version: network.version,
         network_sha256: network.sha256,
         outcome: reading.outcome,
+        brightness: reading.brightness.map(f64::from),
         findings_text: reading.summary.findings,
         recommendations: reading.summary.recommendations,
         confidence_percent: reading.summary.confidence,

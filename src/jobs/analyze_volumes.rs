@@ -72,6 +72,7 @@ pub(super) async fn read(
                         network: Some(card.clone()),
                         summary: Summary::of(card, &outcome),
                         outcome,
+                        brightness: None,
                         duration_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
                         is_forced: false,
                     }

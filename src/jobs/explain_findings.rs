@@ -13,9 +13,9 @@ use clinical::imaging::{DecodeRequest, FrameMap};
 use clinical::job::Queue;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
+use inference::Network;
 use ingest::part10::Part10;
 use ingest::pixels::{self, Picture, RenderFormat, RenderOptions, Viewport};
-use models::Card;
 use storage::archive::ArchiveError;
 use storage::queue;
 use storage::records::analysis::Analysis;
@@ -55,7 +55,20 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
         {
             return Ok(());
         }
-        let Some(card) = card(house, analysis) else { continue };
+        let Some(card) = networks::card_of_analysis(&house.reader, analysis) else { continue };
+        let title = card.title();
+        let network = {
+            let house = Arc::clone(house);
+            tokio::task::spawn_blocking(move || house.reader.network(&card)).await?
+        };
+        let network = match network {
+            Ok(network) => network,
+            // Another try would end as this one: the findings stand without maps.
+            Err(error) => {
+                warn!(network = title, %error, "a network explains nothing");
+                continue;
+            }
+        };
         let bytes = match house.archive.get(&image.blob_key).await {
             Ok(bytes) => bytes,
             Err(error @ (ArchiveError::NotFound | ArchiveError::Damaged(_))) => {
@@ -70,7 +83,7 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
             .collect();
         let explained = {
             let house = Arc::clone(house);
-            tokio::task::spawn_blocking(move || explain(&house, &card, bytes, &asked)).await?
+            tokio::task::spawn_blocking(move || explain(&house, &network, bytes, &asked)).await?
         };
         match explained {
             Ok(explained) => keep(house, clinic, analysis, explained).await?,
@@ -99,13 +112,6 @@ fn to_explain(analysis: &Analysis) -> Vec<&Finding> {
     wanted
 }
 
-/// The card of an analysis's network; `None` where it is not at hand any more.
-fn card(house: &House, analysis: &Analysis) -> Option<Card> {
-    let registry = house.reader.registry();
-    let card = registry.get_version(&analysis.network_name, &analysis.network_version)?;
-    (card.sha256 == analysis.network_sha256).then(|| card.clone())
-}
-
 /// A finding's map and tinted picture, both PNG.
 struct Explained {
     finding_id: FindingId,
@@ -113,14 +119,13 @@ struct Explained {
     overlay: Vec<u8>,
 }
 
-/// The findings asked for, explained; the network is loaded here, where nobody waits for the thread.
+/// The findings asked for, explained.
 fn explain(
     house: &House,
-    card: &Card,
+    network: &Network,
     bytes: Bytes,
     asked: &[(FindingId, u32, String)],
 ) -> Result<Vec<Explained>> {
-    let network = house.reader.network(card)?;
     let limits = house.config.receive()?.limits.part10;
     let object = Part10::read(bytes, &limits)?;
     let view = Viewport { columns: PICTURE, rows: PICTURE, region: None };
@@ -136,7 +141,7 @@ fn explain(
         let of_frame = || asked.iter().filter(|(_, frame, _)| *frame == index);
         let labels: Vec<&str> = of_frame().map(|(.., label)| label.as_str()).collect();
         let started = Instant::now();
-        let maps = inference::explain(&network, frame, &labels, &|| started.elapsed() < OCCLUSION)?;
+        let maps = inference::explain(network, frame, &labels, &|| started.elapsed() < OCCLUSION)?;
         let picture = Picture::of(frame, &as_it_looks)?;
         for (finding_id, _, label) in of_frame() {
             let Some(made) = maps.iter().find(|made| made.label == *label) else { continue };

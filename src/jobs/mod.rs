@@ -11,12 +11,14 @@ mod seal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use billing::Cashier;
 use clinical::job::{Job, Queue};
 use futures::future::{join, join_all};
 use hub::courier::Courier;
 use hub::worker::{self, Run, Worker};
 use ingest::forward::Forwarder;
-use metrics::{Unit, describe_counter, describe_histogram};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use notifications::Deliverer;
 use storage::db::DbError;
 use storage::queue::Claimed;
 use storage::records::commitment::Commitment;
@@ -44,6 +46,8 @@ const DELIVERIES_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
 const DELIVERIES_AT_A_TIME: i64 = 500;
 /// For so long a request for storage commitment is remembered.
 const COMMITMENTS_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
+const NO_DELIVERER: &str = "this worker cannot send messages";
+const NO_CASHIER: &str = "this worker cannot take money in";
 const NO_FORWARDER: &str = "this worker cannot call other application entities";
 
 /// Tells the recorder of the process what this room and the hall count.
@@ -61,6 +65,23 @@ pub fn describe_numbers() {
         "Batches of events that a listener did not hear"
     );
     describe_counter!("event_messages_too_long_total", Unit::Count, "Events that are longer than NATS takes");
+    describe_counter!(
+        "notification_deliveries_total",
+        Unit::Count,
+        "Tries to bring a message to a person, by channel and by what became of them"
+    );
+    describe_counter!(
+        "notification_reports_total",
+        Unit::Count,
+        "What providers report of messages, by fate"
+    );
+    describe_gauge!("socket_connections", Unit::Count, "Open WebSocket connections");
+    describe_counter!(
+        "socket_messages_total",
+        Unit::Count,
+        "Messages for connected people: brought to their connection, or left because it was too slow"
+    );
+    describe_counter!("socket_heard_total", Unit::Count, "Messages of clients: taken or refused");
     describe_counter!("ingest_instances_total", Unit::Count, "Instances taken in, by what became of them");
 }
 
@@ -80,7 +101,7 @@ pub async fn work(house: Arc<House>, stop: CancellationToken) {
         clock: Arc::clone(&house.clock),
         limits: house.config.queue(Queue::Imaging),
         look: worker::LOOK,
-        run: runner(Arc::clone(&house), courier, forwarder(&house)),
+        run: runner(Arc::clone(&house), courier, forwarder(&house), deliverer(&house), cashier(&house)),
     };
     let queues = Queue::ALL.iter().map(|queue| {
         let at_a_time = house.config.queues.of(*queue);
@@ -102,9 +123,28 @@ fn forwarder(house: &House) -> Option<Forwarder> {
         .ok()
 }
 
-fn runner(house: Arc<House>, courier: Option<Courier>, forwarder: Option<Forwarder>) -> Run {
+/// What takes money in; `None` where the machine does not let it.
+fn cashier(house: &House) -> Option<Cashier> {
+    let made = house.cashier();
+    made.inspect_err(|error| error!(error = format!("{error:#}"), "no money can be taken in")).ok()
+}
+
+/// What brings messages to people; `None` where the machine does not let it.
+fn deliverer(house: &House) -> Option<Deliverer> {
+    let made = house.deliverer();
+    made.inspect_err(|error| error!(error = format!("{error:#}"), "no message can be sent to anybody")).ok()
+}
+
+fn runner(
+    house: Arc<House>,
+    courier: Option<Courier>,
+    forwarder: Option<Forwarder>,
+    deliverer: Option<Deliverer>,
+    cashier: Option<Cashier>,
+) -> Run {
     Arc::new(move |claimed: Claimed| {
         let (house, courier, forwarder) = (Arc::clone(&house), courier.clone(), forwarder.clone());
+        let (deliverer, cashier) = (deliverer.clone(), cashier.clone());
         Box::pin(async move {
             match &claimed.job {
                 Job::AnalyzeStudy { study_id } => {
@@ -117,11 +157,38 @@ fn runner(house: Arc<House>, courier: Option<Courier>, forwarder: Option<Forward
                 Job::ExplainFindings { study_id } => {
                     Ok(explain_findings::run(&house, &claimed, *study_id).await?)
                 }
+                Job::SegmentFindings { study_id } => {
+                    Ok(report_findings::masks::run(&house, &claimed, *study_id).await?)
+                }
                 Job::ReportFindings { study_id } => {
                     Ok(report_findings::run(&house, &claimed, *study_id).await?)
                 }
                 Job::ProveNetwork { network_id } => {
                     Ok(prove_network::run(&house, &claimed, *network_id).await?)
+                }
+                Job::SettlePayment { payment_id } => {
+                    let cashier = cashier.ok_or(NO_CASHIER)?;
+                    Ok(cashier.look_after(&claimed, *payment_id).await?)
+                }
+                Job::SettleProviderEvent { provider_event_id } => {
+                    let cashier = cashier.ok_or(NO_CASHIER)?;
+                    Ok(cashier.settle_later(&claimed, *provider_event_id).await?)
+                }
+                Job::RenewSubscription { subscription_id } => {
+                    cashier.ok_or(NO_CASHIER)?.renew(&claimed, *subscription_id).await
+                }
+                Job::DunInvoice { invoice_id } => cashier.ok_or(NO_CASHIER)?.dun(&claimed, *invoice_id).await,
+                Job::PlanNotice { notification_id } => {
+                    let deliverer = deliverer.ok_or(NO_DELIVERER)?;
+                    Ok(deliverer.plan(&claimed, *notification_id).await?)
+                }
+                Job::DeliverNotice { delivery_id } | Job::MailNotice { delivery_id } => {
+                    let deliverer = deliverer.ok_or(NO_DELIVERER)?;
+                    Ok(deliverer.deliver(&claimed, *delivery_id).await?)
+                }
+                Job::SendDigest { user_id } => {
+                    let deliverer = deliverer.ok_or(NO_DELIVERER)?;
+                    Ok(deliverer.digest(&claimed, *user_id).await?)
                 }
                 Job::DeliverEvent { webhook_id, aggregate } => {
                     let courier = courier.ok_or("this worker cannot call webhooks")?;
@@ -142,6 +209,20 @@ fn runner(house: Arc<House>, courier: Option<Courier>, forwarder: Option<Forward
             }
         })
     })
+}
+
+/// Asks from time to time how the providers are that carry messages, until `stop`: in each process for itself.
+pub async fn watch(house: Arc<House>, stop: CancellationToken) {
+    let watched = async {
+        match house.switchboard() {
+            Ok(switchboard) => switchboard.watch().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = watched => {}
+        () = stop.cancelled() => {}
+    }
 }
 
 /// Clears up at the start and from time to time, until `stop`.
@@ -180,6 +261,9 @@ async fn clear_away(house: &House, stop: &CancellationToken) {
         }
         if let Err(error) = forget_commitments(house).await {
             warn!(error = %error, "old storage commitments are removed later");
+        }
+        if let Err(error) = notifications::sweep(&house.db, house.clock.now()).await {
+            warn!(error = %error, "old notifications are removed later");
         }
         if let Err(error) = forget_sessions(house).await {
             warn!(error = %error, "old sessions are removed later");

@@ -3,7 +3,7 @@
 //! The UIDs are derived from the analyses and from what physicians have said of them, so that a job that runs twice
 //! stores nothing twice, and a review makes a new object beside the former one.
 
-mod masks;
+pub mod masks;
 mod objects;
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use clinical::id::{ClinicId, InstanceId, StudyId};
 use clinical::imaging::{DecodeRequest, ResultKind};
 use clinical::uid::{SeriesInstanceUid, SopInstanceUid};
-use inference::report::{ObjectHead, ReportError, Subject, derived_uid};
+use inference::report::{Maker, ObjectHead, ReportError, Subject, derived_uid};
 use ingest::part10::Part10;
 use ingest::pixels::{self, Picture, RenderFormat, RenderOptions};
 use ingest::receive::{Fault, Origin, Receipt};
@@ -34,28 +34,13 @@ const AS_IT_LOOKS: RenderOptions = RenderOptions { window: None, viewport: None,
 
 /// Makes what the clinic wants and has not; run twice, it leaves the same objects.
 pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId) -> Result<()> {
-    let clinic = claimed.clinic_id;
-    let mut rows = house.db.read().await?;
-    let wanted = report::wanted(&mut rows, clinic).await?;
-    let analyses = Analysis::of_study(&mut rows, clinic, study_id).await?;
-    let is_scored = |analysis: &Analysis| analysis.abstention.is_none();
-    let is_wanted = wanted.contains(&ResultKind::AbstentionReport)
-        || (!wanted.is_empty() && analyses.iter().any(is_scored));
-    let images = match is_wanted {
-        true => Instance::to_analyze(&mut rows, clinic, study_id).await?,
-        false => Vec::new(),
+    let wanted = report::wanted(&mut house.db.read().await?, claimed.clinic_id).await?;
+    let is_wanted = |told: &Told| {
+        wanted.contains(&ResultKind::AbstentionReport)
+            || (!wanted.is_empty() && told.analyses.iter().any(is_scored))
     };
-    let place = Clinic::find(&mut rows, clinic).await?;
-    drop(rows);
-    let images: BTreeMap<InstanceId, Instance> =
-        images.into_iter().map(|image| (image.instance_id, image)).collect();
-    let mut networks: BTreeMap<[&str; 2], Vec<&Analysis>> = BTreeMap::new();
-    for analysis in analyses.iter().filter(|analysis| images.contains_key(&analysis.instance_id)) {
-        let network = [analysis.network_name.as_str(), analysis.network_version.as_str()];
-        networks.entry(network).or_default().push(analysis);
-    }
-    let maker = objects::maker();
-    for analyses in networks.into_values() {
+    let told = Told::of(house, claimed.clinic_id, study_id, is_wanted).await?;
+    for analyses in told.by_network() {
         let has_scored = analyses.iter().any(|analysis| is_scored(analysis));
         let is_reported = match has_scored {
             true => wanted.contains(&ResultKind::StructuredReport),
@@ -64,15 +49,8 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
         if !has_scored && !is_reported {
             continue;
         }
-        let Some(subject) = subject(house, &analyses, &images).await? else { continue };
-        let network = Network {
-            clinic: &place,
-            study_id,
-            analyses: &analyses,
-            images: &images,
-            subject: &subject,
-            maker: &maker,
-        };
+        let Some(subject) = subject(house, &analyses, &told.images).await? else { continue };
+        let network = told.network(&analyses, &subject);
         if is_reported {
             structured_report(house, &network).await?;
         }
@@ -81,11 +59,58 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
                 over_each_image(house, &network, kind).await?;
             }
         }
-        masks::of_network(house, &network, &wanted).await?;
     }
     let mut tx = house.db.begin().await?;
     queue::finish(&mut tx, claimed).await?;
     Ok(tx.commit().await?)
+}
+
+fn is_scored(analysis: &Analysis) -> bool {
+    analysis.abstention.is_none()
+}
+
+/// What networks have said of a study.
+struct Told {
+    place: Clinic,
+    study_id: StudyId,
+    analyses: Vec<Analysis>,
+    images: BTreeMap<InstanceId, Instance>,
+    maker: Maker,
+}
+
+impl Told {
+    /// The images are there only where something `is_wanted`, and without them no network.
+    async fn of(
+        house: &House,
+        clinic: ClinicId,
+        study_id: StudyId,
+        is_wanted: impl Fn(&Self) -> bool,
+    ) -> Result<Self> {
+        let mut rows = house.db.read().await?;
+        let place = Clinic::find(&mut rows, clinic).await?;
+        let analyses = Analysis::of_study(&mut rows, clinic, study_id).await?;
+        let mut told = Self { place, study_id, analyses, images: BTreeMap::new(), maker: objects::maker() };
+        if is_wanted(&told) {
+            let images = Instance::to_analyze(&mut rows, clinic, study_id).await?;
+            told.images = images.into_iter().map(|image| (image.instance_id, image)).collect();
+        }
+        Ok(told)
+    }
+
+    /// The analyses of images that are there, network by network.
+    fn by_network(&self) -> Vec<Vec<&Analysis>> {
+        let mut networks: BTreeMap<[&str; 2], Vec<&Analysis>> = BTreeMap::new();
+        for analysis in self.analyses.iter().filter(|it| self.images.contains_key(&it.instance_id)) {
+            let network = [analysis.network_name.as_str(), analysis.network_version.as_str()];
+            networks.entry(network).or_default().push(analysis);
+        }
+        networks.into_values().collect()
+    }
+
+    fn network<'a>(&'a self, analyses: &'a [&'a Analysis], subject: &'a Subject) -> Network<'a> {
+        let Self { place, study_id, images, maker, .. } = self;
+        Network { clinic: place, study_id: *study_id, analyses, images, subject, maker }
+    }
 }
 
 /// Patient and study, as the first image that can be read says them; `None` where none can.

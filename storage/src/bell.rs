@@ -24,6 +24,10 @@ pub enum Bell {
     Asked,
     /// There are jobs that are due.
     Jobs,
+    /// This process has committed a message to people.
+    Said,
+    /// There are messages to people to be read.
+    Live,
 }
 
 /// The bells of one database in this process; cheap to clone.
@@ -36,6 +40,8 @@ struct Ropes {
     events: watch::Sender<()>,
     asked: watch::Sender<()>,
     jobs: watch::Sender<()>,
+    said: watch::Sender<()>,
+    live: watch::Sender<()>,
 }
 
 impl Bells {
@@ -55,6 +61,8 @@ impl Bells {
             Bell::Events => &self.0.events,
             Bell::Asked => &self.0.asked,
             Bell::Jobs => &self.0.jobs,
+            Bell::Said => &self.0.said,
+            Bell::Live => &self.0.live,
         }
     }
 }
@@ -88,13 +96,17 @@ impl Ear {
 pub(crate) struct Rings {
     pub(crate) told: bool,
     pub(crate) asked: bool,
+    pub(crate) said: bool,
 }
 
 impl Rings {
-    /// Rings; an event of SQLite can be read at once, one of PostgreSQL when the relay has placed it.
+    /// Rings; an event or a message of SQLite can be read at once, one of PostgreSQL when the relay has placed it.
     pub(crate) fn ring(self, bells: &Bells, is_postgres: bool) {
         if self.told {
             bells.ring(if is_postgres { Bell::Told } else { Bell::Events });
+        }
+        if self.said {
+            bells.ring(if is_postgres { Bell::Said } else { Bell::Live });
         }
         if self.asked {
             bells.ring(Bell::Jobs);
@@ -116,8 +128,8 @@ pub async fn listen(db: &Db) -> Result<()> {
     listener.listen(&channel(&schema)).await?;
     let bells = db.bells();
     // What was notified before is not heard again.
-    bells.ring(Bell::Events);
-    bells.ring(Bell::Jobs);
+    let all = [Bell::Events, Bell::Jobs, Bell::Live];
+    all.into_iter().for_each(|bell| bells.ring(bell));
     loop {
         match listener.try_recv().await? {
             Some(notification) => {
@@ -128,11 +140,13 @@ pub async fn listen(db: &Db) -> Result<()> {
                 if payload.contains('j') {
                     bells.ring(Bell::Jobs);
                 }
+                if payload.contains('l') {
+                    bells.ring(Bell::Live);
+                }
             }
             // The connection was made anew: something may have been missed.
             None => {
-                bells.ring(Bell::Events);
-                bells.ring(Bell::Jobs);
+                all.into_iter().for_each(|bell| bells.ring(bell));
             }
         }
     }
@@ -143,7 +157,7 @@ fn channel(schema: &str) -> String {
     format!("medilink_{schema}")
 }
 
-/// Tells the other processes that there are `e`vents, `j`obs, or both; once its transaction is committed.
+/// Tells the other processes that there are `e`vents, `j`obs, `l`ive messages; once its transaction is committed.
 pub(crate) const NOTIFY: &str = "SELECT pg_notify('medilink_' || current_schema(), $1)";
 
 #[cfg(test)]

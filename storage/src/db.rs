@@ -270,7 +270,7 @@ mod tests {
     const CLINIC: ClinicId = ClinicId::DEFAULT;
 
     fn event() -> Event {
-        Event::FindingReviewed { finding_id: FindingId::new() }
+        Event::FindingReviewed { finding_id: FindingId::new(), review: None }
     }
 
     #[tokio::test]

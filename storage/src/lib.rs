@@ -10,6 +10,7 @@ pub mod backup;
 pub mod bell;
 mod data_key;
 pub mod db;
+pub mod live;
 mod migrations;
 pub mod outbox;
 #[cfg(test)]

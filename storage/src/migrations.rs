@@ -36,6 +36,11 @@ migrations! {
     20 "0020_feedback"
     21 "0021_quarantine_sender"
     22 "0022_assessments"
+    23 "0023_billing"
+    24 "0024_notifications"
+    25 "0025_analytics"
+    26 "0026_cds_tenants"
+    27 "0027_drift_and_deadlines"
 }
 
 /// The steps as sqlx runs them.

@@ -171,7 +171,11 @@ mod tests {
     #[tokio::test]
     async fn an_event_is_heard_only_after_the_commit() {
         on_both(async |db| {
-            let event = Event::InstanceStored { study_id: StudyId::new(), instance_id: InstanceId::new() };
+            let event = Event::InstanceStored {
+                study_id: StudyId::new(),
+                instance_id: InstanceId::new(),
+                begins: None,
+            };
             let mut dropped = db.begin().await.unwrap();
             tell(&mut dropped, CLINIC, &event, now()).await.unwrap();
             drop(dropped);
@@ -191,10 +195,10 @@ mod tests {
             let study_id = StudyId::new();
             let mut tx = db.begin().await.unwrap();
             for _ in 0..2 {
-                let stored = Event::InstanceStored { study_id, instance_id: InstanceId::new() };
+                let stored = Event::InstanceStored { study_id, instance_id: InstanceId::new(), begins: None };
                 tell(&mut tx, CLINIC, &stored, now()).await.unwrap();
             }
-            let ready = Event::FindingsReady { study_id, analysis_ids: Vec::new() };
+            let ready = Event::FindingsReady { study_id, analysis_ids: Vec::new(), found: None };
             tell(&mut tx, CLINIC, &ready, now()).await.unwrap();
             tx.commit().await.unwrap();
             let mut read = db.read().await.unwrap();
@@ -219,7 +223,7 @@ mod tests {
         on_both(async |db| {
             let study_id = StudyId::new();
             let mut tx = db.begin().await.unwrap();
-            let ready = Event::FindingsReady { study_id, analysis_ids: Vec::new() };
+            let ready = Event::FindingsReady { study_id, analysis_ids: Vec::new(), found: None };
             tell(&mut tx, CLINIC, &ready, now()).await.unwrap();
             tx.commit().await.unwrap();
             let told =

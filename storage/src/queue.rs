@@ -162,6 +162,21 @@ pub async fn hurry(
     Err(DbError::Conflict)
 }
 
+/// Says by when the waiting `job` is wanted, unless it is wanted earlier already: of a clinic's jobs of one priority the
+/// one that is wanted first runs first. Clinics take turns all the same.
+pub async fn wanted_by(db: &mut Tx, clinic: ClinicId, job: &Job, due_at: DateTime<Utc>) -> Result<()> {
+    sql("UPDATE jobs SET due_at = $1
+          WHERE clinic_id = $2 AND kind = $3 AND job_key = $4 AND state = 'queued'
+            AND (due_at IS NULL OR due_at > $1)")
+    .bind(due_at)
+    .bind(clinic)
+    .bind(job.kind())
+    .bind(job.key())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Takes `job` back: it waits no more, and a worker that is at it loses it; how many there were.
 ///
 /// A worker that loses a job stops when it renews its lease. What it has written until then stays.

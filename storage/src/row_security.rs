@@ -57,7 +57,7 @@ mod tests {
             .await
             .unwrap();
         for clinic in [OURS, theirs] {
-            let event = Event::FindingReviewed { finding_id: FindingId::new() };
+            let event = Event::FindingReviewed { finding_id: FindingId::new(), review: None };
             tell(&mut tx, clinic, &event, now()).await.unwrap();
         }
         tx.commit().await.unwrap();
@@ -119,7 +119,7 @@ mod tests {
             sql("DELETE FROM events WHERE clinic_id = $1").bind(theirs).execute(&mut tx).await.unwrap(),
             0
         );
-        let event = Event::FindingReviewed { finding_id: FindingId::new() };
+        let event = Event::FindingReviewed { finding_id: FindingId::new(), review: None };
         assert!(matches!(tell(&mut tx, theirs, &event, now()).await, Err(DbError::Engine(_))));
         drop(tx);
         let mut tx = app.of(OURS).begin().await.unwrap();
@@ -178,7 +178,7 @@ mod tests {
         on_both(async |db| {
             let ours = db.of(OURS);
             let mut tx = ours.begin().await.unwrap();
-            let event = Event::FindingReviewed { finding_id: FindingId::new() };
+            let event = Event::FindingReviewed { finding_id: FindingId::new(), review: None };
             tell(&mut tx, OURS, &event, now()).await.unwrap();
             tx.commit().await.unwrap();
             assert_eq!(events(&mut ours.read().await.unwrap()).await, 1);

@@ -262,7 +262,7 @@ mod tests {
     const CLINIC: ClinicId = ClinicId::DEFAULT;
 
     fn event() -> Event {
-        Event::FindingReviewed { finding_id: FindingId::new() }
+        Event::FindingReviewed { finding_id: FindingId::new(), review: None }
     }
 
     /// The first statement of a transaction travels with its opening words, which must not change its answer.

@@ -155,6 +155,7 @@ pub fn scored(study_id: StudyId, instance_id: InstanceId, sha256: &str, probabil
             frame: 0,
             region: None,
         }]),
+        brightness: Some(0.5),
         findings_text: Some("pneumonia suspected".to_owned()),
         recommendations: Some("review by a physician".to_owned()),
         confidence_percent: Some(f64::from(probability) * 100.0),

@@ -3,9 +3,11 @@
 use chrono::{DateTime, Utc};
 use clinical::id::{
     AnalysisId, ApiKeyId, AssessmentId, AuditId, CdsClientId, CdsFeedbackId, ClinicId, CommitmentId,
-    CredentialId, DeliveryId, EventId, FindingId, ForwardRuleId, GrantId, HeldId, InstanceId, JobId,
-    LocationId, MembershipId, NetworkId, OverrideId, PatientId, PeerId, SeriesId, SessionId, StatementId,
-    StudyId, TombstoneId, UserId, VersionId, WebhookId, WorkitemId,
+    CredentialId, CustomerId, DeliveryId, DisputeId, EventId, FindingId, ForwardRuleId, GrantId, HeldId,
+    InstanceId, InvoiceId, JobId, LocationId, MembershipId, NetworkId, NotificationId, OverrideId, PatientId,
+    PaymentId, PaymentMethodId, PeerId, PlanId, PushTargetId, RefundId, SeriesId, SessionId, StatementId,
+    StudyId, SubscriptionId, SuppressionId, TemplateId, TombstoneId, UserId, VersionId, WebhookId,
+    WorkitemId,
 };
 use clinical::uid::{
     SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransactionUid, TransferSyntaxUid,
@@ -122,7 +124,19 @@ binds! {
     OverrideId => Uuid(value) value.0;
     CdsClientId => Uuid(value) value.0;
     CdsFeedbackId => Uuid(value) value.0;
+    NotificationId => Uuid(value) value.0;
+    PushTargetId => Uuid(value) value.0;
+    TemplateId => Uuid(value) value.0;
+    SuppressionId => Uuid(value) value.0;
     WorkitemId => Uuid(value) value.0;
+    CustomerId => Uuid(value) value.0;
+    PaymentMethodId => Uuid(value) value.0;
+    InvoiceId => Uuid(value) value.0;
+    PaymentId => Uuid(value) value.0;
+    RefundId => Uuid(value) value.0;
+    DisputeId => Uuid(value) value.0;
+    PlanId => Uuid(value) value.0;
+    SubscriptionId => Uuid(value) value.0;
     String => Text(value) value;
     &str => Text(value) value.to_owned();
     &String => Text(value) value.clone();

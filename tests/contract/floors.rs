@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Each room with the rooms of ours that it may import. A new arrow is a change to the table of ARCHITECTURE.md first.
-const MAY_IMPORT: [(&str, &[&str]); 25] = [
+const MAY_IMPORT: [(&str, &[&str]); 28] = [
     ("clinical", &[]),
     ("inference/kernels", &[]),
     ("models", &["clinical"]),
@@ -13,14 +13,16 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("ingest/pixels", &["part10", "clinical"]),
     ("storage", &["clinical"]),
     ("storage/hub", &["storage", "clinical"]),
-    ("inference", &["clinical", "models"]),
+    ("inference", &["clinical", "kernels", "models"]),
     ("triage", &["clinical", "models"]),
     ("ingest", &["storage", "deidentify", "part10", "pixels", "clinical"]),
     ("api/gate", &["storage", "clinical"]),
     ("api/dicomweb", &["gate", "storage", "clinical", "ingest"]),
     ("api/dicom", &["gate", "storage", "clinical", "ingest"]),
+    ("api/analytics", &["gate", "storage", "clinical"]),
     ("api/assessments", &["gate", "storage", "triage", "clinical"]),
     ("api/audit", &["gate", "storage", "clinical"]),
+    ("api/billing", &["gate", "storage", "clinical"]),
     ("api/cds_hooks", &["gate", "storage", "triage", "clinical"]),
     ("api/clinics", &["gate", "storage", "clinical"]),
     ("api/findings", &["gate", "storage", "clinical"]),
@@ -29,11 +31,14 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("api/fhir", &["gate", "storage", "clinical"]),
     ("api/patients", &["gate", "storage", "clinical"]),
     ("api/networks", &["gate", "storage", "models", "clinical"]),
+    ("api/notifications", &["gate", "storage", "clinical"]),
     (
         "api",
         &[
+            "analytics",
             "assessments",
             "audit-house",
+            "billing",
             "cds-hooks",
             "clinics",
             "dicomweb",
@@ -43,6 +48,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "findings",
             "identity",
             "networks-house",
+            "notifications",
             "patients",
             "gate",
             "storage",
@@ -52,8 +58,9 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
 ];
 
 /// Crates that may be linked in one place only.
-const AT_HOME: [(&str, &[&str]); 11] = [
+const AT_HOME: [(&str, &[&str]); 13] = [
     ("tract-onnx", &["inference"]),
+    ("tract-onnx-opl", &["inference"]),
     ("ort", &["inference"]),
     ("openvino", &["inference"]),
     ("openvino-sys", &["inference"]),
@@ -64,16 +71,19 @@ const AT_HOME: [(&str, &[&str]); 11] = [
         &[
             "api",
             "api/gate",
+            "api/analytics",
             "api/dicomweb",
             "api/dicom",
             "api/assessments",
             "api/audit",
+            "api/billing",
             "api/cds_hooks",
             "api/clinics",
             "api/findings",
             "api/events",
             "api/identity",
             "api/networks",
+            "api/notifications",
             "api/fhir",
             "api/patients",
         ],
@@ -85,19 +95,22 @@ const AT_HOME: [(&str, &[&str]); 11] = [
             "storage/hub",
             "ingest",
             "api/assessments",
+            "api/billing",
             "api/gate",
             "api/dicomweb",
             "api/dicom",
             "api/findings",
             "api/identity",
             "api/networks",
+            "api/notifications",
             "api/patients",
             "api",
         ],
     ),
     ("dicom-ul", &["ingest"]),
-    ("reqwest", &["storage/hub", "api/identity"]),
+    ("reqwest", &["storage/hub", "api/billing", "api/identity", "api/notifications"]),
     ("async-nats", &["storage/hub"]),
+    ("lettre", &["api/notifications"]),
 ];
 
 /// The keys of `[dependencies]`, not those of tests.

@@ -55,7 +55,7 @@ fn analyze_prints_a_line_for_each_image_and_network() {
     assert!(files.is_sorted(), "in the order of the files: {files:?}");
     let summary = &lines.last().unwrap()["summary"];
     assert_eq!((&summary["images"], &summary["failed"]), (&Value::from(3), &Value::from(1)), "{text}");
-    assert_eq!(summary["backend"], "tract", "nothing else is named by a setting: {text}");
+    assert_eq!(summary["backend"], "blocked", "nothing else is named by a setting: {text}");
     for key in ["wall_s", "cpu_s", "peak_rss_mb"] {
         assert!(summary[key].as_f64().unwrap() > 0.0, "{key}: {text}");
     }

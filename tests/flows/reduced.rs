@@ -32,7 +32,7 @@ fn enlarged(image: &[u8], side: usize) -> Vec<u8> {
 }
 
 fn scored(network: &Network, frames: &[Frame]) -> Vec<LabelScore> {
-    match analyze_forced(network, frames).unwrap() {
+    match analyze_forced(network, frames).unwrap().outcome {
         Outcome::Scored(scores) => scores,
         Outcome::Abstained(why) => panic!("{why:?}"),
     }

@@ -68,7 +68,7 @@ fn is_the_childs(line: &Value) {
 #[test]
 fn every_runtime_finds_the_same_and_the_summary_says_which_it_was() {
     let house = House::new();
-    for backend in ["tract", "onnxruntime", "openvino"] {
+    for backend in ["blocked", "tract", "onnxruntime", "openvino"] {
         let (lines, text) =
             house.analyze(&["--model", "pneumonia224", "--backend", backend, "--threads", "2"]);
         let [line, last] = lines.as_slice() else { panic!("{text}") };
@@ -92,14 +92,14 @@ fn auto_takes_the_fastest_and_says_so_and_measures_once() {
     let (lines, text) = house.analyze(&["--model", "pneumonia224", "--backend", "auto"]);
     is_the_childs(&lines[0]);
     assert!(text.contains("the fastest that passes is chosen"), "{text}");
-    for name in ["tract (f32)", "onnxruntime (f32)", "openvino (f32)"] {
+    for name in ["blocked (f32)", "tract (f32)", "onnxruntime (f32)", "openvino (f32)"] {
         assert!(text.contains(name), "{name} was measured: {text}");
     }
-    assert_eq!(house.proofs(), 3);
+    assert_eq!(house.proofs(), 4);
     let chosen = lines[1]["summary"]["backend"].clone();
     let (lines, text) = house.analyze(&["--model", "pneumonia224"]);
     assert_eq!(lines[1]["summary"]["backend"], chosen, "as it was measured the first time: {text}");
-    assert_eq!(house.proofs(), 3);
+    assert_eq!(house.proofs(), 4);
 }
 
 #[test]
@@ -172,4 +172,7 @@ fn a_network_that_answers_no_numbers_is_not_asked() {
         let (lines, text) = house.analyze(&["--model", "boundless", "--backend", backend]);
         is_unhealthy(&lines, &text, "is not finite");
     }
+    // our own kernels look at the weights before anything is multiplied
+    let (lines, text) = house.analyze(&["--model", "boundless", "--backend", "blocked"]);
+    is_unhealthy(&lines, &text, "a weight holds an infinite value");
 }

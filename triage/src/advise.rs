@@ -1,5 +1,7 @@
 //! Which drugs are given for a condition, in doses for this patient.
 
+use std::collections::BTreeMap;
+
 use clinical::decision::{
     DetectedIssue, Drug, DrugAdvice, DrugLine, IssueKind, IssueSeverity, NotChecked, Presentation,
 };
@@ -56,17 +58,30 @@ fn line_of(
     patient: &Presentation,
     not_checked: &mut Vec<NotChecked>,
 ) -> DrugLine {
-    let ingredient = &screen.formulary().ingredients[regimen.drug.at()];
+    let ingredients = &screen.formulary().ingredients;
+    let ingredient = &ingredients[regimen.drug.at()];
+    let own: Vec<&str> = std::iter::once(&regimen.drug)
+        .chain(&regimen.with)
+        .map(|drug| ingredients[drug.at()].id.as_str())
+        .collect();
     let mut with = patient.clone();
-    with.medications.push(Drug::Told {
-        name: ingredient.id.clone(),
+    with.medications.extend(own.iter().map(|id| Drug::Told {
+        name: (*id).to_owned(),
         dose_mg: None,
         times_a_day: None,
         route: Some(regimen.route.clone()),
-    });
+        ignored: BTreeMap::new(),
+    }));
     let screened = screen.check(&with);
     let mut issues = screened.detected_issues;
-    issues.retain(|issue| issue.drugs.contains(&ingredient.id));
+    let is_own = |drug: &String| own.contains(&drug.as_str());
+    // What the parts of one cure do to each other is meant.
+    issues.retain(|issue| {
+        let is_meant = matches!(issue.kind, IssueKind::Interaction | IssueKind::Duplicate)
+            && issue.drugs.len() > 1
+            && issue.drugs.iter().all(is_own);
+        issue.drugs.iter().any(is_own) && !is_meant
+    });
     // The dose is this line's own, and is chosen below.
     not_checked.extend(screened.not_checked.into_iter().filter(|note| note.what != "dose"));
     let dose = dose(regimen, &ingredient.name, patient, not_checked).unwrap_or_else(|refused| {
@@ -83,9 +98,13 @@ fn line_of(
         Some(length) => format!("{dose}; {length}"),
         None => dose,
     };
+    let names: Vec<&str> = std::iter::once(&regimen.drug)
+        .chain(&regimen.with)
+        .map(|drug| ingredients[drug.at()].name.as_str())
+        .collect();
     DrugLine {
         drug: ingredient.id.clone(),
-        name: ingredient.name.clone(),
+        name: in_one(&names),
         rxcui: ingredient.rxcui.clone(),
         line,
         dose,
@@ -96,9 +115,22 @@ fn line_of(
     }
 }
 
+/// A drug and what goes with it: `isoniazid with rifampin and pyrazinamide`.
+fn in_one(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [one, others @ .., last] if !others.is_empty() => {
+            format!("{one} with {} and {last}", others.join(", "))
+        }
+        [one, last, ..] => format!("{one} with {last}"),
+    }
+}
+
 /// Why a drug is not given to a patient.
 enum Refused {
     Age,
+    Weight(f32),
     Kidney(f32),
     Liver,
 }
@@ -107,6 +139,7 @@ impl Refused {
     fn issue(&self, drug: &str) -> DetectedIssue {
         let (kind, with) = match self {
             Self::Age => (IssueKind::Age, "age".to_owned()),
+            Self::Weight(below) => (IssueKind::Dose, format!("weight below {below} kg")),
             Self::Kidney(below) => (IssueKind::Dose, format!("eGFR below {below} ml/min/1.73 m²")),
             Self::Liver => (IssueKind::Dose, "liver function".to_owned()),
         };
@@ -129,48 +162,63 @@ fn dose(
     patient: &Presentation,
     not_checked: &mut Vec<NotChecked>,
 ) -> Result<String, Refused> {
+    let filtration = patient.filtration();
     let mut note = |what: &str, why: String| not_checked.push(NotChecked { what: what.to_owned(), why });
     let mut changes: Vec<String> = Vec::new();
-    if !regimen.renal.is_empty() && patient.egfr.is_none() {
+    // A child's dose for weak kidneys or a weak liver is nowhere held.
+    let mut refused_child = None;
+    if !regimen.renal.is_empty() && filtration.is_none() {
         note("renal-function", format!("not told; the dose of {name} depends on it"));
     }
     if !regimen.hepatic.is_empty() && patient.child_pugh.is_none() {
         note("hepatic-function", format!("not told; the dose of {name} depends on it"));
     }
     if let Some((below, dose)) =
-        regimen.renal.iter().find(|(below, _)| patient.egfr.is_some_and(|egfr| egfr < *below))
+        regimen.renal.iter().find(|(below, _)| filtration.is_some_and(|egfr| egfr < *below))
     {
         let dose = dose.as_ref().ok_or(Refused::Kidney(*below))?;
         changes.push(format!("{dose} (eGFR below {below})"));
+        refused_child = Some(Refused::Kidney(*below));
     }
     if let Some((from, dose)) =
         regimen.hepatic.iter().find(|(from, _)| patient.child_pugh.is_some_and(|class| class >= *from))
     {
         let dose = dose.as_ref().ok_or(Refused::Liver)?;
         changes.push(format!("{dose} (Child-Pugh {from:?} or worse)"));
+        refused_child = refused_child.or(Some(Refused::Liver));
     }
     match patient.age {
         None => note("age", format!("not told; the dose of {name} is that of an adult")),
         Some(age) if age < regimen.adult_from => {
             let child =
                 regimen.child.as_ref().filter(|child| age * 12.0 >= child.from_months).ok_or(Refused::Age)?;
-            let dose = of_child(child, name, patient.vitals.weight_kg, &mut note);
-            changes.insert(0, dose);
-            return Ok(changes.join("; "));
+            return match refused_child {
+                Some(refused) => Err(refused),
+                None => Ok(of_child(child, name, patient.vitals.weight_kg, &mut note)),
+            };
         }
         Some(age) => {
-            let older = regimen.older.as_ref().filter(|(from, _)| age >= *from);
-            changes.extend(older.map(|(from, dose)| format!("{dose} (from {from} years on)")));
+            if let Some((from, dose)) = regimen.older.as_ref().filter(|(from, _)| age >= *from) {
+                let dose = dose.as_ref().ok_or(Refused::Age)?;
+                changes.push(format!("{dose} (from {from} years on)"));
+            }
         }
     }
     if let Some((below, dose)) = &regimen.light {
         match patient.vitals.weight_kg {
-            Some(kg) if kg < *below => changes.push(format!("{dose} (below {below} kg)")),
+            Some(kg) if kg < *below => {
+                let dose = dose.as_ref().ok_or(Refused::Weight(*below))?;
+                changes.push(format!("{dose} (below {below} kg)"));
+            }
             Some(_) => {}
             None => note("weight", format!("not told; the dose of {name} depends on it")),
         }
     }
-    Ok(if changes.is_empty() { regimen.adult.clone() } else { changes.join("; ") })
+    Ok(match changes.as_slice() {
+        [] => regimen.adult.clone(),
+        [one] => one.clone(),
+        several => format!("the lowest of: {}", several.join("; ")),
+    })
 }
 
 /// A child's dose: by weight, where it is known.

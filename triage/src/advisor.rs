@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use clinical::decision::{Assessment, DetectedIssue, DrugAdvice, NotChecked, Presentation};
+use clinical::decision::{Assessment, DrugAdvice, NotChecked, Presentation, Screened};
 use models::{Category, Condition, Formulary, Knowledge, KnowledgeError};
 
 use crate::evaluate::matching::Names;
@@ -46,17 +46,27 @@ impl Advisor {
     pub fn assess(&self, presentation: &Presentation) -> Assessment {
         let mut assessment = self.engine.assess(presentation);
         if !presentation.medications.is_empty() {
-            let (issues, not_checked) = self.screen(presentation);
-            assessment.detected_issues = issues;
-            assessment.not_checked.extend(not_checked);
+            let screened = self.screen(presentation);
+            assessment.detected_issues = screened.detected_issues;
+            assessment.not_checked.extend(screened.not_checked);
         }
         assessment
     }
 
-    /// What of the medication does not go together, the gravest first, and what could not be checked.
-    pub fn screen(&self, presentation: &Presentation) -> (Vec<DetectedIssue>, Vec<NotChecked>) {
-        let screened = self.screen.check(presentation);
-        (screened.detected_issues, screened.not_checked)
+    /// As [`Self::assess`], without questions and without looking at drugs; where some were told, it says that nobody did.
+    pub fn predict(&self, presentation: &Presentation) -> Assessment {
+        let mut assessment = self.engine.differentiate(presentation);
+        if !presentation.medications.is_empty() {
+            let why = "drugs are not screened here: the drug screen does".to_owned();
+            assessment.not_checked.push(NotChecked { what: "medications".to_owned(), why });
+        }
+        assessment
+    }
+
+    /// What of the medication does not go together, the gravest first, what could not be checked, and what each drug was
+    /// taken for.
+    pub fn screen(&self, presentation: &Presentation) -> Screened {
+        self.screen.check(presentation)
     }
 
     /// Which drugs a guideline names for a condition.

@@ -63,10 +63,22 @@ impl Engine {
     ///
     /// The same presentation has the same answer, to the byte. Drugs are not looked at here ([`crate::screen`] does).
     pub fn assess(&self, presentation: &Presentation) -> Assessment {
+        self.told(presentation, QUESTIONS)
+    }
+
+    /// As [`Self::assess`], without questions: they cost more than all the rest.
+    pub fn differentiate(&self, presentation: &Presentation) -> Assessment {
+        self.told(presentation, 0)
+    }
+
+    fn told(&self, presentation: &Presentation, questions: usize) -> Assessment {
         let heard = self.read(presentation);
         let ranking = self.rank(&heard.evidence);
         let (urgency, urgency_reasons) = urgency::judge(&self.knowledge, &self.ranker, &heard, &ranking);
-        let asked = self.ask(&heard.evidence, &ranking, QUESTIONS);
+        let asked = match questions {
+            0 => Vec::new(),
+            count => self.ask(&heard.evidence, &ranking, count),
+        };
         Assessment {
             urgency,
             urgency_reasons,
@@ -75,7 +87,7 @@ impl Engine {
             questions: self.ranker.in_words(&self.knowledge, &asked),
             recognised: heard.recognised,
             unmatched: heard.unmatched,
-            ignored: presentation.ignored.keys().cloned().collect(),
+            ignored: presentation.unread(),
             detected_issues: Vec::new(),
             not_checked: heard.not_checked,
             knowledge_version: self.knowledge.version().to_owned(),
@@ -87,8 +99,7 @@ impl Engine {
         if !heard.has_complaint(&self.knowledge) {
             return Vec::new();
         }
-        let counted = self.ranker.counted(&heard.evidence);
-        let known = self.ranker.known(&heard.evidence, &counted, ranking);
+        let known = self.ranker.known(&heard.evidence, ranking.counted(), ranking);
         let told = ranking.lines().iter().enumerate().take(LINES);
         told.filter(|(at, (_, p))| *at < 3 || *p >= LEAST_PROBABILITY)
             .map(|(_, (condition, _))| self.ranker.explain(&self.knowledge, &known, ranking, *condition))

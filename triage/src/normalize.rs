@@ -14,12 +14,13 @@ mod taken;
 
 use clinical::decision::{Drug, FindingState, NotChecked, Presentation, Recognised, Symptom, Vitals};
 use clinical::person::Sex;
-use models::{FindingIx, Knowledge};
+use models::{Finding, FindingIx, Knowledge};
 
 use self::clause::{Clause, clauses};
 use self::language::Language;
 use self::notes::{Notes, note_topic, recognise, worse};
 use self::phrases::{Context, Meaning, Phrases};
+use self::scope::{Begins, Scope};
 use self::taken::{end_of, is_measured, is_nothing, is_possible, leave, start_of, state_of};
 use crate::evidence::{Evidence, Season};
 
@@ -69,6 +70,20 @@ enum Part {
     Medication,
 }
 
+/// Whether a part may say a finding: what is told of a relative or of the past is no finding of now.
+fn is_meant(finding: &Finding, part: Part, is_of_family: bool) -> bool {
+    let is_of_the_person = finding.kind.is_of_the_person();
+    let is_familys = finding.id.starts_with("family-history");
+    if is_of_family || part == Part::Family {
+        return is_familys || is_of_the_person && !finding.id.starts_with("history-");
+    }
+    match part {
+        Part::Denied => true,
+        Part::History | Part::Social | Part::Medication => is_of_the_person && !is_familys,
+        _ => !is_familys,
+    }
+}
+
 /// Reads words of one language with one knowledge.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
@@ -102,7 +117,7 @@ impl Reader {
         for symptom in &presentation.symptoms {
             let (name, state) = match symptom {
                 Symptom::Word(name) => (name, FindingState::Present),
-                Symptom::Told { name, state, severity, duration_days } => {
+                Symptom::Told { name, state, severity, duration_days, .. } => {
                     notes.severity = worse(notes.severity, *severity);
                     if let Some(days) = duration_days {
                         notes.duration = Some(notes.duration.map_or(*days, |held| held.max(*days)));
@@ -129,7 +144,8 @@ impl Reader {
         for (entries, part) in parts {
             for entry in entries {
                 let state = if part == Part::Denied { FindingState::Absent } else { FindingState::Present };
-                match knowledge.finding(entry.trim()) {
+                let by_id = knowledge.finding(entry.trim());
+                match by_id.filter(|finding| is_meant(&knowledge.findings[finding.at()], part, false)) {
                     Some(finding) => self.say_by_id(knowledge, finding, entry, state, &mut notes),
                     None => {
                         self.words(knowledge, entry, part, &mut notes);
@@ -159,12 +175,20 @@ impl Reader {
     fn words(&self, knowledge: &Knowledge, text: &str, part: Part, notes: &mut Notes) -> Vec<Clause> {
         let all = clauses(text, &self.language);
         let mut is_understood = false;
+        let mut is_open = false;
         let mut left = Vec::new();
         if !matches!(part, Part::Symptom(_) | Part::Story) {
             notes.topics.clear();
         }
         for clause in &all {
-            let (is_matched, unmatched) = self.clause(knowledge, text, clause, part, notes);
+            let begins = match part {
+                Part::Denied | Part::Symptom(FindingState::Absent) => Begins::Denied,
+                _ if clause.is_carried_on && is_open => Begins::CarriedOn,
+                _ => Begins::Plain,
+            };
+            let scope = scope::scope(clause, &self.language, begins);
+            is_open = scope.is_open;
+            let (is_matched, unmatched) = self.clause(knowledge, text, (clause, &scope), part, notes);
             is_understood |= is_matched;
             left.extend(unmatched);
         }
@@ -190,13 +214,11 @@ impl Reader {
         &self,
         knowledge: &Knowledge,
         text: &str,
-        clause: &Clause,
+        (clause, scope): (&Clause, &Scope),
         part: Part,
         notes: &mut Notes,
     ) -> (bool, Vec<String>) {
         let roots = self.roots_of(clause);
-        let starts_denied = matches!(part, Part::Denied | Part::Symptom(FindingState::Absent));
-        let scope = scope::scope(clause, &self.language, starts_denied);
         let is_of_family = part == Part::Family || scope.is_of_family;
         let thought = match part {
             _ if is_of_family => self.family_words.clone(),
@@ -216,15 +238,7 @@ impl Reader {
                 Meaning::Finding(finding) => {
                     let about = &knowledge.findings[finding.at()];
                     let is_of_the_person = about.kind.is_of_the_person();
-                    let is_familys = about.id.starts_with("family-history");
-                    let is_meant = match part {
-                        _ if is_of_family => {
-                            is_familys || is_of_the_person && !about.id.starts_with("history-")
-                        }
-                        Part::History | Part::Social | Part::Medication => is_of_the_person && !is_familys,
-                        _ => !is_familys,
-                    };
-                    if !is_meant {
+                    if !is_meant(about, part, is_of_family) {
                         continue;
                     }
                     taken |= held.tokens;
@@ -242,12 +256,13 @@ impl Reader {
                 Meaning::Condition(condition) => {
                     let about = &knowledge.conditions[condition.at()];
                     let is_meant = !is_of_family && !matches!(part, Part::Social | Part::Medication);
-                    let is_finding_too = part != Part::History
-                        && found.iter().any(|other| {
-                            other.tokens & held.tokens == held.tokens
-                                && matches!(other.meaning, Meaning::Finding(finding) if !knowledge.findings[finding.at()].kind.is_of_the_person())
-                        });
-                    if !is_meant || is_finding_too {
+                    let means_too = |wanted: fn(&Finding) -> bool| {
+                        part != Part::History
+                            && found.iter().filter(|it| it.tokens & held.tokens == held.tokens).any(|it| {
+                                matches!(it.meaning, Meaning::Finding(at) if wanted(&knowledge.findings[at.at()]))
+                            })
+                    };
+                    if !is_meant || means_too(|finding| !finding.kind.is_of_the_person()) {
                         continue;
                     }
                     taken |= held.tokens;
@@ -255,14 +270,20 @@ impl Reader {
                     if about.chronic && state == FindingState::Present {
                         notes.known.push(condition);
                         is_history = true;
-                    } else if part != Part::History && state == FindingState::Present {
+                    } else if part != Part::History
+                        && state == FindingState::Present
+                        && !means_too(|_| true)
+                        && !scope::is_past(clause, held.tokens, &self.language)
+                    {
                         notes.named.push(condition);
                         has_complaint = true;
                     }
                 }
             }
         }
-        self.measure(clause, &scope.is_denied, (has_complaint, is_history), part, notes);
+        if !is_of_family {
+            self.measure(clause, &scope.is_denied, (has_complaint, is_history), part, notes);
+        }
         let covered = if taken == 0 { 0 } else { taken | covered };
         (taken != 0, self.left(text, clause, covered, part))
     }
@@ -300,7 +321,7 @@ impl Reader {
         if !matches!(part, Part::Story | Part::Symptom(FindingState::Present)) {
             return;
         }
-        measure::vitals(clause, &mut notes.vitals);
+        measure::vitals(clause, &mut notes.vitals, &self.language);
         if has_complaint {
             notes.severity = worse(notes.severity, measure::severity(clause, is_denied, &self.language));
         }
@@ -373,7 +394,8 @@ impl Reader {
                 notes.states.insert(finding, state);
             }
         });
-        let pregnant = self.pregnancy(knowledge, presentation, &mut notes);
+        let weeks = presentation.gestation_weeks.or_else(|| measure::gestation_weeks(story, &self.language));
+        let pregnant = self.pregnancy(knowledge, presentation, weeks, &mut notes);
         let words: usize = story.iter().map(|clause| clause.tokens.len()).sum();
         let season = Season::of(presentation.month, presentation.region.as_deref());
         let mut evidence = Evidence {
@@ -426,9 +448,9 @@ impl Reader {
         &self,
         knowledge: &Knowledge,
         presentation: &Presentation,
+        weeks: Option<f32>,
         notes: &mut Notes,
     ) -> Option<bool> {
-        let weeks = presentation.gestation_weeks;
         let told = presentation.pregnant.or(weeks.map(|_| true));
         let say = |id: &str, state: FindingState, notes: &mut Notes| {
             if let Some(finding) = knowledge.finding(id) {
@@ -446,6 +468,8 @@ impl Reader {
                 FindingState::Present,
                 notes,
             );
+            let before_term = if weeks < 37.0 { FindingState::Present } else { FindingState::Absent };
+            say("before-term", before_term, notes);
         }
         if presentation.breastfeeding == Some(true) {
             say("breastfeeding", FindingState::Present, notes);

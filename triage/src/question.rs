@@ -5,7 +5,7 @@ use clinical::person::Sex;
 use models::{ConditionIx, FindingIx, FindingKind, Knowledge};
 
 use crate::evidence::Evidence;
-use crate::rank::{Column, Ranker, Ranking, entropy};
+use crate::rank::{Column, Counted, Ranker, Ranking, entropy};
 
 /// What a question costs, in bits, for each of its cost beyond the first; a sign needs somebody who looks.
 const COST_BITS: f32 = 0.02;
@@ -44,7 +44,7 @@ impl Ranker {
         ranking: &Ranking,
         count: usize,
     ) -> Vec<Asked> {
-        let open = self.open(knowledge, evidence);
+        let open = self.open(knowledge, evidence, ranking.counted());
         let mut asked: Vec<Asked> = open
             .iter()
             .map(|(finding, weight)| Asked {
@@ -76,8 +76,7 @@ impl Ranker {
     }
 
     /// What may still be asked, and how much of its information is new.
-    fn open(&self, knowledge: &Knowledge, evidence: &Evidence) -> Vec<(FindingIx, f32)> {
-        let counted = self.counted(evidence);
+    fn open(&self, knowledge: &Knowledge, evidence: &Evidence, counted: &[Counted]) -> Vec<(FindingIx, f32)> {
         let is_there = |finding: FindingIx| {
             counted.binary_search_by_key(&finding, |said| said.finding).is_ok_and(|at| counted[at].is_present)
         };

@@ -59,6 +59,7 @@ pub struct Ranking {
     probabilities: Vec<f32>,
     lines: Vec<(ConditionIx, f32)>,
     none: f32,
+    counted: Vec<Counted>,
 }
 
 impl Ranking {
@@ -80,6 +81,11 @@ impl Ranking {
     /// How probable it is that it is none of them.
     pub fn none(&self) -> f32 {
         self.none
+    }
+
+    /// The findings that counted, by index.
+    pub(crate) fn counted(&self) -> &[Counted] {
+        &self.counted
     }
 }
 
@@ -192,7 +198,7 @@ impl Ranker {
             scores[condition.at()] += NAMED.ln();
         }
         self.add_course(evidence, &mut scores);
-        softmax(scores)
+        softmax(scores, counted)
     }
 
     /// Findings with a vote of their own, and those that share one, group by group.
@@ -347,7 +353,7 @@ pub(crate) fn level(severity: Severity) -> usize {
     }
 }
 
-fn softmax(mut scores: Vec<f32>) -> Ranking {
+fn softmax(mut scores: Vec<f32>, counted: Vec<Counted>) -> Ranking {
     let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
     for score in &mut scores {
@@ -365,7 +371,7 @@ fn softmax(mut scores: Vec<f32>) -> Ranking {
         .map(|(at, p)| (ConditionIx(u16::try_from(at).unwrap_or(u16::MAX)), *p))
         .collect();
     lines.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    Ranking { probabilities: scores, lines, none }
+    Ranking { probabilities: scores, lines, none, counted }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use clinical::person::Sex;
 use models::{FindingIx, Knowledge, RedFlag};
 
 use crate::evidence::Evidence;
+use crate::vitals::ADULT_YEARS;
 
 /// Every rule that holds, as a reason. Only what is present raises a flag: what is denied or unknown does not.
 pub(crate) fn raised(knowledge: &Knowledge, evidence: &Evidence, pregnant: Option<bool>) -> Vec<Reason> {
@@ -45,15 +46,84 @@ fn present(knowledge: &Knowledge, evidence: &Evidence) -> HashSet<FindingIx> {
 fn holds(flag: &RedFlag, present: &HashSet<FindingIx>, evidence: &Evidence, pregnant: Option<bool>) -> bool {
     let is_for_sex =
         flag.sex.is_none_or(|sex| sex == evidence.sex || matches!(evidence.sex, Sex::Unknown | Sex::Other));
-    let is_for_age =
-        flag.ages.is_none_or(|(from, to)| evidence.age.is_some_and(|years| (from..=to).contains(&years)));
+    let years = evidence.age.unwrap_or(ADULT_YEARS);
+    let is_for_age = flag.ages.is_none_or(|(from, to)| (from..=to).contains(&years));
+    let days = evidence.duration_days.unwrap_or(0.0);
+    let is_for_days = flag.days.is_none_or(|(from, to)| (from..=to).contains(&days));
     let is_for_pregnancy = flag.pregnant.is_none_or(|wanted| (pregnant == Some(true)) == wanted);
     let is_there = |finding: &&FindingIx| present.contains(*finding);
     let enough = usize::from(flag.at_least);
     is_for_sex
         && is_for_age
+        && is_for_days
         && is_for_pregnancy
         && flag.all.iter().all(|finding| present.contains(finding))
         && flag.any.iter().filter(is_there).take(enough).count() == enough
         && !flag.none.iter().any(|finding| present.contains(finding))
+        && (flag.unless.is_empty() || !flag.unless.iter().all(|finding| present.contains(finding)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FINDINGS: &str = r#"
+[slurred]
+name = "Slurred"
+kind = "symptom"
+base = 0.1
+says = ["slurred"]
+asks = "Slurred?"
+[cough]
+name = "Cough"
+kind = "symptom"
+base = 0.1
+says = ["cough"]
+asks = "Cough?"
+[fever]
+name = "Fever"
+kind = "symptom"
+base = 0.1
+says = ["fever"]
+asks = "Fever?"
+"#;
+    const RULE: &str = r#"
+[lost]
+urgency = "emergency"
+says = "New."
+all = ["slurred"]
+ages = [18, 125]
+days = [0, 30]
+unless = ["cough", "fever"]
+"#;
+
+    /// Whether the rule holds with these findings.
+    fn is_raised(findings: &[&str], tell: impl FnOnce(&mut Evidence)) -> bool {
+        let knowledge =
+            Knowledge::from_texts(&[("findings/a.toml", FINDINGS), ("rules/b.toml", RULE)]).unwrap();
+        let mut evidence = Evidence::default();
+        for id in findings {
+            evidence.say(knowledge.finding(id).unwrap(), FindingState::Present);
+        }
+        tell(&mut evidence);
+        !raised(&knowledge, &evidence, None).is_empty()
+    }
+
+    #[test]
+    fn where_no_age_is_told_a_rule_for_adults_holds() {
+        assert!(is_raised(&["slurred"], |_| {}));
+        assert!(!is_raised(&["slurred"], |evidence| evidence.age = Some(5.0)));
+    }
+
+    #[test]
+    fn a_rule_for_what_is_new_is_silent_where_it_is_old() {
+        assert!(is_raised(&["slurred"], |evidence| evidence.duration_days = Some(2.0)));
+        assert!(!is_raised(&["slurred"], |evidence| evidence.duration_days = Some(400.0)));
+    }
+
+    #[test]
+    fn only_all_that_would_explain_it_together_silence_a_rule() {
+        assert!(is_raised(&["slurred", "cough"], |_| {}));
+        assert!(!is_raised(&["slurred", "cough", "fever"], |_| {}));
+    }
 }

@@ -5,6 +5,7 @@
 
 mod age;
 mod allergy;
+mod amount;
 mod condition;
 mod contraindication;
 mod dose;
@@ -14,6 +15,7 @@ mod interaction;
 mod patient;
 mod pregnancy;
 mod qt;
+mod route;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -110,8 +112,12 @@ impl Notes {
         for (what, drugs) in std::mem::take(&mut self.missing) {
             let names: Vec<_> =
                 drugs.iter().map(|drug| formulary.ingredients[drug.at()].name.as_str()).collect();
-            let why =
-                if what == dose::LIMIT { "none is held at this age for" } else { "not told; it matters for" };
+            let why = match what {
+                dose::LIMIT => "none is held at this age for",
+                dose::DOSE => "not told, or not understood; it matters for",
+                interaction::NONE => "no rule is held that speaks of",
+                _ => "not told; it matters for",
+            };
             self.add(what, format!("{why} {}", names.join(", ")));
         }
         self.told.into_iter().collect()

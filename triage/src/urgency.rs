@@ -82,7 +82,7 @@ fn floors(knowledge: &Knowledge, ranker: &Ranker, heard: &Heard, so_far: &[Reaso
     for condition in heard.evidence.named.iter().map(|named| &knowledge.conditions[named.at()]) {
         if condition.dangerous {
             let text = format!("{} is named, which must not be missed.", condition.name);
-            hold(condition.urgency.min(Urgency::Emergency), "named", &text);
+            hold(condition.urgency.min(Urgency::Emergency), &format!("named-{}", condition.id), &text);
         }
     }
     if !heard.has_complaint(knowledge) {

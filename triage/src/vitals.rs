@@ -19,9 +19,12 @@ pub(crate) const BY_AGE: [(f32, f32, f32, f32); 7] = [
     (16.0, 100.0, 50.0, 20.0),
 ];
 
+/// The age that is taken where none is told, in years.
+pub(crate) const ADULT_YEARS: f32 = 40.0;
+
 /// The row of [`BY_AGE`]; without an age an adult's.
 pub(crate) fn by_age(age: Option<f32>) -> (f32, f32, f32, f32) {
-    let years = age.unwrap_or(40.0);
+    let years = age.unwrap_or(ADULT_YEARS);
     BY_AGE.iter().rev().find(|row| years >= row.0).copied().unwrap_or(BY_AGE[6])
 }
 

@@ -50,6 +50,22 @@ const EMERGENCIES: [&str; 34] = [
     "50 year old alcoholic who stopped drinking, now shaking and seeing things",
 ];
 
+const NO_EMERGENCIES: [&str; 13] = [
+    "30 year old man with a rash on the arm, the rash went away",
+    "28 year old woman with a dry cough; there is a gas heater at home",
+    "24 year old man with a sore throat and a swollen lip",
+    "29 year old woman, mild chest pain when coughing, cough, runny nose and fever for 2 days",
+    "45 year old woman with back pain, leaks urine when she coughs",
+    "26 year old woman with cold hands and feet for years",
+    "35 year old man with hives and mild dizziness",
+    "50 year old man, hoarse with a sore throat and trouble speaking for 3 days",
+    "21 year old man with a runny nose; his temperature is normal",
+    "52 year old woman with a cough, she had a stroke in 2015",
+    "19 year old man with a small cut on the finger, tetanus is up to date",
+    "40 year old woman with foggy thinking, tiredness and a fever of 38.1 for a day",
+    "60 year old man with many new floaters since yesterday",
+];
+
 const SELF_CARE: [&str; 12] = [
     "25 year old man with runny nose, sneezing and mild sore throat for 2 days",
     "30 year old woman with hay fever, itchy eyes and sneezing every spring",
@@ -78,6 +94,26 @@ fn what_heals_by_itself_is_mostly_no_emergency_and_often_needs_nobody() {
     assert!(alarmed.is_empty(), "{alarmed:#?}");
     let at_home = levels.iter().filter(|(level, _)| *level == Urgency::SelfCare).count();
     assert!(at_home * 2 >= SELF_CARE.len(), "{at_home} of {}: {levels:#?}", SELF_CARE.len());
+}
+
+/// Each was an emergency to a rule that asked too little.
+#[test]
+fn what_only_sounds_alike_is_no_emergency() {
+    let alarmed: Vec<_> = NO_EMERGENCIES.iter().filter(|text| urgency(text).is_emergency()).collect();
+    assert!(alarmed.is_empty(), "{alarmed:#?}");
+}
+
+#[test]
+fn every_danger_that_is_named_says_so() {
+    let text = Some("I think it is meningitis or a stroke".to_owned());
+    let told = ENGINE.assess(&Presentation { text, ..Presentation::default() });
+    let named: Vec<_> = told.urgency_reasons.iter().filter(|it| it.rule.starts_with("named-")).collect();
+    assert_eq!(named.len(), 2, "{:?}", told.urgency_reasons);
+}
+
+#[test]
+fn a_rule_for_adults_holds_where_no_age_is_told() {
+    assert_eq!(urgency("crushing chest pain"), Urgency::EmergencyAmbulance);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use clinical::decision::Presentation;
+use clinical::decision::{Presentation, Urgency};
 use clinical::event::Event;
 use clinical::id::{AssessmentId, PatientId};
 use clinical::role::Reach;
@@ -28,7 +28,8 @@ pub(crate) async fn assess(
 ) -> Result<Response, Problem> {
     let named = patient_of(&mut presentation)?;
     told(&presentation)?;
-    let (answer, was_remembered) = state.answer("assessment", &presentation, || {
+    let asked = canonical(&presentation)?;
+    let (answer, was_remembered) = state.answer(caller.clinic, "assessment", &asked, || {
         let answer = state.advisor.assess(&presentation);
         let urgency = answer.urgency;
         (answer, urgency)
@@ -39,8 +40,8 @@ pub(crate) async fn assess(
     let assessment = Assessment {
         assessment_id: AssessmentId::new(),
         patient_id: whose(&mut tx, &caller, named).await?,
-        presentation: canonical(&presentation)?,
-        answer: answer.text.to_string(),
+        presentation: asked,
+        answer: String::from_utf8_lossy(&answer.text).into_owned(),
         urgency: answer.urgency.to_owned(),
         knowledge_version: state.advisor.version().to_owned(),
         made_by: caller.name.clone(),
@@ -48,7 +49,9 @@ pub(crate) async fn assess(
     };
     let assessment_id = assessment.assessment_id;
     assessment.record(&mut tx, caller.clinic).await?;
-    outbox::tell(&mut tx, caller.clinic, &Event::AssessmentMade { assessment_id }, now).await?;
+    let urgency = Urgency::ALL.into_iter().find(|level| level.as_str() == answer.urgency);
+    let made = Event::AssessmentMade { assessment_id, urgency };
+    outbox::tell(&mut tx, caller.clinic, &made, now).await?;
     caller.about_record(assessment_id);
     caller.write_down(&mut tx).await?;
     tx.commit().await?;

@@ -1,11 +1,13 @@
 //! Answers that were given within the last half hour, to give them again to the byte.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use axum::body::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use clinical::id::ClinicId;
 use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, GuardResult};
 use sha2::{Digest, Sha256};
 
 /// How long an answer is given again.
@@ -15,11 +17,14 @@ const MOST_BYTES: u64 = 64 << 20;
 /// About how many answers that is.
 const ABOUT: usize = 8_192;
 
-/// An answer as it was given.
+/// Whoever asks what is being computed waits so long for it before computing it too; an answer takes a thousandth of that.
+const WAITS: Duration = Duration::from_millis(500);
+
+/// An answer as it was given; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     /// The JSON text.
-    pub text: Arc<str>,
+    pub text: Bytes,
     /// The level of urgency.
     pub urgency: &'static str,
     made_at: DateTime<Utc>,
@@ -34,8 +39,8 @@ impl Weighter<[u8; 32], Answer> for ByBytes {
     }
 }
 
-/// Answers by the SHA-256 of what was asked and of the knowledge's version; whoever asks the same gets the same, and no
-/// words of a patient are kept but those that the answer repeats.
+/// Answers by the SHA-256 of the clinic, of what was asked and of the knowledge's version; whoever asks the same gets the same,
+/// no clinic learns from the cache what another has asked, and no words of a patient are kept but those that the answer repeats.
 pub struct AnswerCache {
     answers: Cache<[u8; 32], Answer, ByBytes>,
     hits: AtomicU64,
@@ -50,31 +55,46 @@ impl Default for AnswerCache {
 }
 
 impl AnswerCache {
-    /// The answer of `kind` to `asked`, remembered or made, and whether it was remembered.
-    pub(crate) fn answer(
+    /// The answer of `kind` to `asked`, remembered or made, and whether it was remembered; of several who ask the same at once
+    /// one computes.
+    ///
+    /// # Errors
+    ///
+    /// Those of `make`: nothing is remembered then.
+    pub(crate) fn answer<E>(
         &self,
-        kind: &str,
-        asked: &str,
-        version: &str,
+        clinic: ClinicId,
+        [kind, asked, version]: [&str; 3],
         now: DateTime<Utc>,
-        make: impl FnOnce() -> (String, &'static str),
-    ) -> (Answer, bool) {
+        make: impl FnOnce() -> Result<(Vec<u8>, &'static str), E>,
+    ) -> Result<(Answer, bool), E> {
         let mut hash = Sha256::new();
+        hash.update(clinic.0.as_bytes());
         for part in [kind, version, asked] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
         let key: [u8; 32] = hash.finalize().into();
         let is_fresh = |answer: &Answer| now - answer.made_at < KEPT && answer.made_at <= now;
-        if let Some(answer) = self.answers.get(&key).filter(is_fresh) {
+        if self.answers.peek(&key).is_some_and(|answer| !is_fresh(&answer)) {
+            self.answers.remove(&key);
+        }
+        let found = self.answers.get_value_or_guard(&key, Some(WAITS));
+        if let GuardResult::Value(answer) = &found
+            && is_fresh(answer)
+        {
             self.hits.fetch_add(1, Ordering::Relaxed);
-            return (answer, true);
+            return Ok((answer.clone(), true));
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
-        let (text, urgency) = make();
+        let (text, urgency) = make()?;
         let answer = Answer { text: text.into(), urgency, made_at: now };
-        self.answers.insert(key, answer.clone());
-        (answer, false)
+        match found {
+            // Whoever waits gets it; one that is too large to be kept is given all the same.
+            GuardResult::Guard(guard) => drop(guard.insert(answer.clone())),
+            GuardResult::Value(_) | GuardResult::Timeout => self.answers.insert(key, answer.clone()),
+        }
+        Ok((answer, false))
     }
 
     /// Gives the numbers to whoever counts them.
@@ -93,6 +113,8 @@ impl AnswerCache {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     fn at(minutes: i64) -> DateTime<Utc> {
@@ -100,9 +122,10 @@ mod tests {
     }
 
     fn ask(cache: &AnswerCache, asked: &str, version: &str, now: DateTime<Utc>) -> (String, bool) {
-        let (answer, was_remembered) =
-            cache.answer("assessment", asked, version, now, || (format!("{now}"), "consultation"));
-        (answer.text.to_string(), was_remembered)
+        let make = || Ok::<_, Infallible>((now.to_string().into_bytes(), "consultation"));
+        let asked = ["assessment", asked, version];
+        let Ok((answer, was_remembered)) = cache.answer(ClinicId::DEFAULT, asked, now, make);
+        (String::from_utf8(answer.text.to_vec()).unwrap(), was_remembered)
     }
 
     /// The clinic application's own bound: 30 minutes.
@@ -118,11 +141,42 @@ mod tests {
     }
 
     #[test]
+    fn no_clinic_learns_what_another_has_asked() {
+        let cache = AnswerCache::default();
+        let make = || Ok::<_, Infallible>((Vec::new(), "consultation"));
+        for clinic in [ClinicId::DEFAULT, ClinicId::new()] {
+            let Ok((_, was_remembered)) = cache.answer(clinic, ["assessment", "cough", "1"], at(0), make);
+            assert!(!was_remembered);
+        }
+    }
+
+    #[test]
+    fn of_several_who_ask_the_same_at_once_one_computes() {
+        let (cache, computed) = (AnswerCache::default(), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let make = || {
+                        computed.fetch_add(1, Ordering::Relaxed);
+                        std::thread::sleep(Duration::from_millis(5));
+                        Ok::<_, Infallible>((b"{}".to_vec(), "consultation"))
+                    };
+                    let Ok((answer, _)) =
+                        cache.answer(ClinicId::DEFAULT, ["assessment", "cough", "1"], at(0), make);
+                    assert_eq!(answer.text, "{}");
+                });
+            }
+        });
+        assert_eq!(computed.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
     fn what_is_kept_is_bounded() {
         let cache = AnswerCache::default();
         for number in 0..300 {
             let asked = number.to_string();
-            cache.answer("assessment", &asked, "1", at(0), || ("x".repeat(1 << 20), "self-care"));
+            let make = || Ok::<_, Infallible>((vec![b'x'; 1 << 20], "self-care"));
+            let Ok(_) = cache.answer(ClinicId::DEFAULT, ["assessment", &asked, "1"], at(0), make);
         }
         assert!(cache.answers.weight() <= MOST_BYTES, "{}", cache.answers.weight());
     }

@@ -2,12 +2,12 @@
 
 use axum::extract::State;
 use clinical::decision::{DifferentialLine, FindingState, Presentation, Question, Reason, Symptom, Urgency};
-use gate::{Json, Problem};
+use gate::{Caller, Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::AssessmentsState;
-use crate::known::told;
+use crate::known::{patient_of, told};
 
 /// So many conditions are shown on the way.
 const SHOWN: usize = 5;
@@ -63,6 +63,7 @@ pub(crate) struct Next {
 /// `POST /api/v1/assessments/next`
 pub(crate) async fn next(
     State(state): State<AssessmentsState>,
+    caller: Caller,
     Json(turn): Json<Turn>,
 ) -> Result<Json<Next>, Problem> {
     if turn.answers.len() > MOST_ANSWERS {
@@ -70,14 +71,18 @@ pub(crate) async fn next(
         return Err(Problem::invalid("invalid-presentation", vec![fault]));
     }
     let mut presentation = turn.state;
+    let named = patient_of(&mut presentation)?;
     for answer in turn.answers {
         answered(&mut presentation, answer);
     }
     told(&presentation)?;
+    state.about(&caller, named).await?;
     let assessment = state.advisor.assess(&presentation);
     let is_sure = assessment.differential.first().is_some_and(|first| first.probability >= SURE);
     let is_done =
         is_sure || assessment.urgency == Urgency::EmergencyAmbulance || assessment.questions.is_empty();
+    // Whose it is goes back and forth with the rest.
+    presentation.ignored.extend(named.map(|patient| ("patient_id".to_owned(), patient.to_string().into())));
     Ok(Json(Next {
         state: presentation,
         urgency: assessment.urgency,
@@ -95,10 +100,5 @@ fn answered(presentation: &mut Presentation, answer: AnswerGiven) {
     presentation.symptoms.retain(|symptom| match symptom {
         Symptom::Word(name) | Symptom::Told { name, .. } => *name != answer.finding,
     });
-    presentation.symptoms.push(Symptom::Told {
-        name: answer.finding,
-        state: answer.state,
-        severity: None,
-        duration_days: None,
-    });
+    presentation.symptoms.push(Symptom::is(answer.finding, answer.state));
 }

@@ -1,9 +1,9 @@
 //! Drugs: which a guideline names, and what does not go together.
 
 use axum::extract::State;
-use clinical::decision::{DetectedIssue, DrugLine, NotChecked, Presentation};
+use clinical::decision::{DetectedIssue, DrugLine, NotChecked, Presentation, Screened, TakenFor};
 use clinical::invalid::invalid;
-use gate::{Json, Problem};
+use gate::{Caller, Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -48,13 +48,15 @@ pub(crate) struct Recommendations {
 /// `POST /api/v1/drug-recommendations`
 pub(crate) async fn recommend(
     State(state): State<AssessmentsState>,
+    caller: Caller,
     Json(mut request): Json<RecommendationRequest>,
 ) -> Result<Json<Recommendations>, Problem> {
-    patient_of(&mut request.patient_profile)?;
+    let named = patient_of(&mut request.patient_profile)?;
     checked(&request.patient_profile)?;
     let unknown =
         || Problem::invalid("unknown-condition", vec![invalid("disease", "is no condition that is known")]);
     let condition = state.advisor.condition(&request.disease).ok_or_else(unknown)?;
+    state.about(&caller, named).await?;
     let advice = state.advisor.advise(condition, &request.patient_profile);
     Ok(Json(Recommendations {
         disease: request.disease,
@@ -63,7 +65,7 @@ pub(crate) async fn recommend(
         category: triage::category_name(condition.category),
         recommendations: advice.drugs,
         not_checked: advice.not_checked,
-        ignored: request.patient_profile.ignored.into_keys().collect(),
+        ignored: request.patient_profile.unread(),
         knowledge_version: state.advisor.version().to_owned(),
     }))
 }
@@ -75,6 +77,8 @@ pub(crate) struct Screen {
     detected_issues: Vec<DetectedIssue>,
     /// What could not be checked, and is not said to be safe.
     not_checked: Vec<NotChecked>,
+    /// What each drug was taken for.
+    drugs: Vec<TakenFor>,
     /// Members of the request that nobody reads.
     ignored: Vec<String>,
     /// SHA-256 of the knowledge that answered.
@@ -84,19 +88,22 @@ pub(crate) struct Screen {
 /// `POST /api/v1/drug-screens`
 pub(crate) async fn screen(
     State(state): State<AssessmentsState>,
+    caller: Caller,
     Json(mut presentation): Json<Presentation>,
 ) -> Result<Json<Screen>, Problem> {
-    patient_of(&mut presentation)?;
+    let named = patient_of(&mut presentation)?;
     checked(&presentation)?;
     if presentation.medications.is_empty() {
         let fault = invalid("medications", "names at least one drug");
         return Err(Problem::invalid("no-medication", vec![fault]));
     }
-    let (detected_issues, not_checked) = state.advisor.screen(&presentation);
+    state.about(&caller, named).await?;
+    let Screened { detected_issues, not_checked, drugs } = state.advisor.screen(&presentation);
     Ok(Json(Screen {
         detected_issues,
         not_checked,
-        ignored: presentation.ignored.into_keys().collect(),
+        drugs,
+        ignored: presentation.unread(),
         knowledge_version: state.advisor.version().to_owned(),
     }))
 }

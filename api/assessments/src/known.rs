@@ -2,13 +2,14 @@
 
 use axum::response::{IntoResponse, Response};
 use clinical::decision::{Presentation, Urgency};
-use clinical::id::PatientId;
+use clinical::id::{ClinicId, PatientId};
 use clinical::invalid::invalid;
-use gate::Problem;
+use gate::{Caller, Problem};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::AssessmentsState;
+use crate::assess::whose;
 use crate::cache::Answer;
 
 /// Says whether an answer was remembered (RFC 9211).
@@ -56,29 +57,36 @@ pub(crate) fn patient_of(presentation: &mut Presentation) -> Result<Option<Patie
 }
 
 impl AssessmentsState {
-    /// The answer of `kind` to a presentation, remembered or made by `make`, and whether it was remembered.
+    /// The answer of `kind` to a presentation as [`canonical`] writes it, remembered or made by `make`, and whether it was
+    /// remembered.
     pub(crate) fn answer<T: Serialize>(
         &self,
+        clinic: ClinicId,
         kind: &str,
-        presentation: &Presentation,
+        asked: &str,
         make: impl FnOnce() -> (T, Urgency),
     ) -> Result<(Answer, bool), Problem> {
-        let asked = canonical(presentation)?;
-        let now = self.app.clock.now();
-        let version = self.advisor.version();
-        let mut failed = None;
-        let made = self.cache.answer(kind, &asked, version, now, || {
+        let asked = [kind, asked, self.advisor.version()];
+        let made = self.cache.answer(clinic, asked, self.app.clock.now(), || {
             let (answer, urgency) = make();
-            let text = serde_json::to_string(&answer).unwrap_or_else(|error| {
-                failed = Some(error);
-                String::new()
-            });
-            (text, urgency.as_str())
+            serde_json::to_vec(&answer).map(|text| (text, urgency.as_str()))
         });
-        match failed {
-            Some(error) => Err(Problem::internal("answer-failed", &error)),
-            None => Ok(made),
+        made.map_err(|error| Problem::internal("answer-failed", &error))
+    }
+
+    /// Writes down that something was asked of a patient, where one was named, of whom nothing is kept.
+    ///
+    /// # Errors
+    ///
+    /// 404 where the clinic has no such patient; 403 where the caller does not see them.
+    pub(crate) async fn about(&self, caller: &Caller, named: Option<PatientId>) -> Result<(), Problem> {
+        if named.is_none() {
+            return Ok(());
         }
+        let mut tx = self.app.db.of(caller.clinic).begin().await?;
+        whose(&mut tx, caller, named).await?;
+        caller.write_down(&mut tx).await?;
+        Ok(tx.commit().await?)
     }
 }
 
@@ -89,7 +97,7 @@ pub(crate) fn canonical(presentation: &Presentation) -> Result<String, Problem> 
 
 /// An answer that is JSON text already.
 pub(crate) fn respond(status: StatusCode, answer: &Answer, was_remembered: bool) -> Response {
-    let text = answer.text.to_string();
+    let text = answer.text.clone();
     let mut response = (status, [(header::CONTENT_TYPE, "application/json")], text).into_response();
     let cache = if was_remembered { "medilink; hit" } else { "medilink; fwd=miss" };
     response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(cache));

@@ -32,6 +32,8 @@ const INVALID: &str =
     "invalid-presentation: errors names each member; nothing-told: there is nothing to judge";
 /// What refuses a body with a patient.
 const RESTRICTED: &str = "record-restricted: break the glass first";
+/// What else refuses where a patient is named.
+const OF_PATIENT: &str = "not-found: the clinic has no such patient";
 
 /// The rooms behind this house; cheap to clone.
 #[derive(Clone)]
@@ -39,12 +41,13 @@ pub struct AssessmentsState {
     app: App,
     advisor: Arc<Advisor>,
     cache: Arc<AnswerCache>,
+    batches: batch::Batches,
 }
 
 impl AssessmentsState {
     /// Joins the rooms.
     pub fn new(app: App, advisor: Arc<Advisor>) -> Self {
-        Self { app, advisor, cache: Arc::new(AnswerCache::default()) }
+        Self { app, advisor, cache: Arc::default(), batches: batch::Batches::default() }
     }
 
     /// Brings the numbers of the cache up to date, before each `/metrics`.
@@ -88,14 +91,18 @@ pub fn routes(state: AssessmentsState) -> Routes {
         )
         .add(
             post("/api/v1/assessments/next", may(Action::Create).own_by_caller())
+                .told_once_a_minute()
                 .says("What to ask next; the state of the conversation goes back and forth, and nothing is kept.")
                 .takes::<conversation::Turn>()
                 .answers::<conversation::Next>(200, "The next questions, and where the assessment stands.")
+                .refuses(403, RESTRICTED)
+                .refuses(404, OF_PATIENT)
                 .refuses(422, INVALID),
             conversation::next,
         )
         .add(
             post("/api/v1/assessments/batch", may(Action::Create).own_by_caller())
+                .told_once_a_minute()
                 .says("Assess up to 1,000 presentations at once; nothing is kept.")
                 .takes::<batch::Batch>()
                 .answers::<Vec<batch::Scored>>(200, "An answer or a refusal each, in their order.")
@@ -105,25 +112,34 @@ pub fn routes(state: AssessmentsState) -> Routes {
         )
         .add(
             post("/api/v1/predictions", may(Action::Create).own_by_caller())
+                .told_once_a_minute()
                 .says("Conditions with category and confidence, in the clinic application's own words; nothing is kept.")
                 .takes::<Presentation>()
                 .answers::<predict::Predictions>(200, "The conditions, the most probable first.")
+                .refuses(403, RESTRICTED)
+                .refuses(404, OF_PATIENT)
                 .refuses(422, INVALID),
             predict::predict,
         )
         .add(
             post("/api/v1/drug-recommendations", may(Action::Create).own_by_caller())
+                .told_once_a_minute()
                 .says("Which drugs a guideline names for a condition, for this patient.")
                 .takes::<drugs::RecommendationRequest>()
                 .answers::<drugs::Recommendations>(200, "The drugs, the first choice first.")
+                .refuses(403, RESTRICTED)
+                .refuses(404, OF_PATIENT)
                 .refuses(422, "unknown-condition: nothing of that name is known; invalid-presentation"),
             drugs::recommend,
         )
         .add(
             post("/api/v1/drug-screens", may(Action::Create).own_by_caller())
+                .told_once_a_minute()
                 .says("What does not go together: medication, allergies, conditions, circumstances.")
                 .takes::<Presentation>()
                 .answers::<drugs::Screen>(200, "The issues, the gravest first, and what could not be checked.")
+                .refuses(403, RESTRICTED)
+                .refuses(404, OF_PATIENT)
                 .refuses(422, "invalid-presentation, no-medication: errors names each member"),
             drugs::screen,
         )
@@ -133,7 +149,7 @@ pub fn routes(state: AssessmentsState) -> Routes {
                 .takes::<overrides::OverrideRequest>()
                 .answers::<OverrideView>(201, "The override.")
                 .refuses(403, RESTRICTED)
-                .refuses(422, "comment-missing: `other` needs one; no-such-issue: the assessment tells of none like it"),
+                .refuses(422, "comment-missing: `other` needs one; no-such-issue: the assessment tells of none like it; invalid-override: errors names each member"),
             overrides::create,
         )
         .add(

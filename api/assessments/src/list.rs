@@ -32,7 +32,7 @@ pub(crate) async fn list(
     let filter =
         AssessmentFilter { patient: filter.patient_id, urgency: filter.urgency.map(Urgency::as_str) };
     let (after, limit) = (page.after.map(AssessmentId), page.rows());
-    let found = Assessment::list(&mut rows, caller.clinic, &filter, caller.shown(), after, limit).await?;
+    let found = Assessment::lines(&mut rows, caller.clinic, &filter, caller.shown(), after, limit).await?;
     Ok(page.of_rows(found, |it| it.assessment_id.0).map(AssessmentLine::from))
 }
 

@@ -86,7 +86,9 @@ impl OverrideRequest {
             let of = issue["drugs"].as_array().into_iter().flatten();
             let mut of: Vec<&str> = of.filter_map(serde_json::Value::as_str).collect();
             of.sort_unstable();
-            issue["kind"] == self.kind.as_str() && of == drugs
+            issue["kind"] == self.kind.as_str()
+                && issue["with"].as_str() == self.with.as_deref()
+                && of == drugs
         })
     }
 }
@@ -101,19 +103,24 @@ pub(crate) async fn create(
 
     let now = app.clock.now();
     let mut tx = app.db.of(caller.clinic).begin().await?;
-    let mut patient = request.patient_id;
+    let mut patient = whose(&mut tx, &caller, request.patient_id).await?;
     if let Some(id) = request.assessment_id {
         let assessment = sees(&mut tx, &caller, id).await?;
         if !request.is_told_by(&assessment) {
-            let fault = invalid("drugs", "and kind are no issue of this assessment");
+            let fault = invalid("drugs", "and kind and with are no issue of this assessment");
             return Err(Problem::invalid("no-such-issue", vec![fault]));
         }
-        patient = patient.or(assessment.patient_id);
+        let of_assessment = whose(&mut tx, &caller, assessment.patient_id).await?;
+        if request.patient_id.is_some() && of_assessment.is_some() && patient != of_assessment {
+            let fault = invalid("patient_id", "is the patient of the assessment");
+            return Err(Problem::invalid("invalid-override", vec![fault]));
+        }
+        patient = patient.or(of_assessment);
     }
     let overridden = IssueOverride {
         override_id: OverrideId::new(),
         assessment_id: request.assessment_id,
-        patient_id: whose(&mut tx, &caller, patient).await?,
+        patient_id: patient,
         kind: request.kind,
         drugs: request.drugs,
         with: request.with,

@@ -3,13 +3,13 @@
 use axum::extract::State;
 use axum::response::Response;
 use clinical::decision::{Presentation, Reason, Urgency};
-use gate::{Json, Problem};
+use gate::{Caller, Json, Problem};
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::AssessmentsState;
-use crate::known::{patient_of, respond, told};
+use crate::known::{canonical, patient_of, respond, told};
 
 /// So many conditions at most.
 const SHOWN: usize = 10;
@@ -65,12 +65,14 @@ pub(crate) struct Predictions {
 /// `POST /api/v1/predictions`
 pub(crate) async fn predict(
     State(state): State<AssessmentsState>,
+    caller: Caller,
     Json(mut presentation): Json<Presentation>,
 ) -> Result<Response, Problem> {
-    patient_of(&mut presentation)?;
+    let named = patient_of(&mut presentation)?;
     told(&presentation)?;
-    let (answer, was_remembered) = state.answer("prediction", &presentation, || {
-        let told = state.advisor.assess(&presentation);
+    let asked = canonical(&presentation)?;
+    let (answer, was_remembered) = state.answer(caller.clinic, "prediction", &asked, || {
+        let told = state.advisor.predict(&presentation);
         let lines = told.differential.into_iter().enumerate();
         let lines = lines.filter(|(at, line)| *at == 0 || line.probability >= LEAST).take(SHOWN);
         let predictions = lines
@@ -98,5 +100,6 @@ pub(crate) async fn predict(
         };
         (answer, told.urgency)
     })?;
+    state.about(&caller, named).await?;
     Ok(respond(StatusCode::OK, &answer, was_remembered))
 }

@@ -25,8 +25,8 @@ pub struct AssessmentLine {
     pub made_at: DateTime<Utc>,
 }
 
-impl From<Assessment> for AssessmentLine {
-    fn from(assessment: Assessment) -> Self {
+impl From<storage::records::assessment::AssessmentLine> for AssessmentLine {
+    fn from(assessment: storage::records::assessment::AssessmentLine) -> Self {
         Self {
             id: assessment.assessment_id,
             patient_id: assessment.patient_id,

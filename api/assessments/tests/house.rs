@@ -240,6 +240,10 @@ async fn an_issue_is_overridden_for_a_reason_that_is_kept() {
         assert_eq!(other.problem(), (422, "comment-missing".into()));
         let none = post_json(&house.router, overrides, &word("monitoring", None, &json!(["aspirin"]))).await;
         assert_eq!(none.problem(), (422, "no-such-issue".into()));
+        let mut elsewhere = word("monitoring", None, &issue["drugs"]);
+        elsewhere["with"] = json!("penicillin");
+        let elsewhere = post_json(&house.router, overrides, &elsewhere).await;
+        assert_eq!(elsewhere.problem(), (422, "no-such-issue".into()), "the issue has no such circumstance");
         let uncoded = post_json(&house.router, overrides, &word("because", None, &issue["drugs"])).await;
         assert_eq!(uncoded.problem(), (422, "invalid-json".into()));
         let kept = post_json(&house.router, overrides, &word("monitoring", Some("INR weekly"), &issue["drugs"])).await;
@@ -248,6 +252,29 @@ async fn an_issue_is_overridden_for_a_reason_that_is_kept() {
         assert_eq!(get(&house.router, overrides).await.json()[0]["comment"], "INR weekly");
         let mut rows = db.read().await.unwrap();
         assert_eq!(told(&mut rows, CLINIC, "issue_overridden", 9).await.unwrap().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_override_is_of_the_assessments_own_patient() {
+    on_both(async |db| {
+        let house = house(&db);
+        let (own, other) = (patient(&db, "1").await, patient(&db, "2").await);
+        let asked = json!({"symptoms": ["cough"], "medications": ["warfarin", "ibuprofen"], "age": 70, "patient_id": own});
+        let made = post_json(&house.router, "/api/v1/assessments", &asked).await;
+        let issue = made.json()["detected_issues"][0].clone();
+        let id = made.header("location").rsplit('/').next().unwrap().to_owned();
+        let word = |patient: PatientId| {
+            json!({"assessment_id": id, "patient_id": patient, "kind": issue["kind"], "drugs": issue["drugs"],
+                   "with": issue["with"], "reason": "monitoring"})
+        };
+        let refused = post_json(&house.router, "/api/v1/issue-overrides", &word(other)).await;
+        assert_eq!(refused.problem(), (422, "invalid-override".into()));
+        assert_eq!(refused.json()["errors"][0]["pointer"], "#/patient_id");
+        let kept = post_json(&house.router, "/api/v1/issue-overrides", &word(own)).await;
+        assert_eq!(kept.status.as_u16(), 201, "{:?}", kept.body);
+        assert_eq!(kept.json()["patient_id"], json!(own));
     })
     .await;
 }

@@ -50,6 +50,7 @@ pub(crate) struct Card {
 
 /// Who says so.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = CardSource)]
 pub(crate) struct Source {
     label: String,
 }

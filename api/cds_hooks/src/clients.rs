@@ -29,6 +29,9 @@ pub(crate) struct ClientView {
     id: CdsClientId,
     /// The claim `iss` of its tokens.
     issuer: String,
+    /// The claim `tenant` of its tokens, where they have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
     /// Its name, for people.
     name: String,
     /// Its public keys, as a JSON Web Key Set.
@@ -43,6 +46,7 @@ impl From<CdsClient> for ClientView {
         Self {
             id: client.client_id,
             issuer: client.issuer,
+            tenant: client.tenant,
             name: client.name,
             jwks: client.keys,
             created_at: client.created_at,
@@ -57,6 +61,9 @@ pub(crate) struct NewClient {
     /// The claim `iss` of its tokens: an https URL or another name.
     #[schema(min_length = 1, max_length = 512)]
     issuer: String,
+    /// The claim `tenant` of its tokens: a token with another one, or with none, is not believed. Left out where they have none.
+    #[schema(min_length = 1, max_length = 512)]
+    tenant: Option<String>,
     /// Its name, for people.
     #[schema(min_length = 1, max_length = 200)]
     name: String,
@@ -69,6 +76,7 @@ impl NewClient {
     fn check(&self) -> Result<(), Problem> {
         let mut faults: Vec<Invalid> = Vec::new();
         faults.extend(line("issuer", &self.issuer, 512).err());
+        faults.extend(self.tenant.as_ref().and_then(|tenant| line("tenant", tenant, 512).err()));
         faults.extend(line("name", &self.name, 200).err());
         faults.extend(keys(&self.jwks).err());
         if faults.is_empty() { Ok(()) } else { Err(Problem::invalid("invalid-cds-client", faults)) }
@@ -98,9 +106,10 @@ fn keys(jwks: &Value) -> Result<(), Invalid> {
 fn refused(error: ClientError) -> Problem {
     match error {
         ClientError::TooMany => Problem::conflict("too-many", "a clinic has at most 50 of them"),
-        ClientError::Database(DbError::Conflict) => {
-            Problem::conflict("cds-client-exists", "the clinic has one of that issuer: remove it first")
-        }
+        ClientError::Database(DbError::Conflict) => Problem::conflict(
+            "cds-client-exists",
+            "the issuer is named already, with this tenant or by this clinic: remove it there first",
+        ),
         ClientError::Database(error) => error.into(),
     }
 }
@@ -118,6 +127,7 @@ pub(crate) async fn create(
         client_id: CdsClientId::new(),
         clinic_id: caller.clinic,
         issuer: request.issuer,
+        tenant: request.tenant,
         name: request.name,
         keys: request.jwks,
         created_at: app.clock.now(),

@@ -3,20 +3,24 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
+use clinical::audit::Outcome;
 use clinical::id::{CdsClientId, CdsFeedbackId};
 use clinical::invalid::{Invalid, invalid, line, note};
 use gate::{App, Caller, Cursor, Json, Paged, Path, Problem, Visitor};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use storage::audit;
 use storage::records::cds_client::CdsFeedback;
 use utoipa::ToSchema;
 
 use crate::CdsHooksState;
 use crate::cors::open;
 use crate::discovery::Hook;
-use crate::service::write_down;
+use crate::service::row;
 use crate::trust::trusted;
 
+/// What the trail calls it when a program tells.
+const TELL: &str = "cds_client:feedback";
 /// Most cards that one request tells of.
 const MOST: usize = 100;
 
@@ -115,8 +119,12 @@ async fn keep(
 ) -> Result<StatusCode, Problem> {
     Hook::of_service(service).ok_or_else(Problem::not_found)?;
     let Json(feedback) = body?;
-    let client = trusted(state, headers, service).await?;
-    feedback.check()?;
+    let client = trusted(state, visitor, headers, service, TELL).await?;
+    if let Err(refused) = feedback.check() {
+        let row = row(visitor, &client, TELL, service, Outcome::Refused);
+        state.app.trail.record(row).await.map_err(|error| Problem::internal("audit-failed", &error))?;
+        return Err(refused);
+    }
 
     let now = state.app.clock.now();
     let mut tx = state.app.db.of(client.clinic_id).begin().await?;
@@ -139,8 +147,8 @@ async fn keep(
         };
         kept.record(&mut tx, client.clinic_id).await?;
     }
+    audit::write(&mut tx, &row(visitor, &client, TELL, service, Outcome::Success)).await?;
     tx.commit().await?;
-    write_down(state, visitor, &client, service).await?;
     Ok(StatusCode::OK)
 }
 

@@ -23,8 +23,7 @@ use axum::extract::FromRef;
 use clinical::role::{Action, Resource};
 use gate::{App, Operation, Routes, Rule, delete, get, options, post};
 use triage::Advisor;
-
-use trust::Seen;
+use url::Url;
 
 /// What refuses a name that no service has.
 const NO_SERVICE: &str = "not-found: there is no such service";
@@ -36,13 +35,14 @@ const UNTRUSTED: &str = "client-untrusted: the header Authorization has no token
 pub struct CdsHooksState {
     app: App,
     advisor: Arc<Advisor>,
-    seen: Arc<Seen>,
+    /// Under which address other systems reach the services; without one no token is meant for here.
+    public_url: Option<Arc<Url>>,
 }
 
 impl CdsHooksState {
-    /// Joins the rooms.
-    pub fn new(app: App, advisor: Arc<Advisor>) -> Self {
-        Self { app, advisor, seen: Arc::new(Seen::default()) }
+    /// Joins the rooms; `public_url` is the address under which other systems reach this one, which their tokens must name.
+    pub fn new(app: App, advisor: Arc<Advisor>, public_url: &str) -> Self {
+        Self { app, advisor, public_url: Url::parse(public_url).ok().map(Arc::new) }
     }
 }
 
@@ -94,7 +94,7 @@ pub fn routes(state: CdsHooksState) -> Routes {
                 .says("Name a program that may ask, by the issuer of its tokens and its public keys.")
                 .takes::<clients::NewClient>()
                 .answers::<clients::ClientView>(201, "The program.")
-                .refuses(409, "cds-client-exists: the clinic has one of that issuer; too-many: it has 50")
+                .refuses(409, "cds-client-exists: the issuer is named already, with this tenant or by this clinic; too-many: it has 50")
                 .refuses(422, "invalid-cds-client: errors names each member"),
             clients::create,
         )

@@ -1,11 +1,12 @@
 //! Medication as FHIR tells of it, as the engine reads it.
 
+use std::collections::BTreeMap;
+
 use clinical::decision::Drug;
 use serde_json::Value;
 
 /// Words of the status of medication that is not taken.
-const NOT_TAKEN: [&str; 7] =
-    ["entered-in-error", "stopped", "completed", "cancelled", "not-taken", "unknown", "ended"];
+const NOT_TAKEN: [&str; 6] = ["entered-in-error", "stopped", "completed", "cancelled", "not-taken", "ended"];
 /// RxNorm's system.
 const RXNORM: &str = "http://www.nlm.nih.gov/research/umls/rxnorm";
 
@@ -30,7 +31,7 @@ pub(crate) fn drug(resource: &Value) -> Option<Drug> {
     let dosage = dosage.into_iter().find(|dosage| dosage.is_object());
     let (dose_mg, times_a_day) = dosage.map_or((None, None), |dosage| (dose_mg(dosage), times_a_day(dosage)));
     let route = dosage.and_then(|dosage| named(&dosage["route"]));
-    Some(Drug::Told { name, dose_mg, times_a_day, route })
+    Some(Drug::Told { name, dose_mg, times_a_day, route, ignored: BTreeMap::new() })
 }
 
 /// What a CodeableConcept is called: of RxNorm's coding the display, else of any, else the text, else RxNorm's code.
@@ -96,6 +97,8 @@ mod tests {
     #[test]
     fn what_is_not_taken_is_no_drug_and_what_has_no_name_is_not_dropped() {
         assert_eq!(drug(&json!({"status": "stopped"})), None);
+        let unsure = json!({"status": "unknown", "medicationCodeableConcept": {"text": "Warfarin"}});
+        assert_eq!(drug(&unsure).unwrap().name(), "Warfarin", "whoever does not know may take it");
         let nameless =
             drug(&json!({"status": "active", "medicationReference": {"reference": "Medication/9"}}));
         assert_eq!(nameless.unwrap().name(), "Medication/9");

@@ -15,23 +15,16 @@ const PREGNANCY: &str = "82810-3";
 const LACTATION: &str = "63895-7";
 /// Words of a clinical status of what is over.
 const OVER: [&str; 4] = ["inactive", "resolved", "remission", "entered-in-error"];
-/// Words of a verification status of what is not so.
-const NOT_SO: [&str; 3] = ["entered-in-error", "refuted", "unconfirmed"];
+/// Words of a verification status of what is not so; what nobody has confirmed may be so.
+const NOT_SO: [&str; 2] = ["entered-in-error", "refuted"];
 /// So many words of a kind are read.
 const MOST: usize = 200;
 
 /// The patient without any drug, and what could not be checked because the client did not send it.
 pub(crate) fn presentation(request: &HookRequest, now: DateTime<Utc>) -> (Presentation, Vec<NotChecked>) {
     let mut not_checked = Vec::new();
-    let mut fetched = |name: &str| {
-        request.fetched(name).unwrap_or_else(|| {
-            let why = format!("prefetch.{name} was not sent");
-            not_checked.push(NotChecked { what: name.to_owned(), why });
-            Vec::new()
-        })
-    };
     let mut presentation = Presentation::default();
-    if let Some(patient) = fetched("patient").first() {
+    if let Some(patient) = request.fetched("patient", "Patient", &mut not_checked).first() {
         presentation.age = patient["birthDate"].as_str().and_then(|text| age(text, now.date_naive()));
         presentation.sex = match patient["gender"].as_str() {
             Some("male") => Sex::Male,
@@ -40,38 +33,50 @@ pub(crate) fn presentation(request: &HookRequest, now: DateTime<Utc>) -> (Presen
             _ => Sex::Unknown,
         };
     }
-    let words = |resources: Vec<&Value>| -> Vec<String> {
-        let is_so = |resource: &&Value| {
-            let clinical = code(&resource["clinicalStatus"]);
-            let verification = code(&resource["verificationStatus"]);
-            !clinical.is_some_and(|it| OVER.contains(&it))
-                && !verification.is_some_and(|it| NOT_SO.contains(&it))
-        };
-        resources.into_iter().filter(is_so).filter_map(|it| named(&it["code"])).take(MOST).collect()
-    };
-    presentation.medical_history = words(fetched("conditions"));
-    presentation.allergies = words(fetched("allergies"));
-    let observations = fetched("observations");
+    presentation.medical_history = words(request, "conditions", "Condition", &mut not_checked);
+    presentation.allergies = words(request, "allergies", "AllergyIntolerance", &mut not_checked);
+    let observations = request.fetched("observations", "Observation", &mut not_checked);
     observe(&mut presentation, &observations);
     (presentation, not_checked)
+}
+
+/// What conditions or allergies that are so are called; one without a name is noted.
+fn words(request: &HookRequest, name: &str, kind: &str, not_checked: &mut Vec<NotChecked>) -> Vec<String> {
+    let is_so = |resource: &&Value| {
+        let clinical = code(&resource["clinicalStatus"]);
+        let verification = code(&resource["verificationStatus"]);
+        !clinical.is_some_and(|it| OVER.contains(&it)) && !verification.is_some_and(|it| NOT_SO.contains(&it))
+    };
+    let so: Vec<&Value> = request.fetched(name, kind, not_checked).into_iter().filter(is_so).collect();
+    let substance = |it: &Value| named(&it["reaction"][0]["substance"]);
+    let mut words: Vec<String> =
+        so.iter().filter_map(|it| named(&it["code"]).or_else(|| substance(it))).collect();
+    let mut note = |why: String| not_checked.push(NotChecked { what: name.to_owned(), why });
+    if words.len() < so.len() {
+        note(format!("{} of prefetch.{name} have no name", so.len() - words.len()));
+    }
+    if words.len() > MOST {
+        note(format!("{} of prefetch.{name} were not read: {MOST} are at most", words.len() - MOST));
+        words.truncate(MOST);
+    }
+    words
 }
 
 /// What the patient takes, as the client knows it; the same drug may stand in both lists.
 pub(crate) fn taken(request: &HookRequest) -> (Vec<Drug>, Vec<NotChecked>) {
     let (mut drugs, mut not_checked) = (Vec::<Drug>::new(), Vec::new());
-    for name in ["medications", "requests"] {
-        match request.fetched(name) {
-            Some(resources) => {
-                for drug in resources.into_iter().filter_map(drug) {
-                    if drugs.len() < MOST && !drugs.iter().any(|known| known.name() == drug.name()) {
-                        drugs.push(drug);
-                    }
-                }
+    for (name, kind) in [("medications", "MedicationStatement"), ("requests", "MedicationRequest")] {
+        let resources = request.fetched(name, kind, &mut not_checked);
+        let mut left = 0;
+        for drug in resources.into_iter().filter_map(drug) {
+            if drugs.iter().any(|known| known.name() == drug.name()) {
+                continue;
             }
-            None => {
-                let why = format!("prefetch.{name} was not sent");
-                not_checked.push(NotChecked { what: name.to_owned(), why });
-            }
+            if drugs.len() < MOST { drugs.push(drug) } else { left += 1 }
+        }
+        if left > 0 {
+            let why = format!("{left} of prefetch.{name} were not read: {MOST} drugs are at most");
+            not_checked.push(NotChecked { what: name.to_owned(), why });
         }
     }
     (drugs, not_checked)
@@ -186,6 +191,49 @@ mod tests {
         assert_eq!(presentation.medical_history, ["Asthma"]);
         assert_eq!(not_checked[0].what, "allergies");
         assert_eq!(presentation.check(), Ok(()));
+    }
+
+    #[test]
+    fn whatever_of_it_cannot_be_read_is_said() {
+        let bundle = |resources: Vec<Value>| {
+            let entries: Vec<Value> = resources.into_iter().map(|it| json!({ "resource": it })).collect();
+            json!({ "resourceType": "Bundle", "entry": entries })
+        };
+        let unconfirmed = json!({
+            "resourceType": "AllergyIntolerance", "code": {"text": "penicillin"},
+            "verificationStatus": {"coding": [{"code": "unconfirmed"}]},
+        });
+        let statement = |number: usize| {
+            json!({"resourceType": "MedicationStatement", "status": "active",
+                   "medicationCodeableConcept": {"text": format!("drug {number}")}})
+        };
+        let mut paged = bundle((0..201).map(statement).collect());
+        paged["link"] = json!([{"relation": "next", "url": "https://ehr.example.org/2"}]);
+        let request = request(json!({
+            "patient": {"resourceType": "OperationOutcome"},
+            "conditions": bundle(vec![json!({"resourceType": "Condition"}), json!({"resourceType": "Observation"})]),
+            "allergies": bundle(vec![unconfirmed, json!(null)]),
+            "medications": paged,
+            "observations": "none",
+        }));
+        let (presentation, mut not_checked) = presentation(&request, DateTime::UNIX_EPOCH);
+        let (drugs, missing) = taken(&request);
+        not_checked.extend(missing);
+        assert_eq!(presentation.allergies, ["penicillin"], "what nobody has confirmed may be so");
+        assert_eq!(drugs.len(), MOST);
+        let told: Vec<_> = not_checked.iter().map(|note| format!("{}: {}", note.what, note.why)).collect();
+        for expected in [
+            "patient: prefetch.patient was not sent",
+            "conditions: 1 of the entries of prefetch.conditions are no Condition",
+            "conditions: 1 of prefetch.conditions have no name",
+            "allergies: 1 of the entries of prefetch.allergies hold no resource",
+            "medications: of prefetch.medications only a part was sent, or read: 500 entries at most",
+            "medications: 1 of prefetch.medications were not read: 200 drugs are at most",
+            "observations: prefetch.observations was not sent",
+            "requests: prefetch.requests was not sent",
+        ] {
+            assert!(told.iter().any(|told| told == expected), "{expected}: {told:#?}");
+        }
     }
 
     #[test]

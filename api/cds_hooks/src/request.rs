@@ -1,5 +1,6 @@
 //! What a hook's request carries.
 
+use clinical::decision::NotChecked;
 use clinical::invalid::{Invalid, invalid};
 use gate::Problem;
 use serde::Deserialize;
@@ -71,38 +72,85 @@ impl HookRequest {
         if faults.is_empty() { Ok(()) } else { Err(Problem::invalid("invalid-request", faults)) }
     }
 
-    /// What was fetched under a name: the resources of a Bundle, or the one resource; `None` where the client sent nothing.
-    pub(crate) fn fetched(&self, name: &str) -> Option<Vec<&Value>> {
-        let value = self.prefetch.as_ref()?.get(name).filter(|value| !value.is_null())?;
-        Some(resources(value))
+    /// What was fetched under a name: the resources of `kind` out of a Bundle, or the one resource; what is missing, cut off or
+    /// of another kind is noted.
+    pub(crate) fn fetched(&self, name: &str, kind: &str, not_checked: &mut Vec<NotChecked>) -> Vec<&Value> {
+        let mut note = |why: String| not_checked.push(NotChecked { what: name.to_owned(), why });
+        let value =
+            self.prefetch.as_ref().and_then(|prefetch| prefetch.get(name)).filter(|it| it.is_object());
+        // A server that failed sends an OperationOutcome instead of what was asked for.
+        let Some(value) = value.filter(|value| value["resourceType"] != "OperationOutcome") else {
+            note(format!("prefetch.{name} was not sent"));
+            return Vec::new();
+        };
+        let sent = resources(value);
+        if sent.is_cut {
+            note(format!("of prefetch.{name} only a part was sent, or read: {MOST_ENTRIES} entries at most"));
+        }
+        if sent.bare > 0 {
+            note(format!("{} of the entries of prefetch.{name} hold no resource", sent.bare));
+        }
+        let all = sent.resources.len();
+        let of_kind: Vec<&Value> =
+            sent.resources.into_iter().filter(|resource| resource["resourceType"] == kind).collect();
+        if of_kind.len() < all {
+            note(format!("{} of the entries of prefetch.{name} are no {kind}", all - of_kind.len()));
+        }
+        of_kind
     }
 
-    /// The orders that are looked at, each with the reference by which the client knows it.
-    pub(crate) fn orders(&self, hook: Hook) -> Vec<(String, &Value)> {
+    /// The orders that are looked at, each with the reference by which the client knows it; what is no medication, and what was
+    /// chosen and is not there, is noted.
+    pub(crate) fn orders(&self, hook: Hook, not_checked: &mut Vec<NotChecked>) -> Vec<(String, &Value)> {
+        let mut note = |why: String| not_checked.push(NotChecked { what: "draftOrders".to_owned(), why });
         let chosen: Option<Vec<&str>> = (hook == Hook::OrderSelect).then(|| {
             let selections = self.context.get("selections").and_then(Value::as_array);
             selections.into_iter().flatten().filter_map(Value::as_str).collect()
         });
         let drafts = self.context.get("draftOrders").map(resources).unwrap_or_default();
-        drafts
+        let count = drafts.resources.len();
+        let named: Vec<(String, &Value)> = drafts
+            .resources
             .into_iter()
             .filter(|resource| resource["resourceType"] == "MedicationRequest")
             .map(|resource| {
                 (format!("MedicationRequest/{}", resource["id"].as_str().unwrap_or("")), resource)
             })
-            .filter(|(reference, _)| {
-                chosen.as_ref().is_none_or(|chosen| chosen.contains(&reference.as_str()))
-            })
-            .collect()
+            .collect();
+        let others = count - named.len() + drafts.bare;
+        if others > 0 {
+            note(format!("{others} of the orders are no MedicationRequest, and were not looked at"));
+        }
+        let Some(chosen) = chosen else { return named };
+        let is_named = |reference: &&str| named.iter().any(|(name, _)| name == reference);
+        let absent = chosen.iter().filter(|reference| !is_named(reference)).count();
+        if absent > others {
+            note(format!("{} of the chosen orders are not among draftOrders", absent - others));
+        }
+        named.into_iter().filter(|(reference, _)| chosen.contains(&reference.as_str())).collect()
     }
 }
 
+/// What a Bundle brings.
+#[derive(Default)]
+struct Sent<'a> {
+    resources: Vec<&'a Value>,
+    /// There is more than was read, or than was sent.
+    is_cut: bool,
+    /// So many entries hold nothing.
+    bare: usize,
+}
+
 /// The resources of a Bundle, or the one resource that it is.
-fn resources(value: &Value) -> Vec<&Value> {
-    if value["resourceType"] == "Bundle" {
-        let entries = value["entry"].as_array();
-        let entries = entries.into_iter().flatten().take(MOST_ENTRIES);
-        return entries.map(|entry| &entry["resource"]).filter(|resource| resource.is_object()).collect();
+fn resources(value: &Value) -> Sent<'_> {
+    if value["resourceType"] != "Bundle" {
+        return Sent { resources: vec![value], ..Sent::default() };
     }
-    vec![value]
+    let entries = value["entry"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let read = &entries[..entries.len().min(MOST_ENTRIES)];
+    let resources: Vec<&Value> =
+        read.iter().map(|entry| &entry["resource"]).filter(|resource| resource.is_object()).collect();
+    // A page of several names the next one (FHIR R4, 3.1.1.4, «Paging»).
+    let has_next = value["link"].as_array().into_iter().flatten().any(|link| link["relation"] == "next");
+    Sent { is_cut: has_next || read.len() < entries.len(), bare: read.len() - resources.len(), resources }
 }

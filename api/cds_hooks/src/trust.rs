@@ -1,4 +1,5 @@
-//! Whose tokens are believed: those that a key of a named program has signed, for this service, not long ago, and once.
+//! Whose tokens are believed: those that a key of a named program has signed, for this service, not long ago, and once, whichever
+//! process they are shown to.
 //!
 //! Source: CDS Hooks 2.0, «Trusting CDS Clients»; RFC 7519 and 8725. The key fixes the algorithm and never the header; the
 //! address of keys that a header names (`jku`) is not followed, for keys are registered.
@@ -6,46 +7,26 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
+use clinical::audit::{Actor, Outcome};
 use clinical::id::ClinicId;
-use gate::Problem;
+use gate::{Problem, Visitor};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use quick_cache::sync::Cache;
 use serde::Deserialize;
 use storage::records::cds_client::CdsClient;
+use url::Url;
 
 use crate::CdsHooksState;
 
+/// The code of every refusal here.
+const UNTRUSTED: &str = "client-untrusted";
 /// The longest token, in bytes.
 const LONG: usize = 8_192;
 /// Clocks of two houses differ by so many seconds at most.
 const LEEWAY_S: i64 = 60;
 /// A token lives no longer than so many seconds.
 const LIVES_S: i64 = 3_600;
-/// So many tokens are remembered.
-const REMEMBERED: usize = 100_000;
-
-/// Tokens that were shown, by issuer and `jti`, each until it ends: none counts twice in this process.
-pub(crate) struct Seen(Cache<(String, String), i64>);
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self(Cache::new(REMEMBERED))
-    }
-}
-
-impl Seen {
-    /// Whether it is shown for the first time.
-    fn is_new(&self, claims: &Claims, now_s: i64) -> bool {
-        let key = (claims.iss.clone(), claims.jti.clone());
-        if self.0.get(&key).is_some_and(|ends| ends + LEEWAY_S >= now_s) {
-            return false;
-        }
-        self.0.insert(key, claims.exp);
-        true
-    }
-}
 
 /// The claims that the specification demands, and `tenant`.
 #[derive(Debug, Clone, Deserialize)]
@@ -75,55 +56,62 @@ impl Audience {
     }
 }
 
-/// The program whose token the request shows.
+/// The program whose token the request shows; a token that is refused gets its row in the trail, one an address and minute.
 ///
 /// # Errors
 ///
 /// 401 `client-untrusted`, whatever is wrong: the detail says which rule is broken, and nothing of any clinic.
 pub(crate) async fn trusted(
     state: &CdsHooksState,
+    visitor: &Visitor,
     headers: &HeaderMap,
     service: &str,
+    action: &str,
 ) -> Result<CdsClient, Problem> {
+    // Who shows no token has tried nothing.
     let token = bearer(headers).ok_or_else(|| untrusted("the header Authorization has no bearer token"))?;
+    let refused = match of_token(state, token, service).await {
+        Err(refused) if refused.code() == UNTRUSTED => refused,
+        other => return other,
+    };
+    let entry = visitor.entry(ClinicId::DEFAULT, Actor::Unknown, action, Outcome::Denied);
+    let key = entry.address.clone().unwrap_or_default();
+    match state.app.trail.record_once(entry, key).await {
+        Ok(()) => Err(refused),
+        Err(error) => Err(Problem::internal("audit-failed", &error)),
+    }
+}
+
+async fn of_token(state: &CdsHooksState, token: &str, service: &str) -> Result<CdsClient, Problem> {
     let unread = |_| untrusted("the token is no signed JWT with iss, aud, exp, iat and jti");
     let told: Claims = jsonwebtoken::dangerous::insecure_decode(token).map_err(unread)?.claims;
     let kid = jsonwebtoken::decode_header(token).map_err(unread)?.kid;
 
-    let mut rows = state.app.db.read().await?;
-    let of_issuer = CdsClient::of_issuer(&mut rows, &told.iss).await?;
-    drop(rows);
-    let mut signed: Vec<(CdsClient, Claims)> = Vec::new();
-    for client in of_issuer {
-        if let Some(claims) = verified(token, kid.as_deref(), &client) {
-            signed.push((client, claims));
-        }
-    }
-    if let Some(tenant) = told.tenant.as_deref().and_then(|tenant| tenant.parse::<ClinicId>().ok()) {
-        signed.retain(|(client, _)| client.clinic_id == tenant);
-    }
-    let (client, claims) = match signed.len() {
-        0 => return Err(untrusted("no clinic has named this issuer with this key")),
-        1 => signed.remove(0),
-        _ => {
-            return Err(untrusted(
-                "several clinics have named this issuer: the claim tenant says which is meant",
-            ));
-        }
-    };
+    // What costs nothing comes first: whoever is not meant for here makes nobody compute a signature.
     let now = state.app.clock.now();
-    claims.hold(now, host(headers).as_deref(), service)?;
+    told.hold(now, state.public_url.as_deref(), service)?;
+    let mut rows = state.app.db.read().await?;
+    let client = CdsClient::of_issuer(&mut rows, &told.iss, told.tenant.as_deref()).await?;
+    drop(rows);
+    let client = client.ok_or_else(|| untrusted("no clinic has named this issuer with this tenant"))?;
+    let claims = verified(token, kid.as_deref(), &client)
+        .ok_or_else(|| untrusted("no key of this issuer has signed the token"))?;
     if state.app.suspensions.contain(client.clinic_id).await? {
         return Err(untrusted("the clinic is suspended"));
     }
-    if !state.seen.is_new(&claims, now.timestamp()) {
+    let ends_at = DateTime::from_timestamp(claims.exp.saturating_add(LEEWAY_S), 0)
+        .ok_or_else(|| untrusted("the token ends beyond all time"))?;
+    let mut tx = state.app.db.of(client.clinic_id).begin().await?;
+    let is_first = client.is_first(&mut tx, &claims.jti, ends_at, now).await?;
+    tx.commit().await?;
+    if !is_first {
         return Err(untrusted("the token was shown before: each has a jti of its own"));
     }
     Ok(client)
 }
 
 impl Claims {
-    fn hold(&self, now: DateTime<Utc>, host: Option<&str>, service: &str) -> Result<(), Problem> {
+    fn hold(&self, now: DateTime<Utc>, here: Option<&Url>, service: &str) -> Result<(), Problem> {
         let now_s = now.timestamp();
         if self.exp <= now_s.saturating_sub(LEEWAY_S) {
             return Err(untrusted("the token has ended"));
@@ -135,16 +123,15 @@ impl Claims {
             return Err(untrusted("jti is a text of 1 to 256 bytes"));
         }
         let is_here = |name: &String| {
-            let Ok(url) = url::Url::parse(name) else { return false };
-            let path = url.path().trim_end_matches('/');
-            let named = url.host_str().map(|name| match url.port() {
-                Some(port) => format!("{name}:{port}"),
-                None => name.to_owned(),
+            let (Some(here), Ok(url)) = (here, Url::parse(name)) else { return false };
+            let below = url.path().strip_prefix(here.path().trim_end_matches('/'));
+            let path = below.map(|path| path.trim_end_matches('/'));
+            let is_path = path.is_some_and(|path| {
+                path == "/cds-services"
+                    || path == format!("/cds-services/{service}")
+                    || path == format!("/cds-services/{service}/feedback")
             });
-            let is_path = path == "/cds-services"
-                || path == format!("/cds-services/{service}")
-                || path == format!("/cds-services/{service}/feedback");
-            is_path && named.as_deref() == host
+            is_path && url.origin() == here.origin()
         };
         if self.aud.names().iter().any(is_here) {
             return Ok(());
@@ -192,15 +179,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= LONG).then_some(token)
 }
 
-/// The host that the client has named, in lower case.
-fn host(headers: &HeaderMap) -> Option<String> {
-    let forwarded = headers.get("x-forwarded-host").or_else(|| headers.get(header::HOST))?;
-    let host = forwarded.to_str().ok()?.trim().to_ascii_lowercase();
-    let host = host.strip_suffix(":443").or_else(|| host.strip_suffix(":80")).unwrap_or(&host);
-    Some(host.to_owned())
-}
-
 fn untrusted(detail: &'static str) -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "client-untrusted", detail)
+    Problem::new(StatusCode::UNAUTHORIZED, UNTRUSTED, detail)
         .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""))
 }

@@ -13,13 +13,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use cds_hooks::CdsHooksState;
+use clinical::audit::Outcome;
 use clinical::id::ClinicId;
 use gate::testing::{Answer, app, get, post_json, send};
 use gate::{HttpLimits, layers};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
-use storage::db::Db;
+use storage::db::{Db, sql};
 use storage::records::clinic::Clinic;
 use storage::testing::{now, on_both, told_by_test};
 use tempfile::TempDir;
@@ -37,7 +38,7 @@ struct House {
 
 fn house(db: &Db) -> House {
     let (app, folder) = app(db, HttpLimits::default(), now());
-    let state = CdsHooksState::new(app.clone(), Arc::clone(&ADVISOR));
+    let state = CdsHooksState::new(app.clone(), Arc::clone(&ADVISOR), "https://here.example");
     House { router: layers(cds_hooks::routes(state), app), _folder: folder }
 }
 
@@ -246,7 +247,11 @@ async fn a_token_that_no_clinic_believes_opens_nothing() {
             ("another service", Some(key.token(|claims| claims["aud"] = json!("https://here.example/x")))),
             ("another issuer", Some(key.token(|claims| claims["iss"] = json!("https://other")))),
             ("without jti", Some(key.token(|claims| claims["jti"] = Value::Null))),
-            ("another tenant", Some(key.token(|claims| claims["tenant"] = json!(ClinicId::new())))),
+            ("another tenant", Some(key.token(|claims| claims["tenant"] = json!(ClinicId::DEFAULT)))),
+            (
+                "another scheme",
+                Some(key.token(|claims| claims["aud"] = json!(format!("http://here.example{SIGN}")))),
+            ),
         ] {
             let answer = call(&house, SIGN, token.as_deref(), &asked).await;
             assert_eq!(answer.problem(), (401, "client-untrusted".into()), "{what}");
@@ -254,6 +259,54 @@ async fn a_token_that_no_clinic_believes_opens_nothing() {
         }
         let nowhere = call(&house, "/cds-services/other", None, &asked).await;
         assert_eq!(nowhere.problem(), (404, "not-found".into()));
+        let denied = rows(&db, "cds_client:ask", Outcome::Denied).await;
+        assert_eq!(denied, 1, "one row an address and minute");
+        assert_eq!(rows(&db, "cds_client:ask", Outcome::Success).await, 1);
+    })
+    .await;
+}
+
+/// How many rows of the trail tell of an action that ended so.
+async fn rows(db: &Db, action: &str, outcome: Outcome) -> i64 {
+    let mut rows = db.read().await.unwrap();
+    let count = "SELECT count(*) FROM audit_trail WHERE action = $1 AND outcome = $2";
+    sql(count).bind(action).bind(outcome.as_str()).fetch_one(&mut rows).await.unwrap()
+}
+
+/// RFC 8725, 3.9: the audience is what this service is, never what the request says that it is.
+#[tokio::test]
+async fn a_header_that_names_another_host_changes_no_audience() {
+    on_both(async |db| {
+        let (house, key) = (house(&db), Key::elliptic());
+        named(&house, &key).await;
+        let stolen = key.token(|claims| claims["aud"] = json!(format!("https://elsewhere.example{SIGN}")));
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(SIGN)
+            .header(header::HOST, "elsewhere.example")
+            .header("x-forwarded-host", "elsewhere.example")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, format!("Bearer {stolen}"))
+            .body(Body::from(self::request("order-sign").to_string()))
+            .unwrap();
+        let refused = send(&house.router, request).await;
+        assert_eq!(refused.problem(), (401, "client-untrusted".into()));
+    })
+    .await;
+}
+
+/// Of two who show one token at the same time, one alone is heard, also where they come to two processes.
+#[tokio::test]
+async fn a_token_counts_once_over_all_processes() {
+    on_both(async |db| {
+        let (first, second, key) = (house(&db), house(&db), Key::elliptic());
+        named(&first, &key).await;
+        let (token, asked) = (key.token(|_| {}), request("order-sign"));
+        let (one, other) =
+            tokio::join!(call(&first, SIGN, Some(&token), &asked), call(&second, SIGN, Some(&token), &asked));
+        let mut both = [one.status.as_u16(), other.status.as_u16()];
+        both.sort_unstable();
+        assert_eq!(both, [200, 401]);
     })
     .await;
 }
@@ -289,9 +342,11 @@ async fn feedback_is_kept_for_the_clinic_that_named_the_program() {
         assert_eq!(told.status.as_u16(), 200, "{:?}", told.body);
         let kept = get(&house.router, "/api/v1/cds-feedback").await.json();
         assert_eq!((&kept[0]["outcome"], &kept[0]["reason"]), (&json!("overridden"), &json!("monitoring")));
+        assert_eq!(rows(&db, "cds_client:feedback", Outcome::Success).await, 1);
         let untold = json!({"feedback": [{"card": "1", "outcome": "accepted", "outcomeTimestamp": "2026-11-22T00:05:31Z"}]});
         let refused = call(&house, &path, Some(&key.token(|_| {})), &untold).await;
         assert_eq!(refused.problem(), (422, "invalid-request".into()));
+        assert_eq!(rows(&db, "cds_client:feedback", Outcome::Refused).await, 1);
     })
     .await;
 }
@@ -304,18 +359,30 @@ async fn two_clinics_may_name_one_program_and_the_token_says_which_is_meant() {
         let mut tx = db.begin().await.unwrap();
         let second = Clinic::create(&mut tx, "Second", "UTC", now()).await.unwrap().clinic_id;
         tx.commit().await.unwrap();
-        let client = json!({"issuer": ISSUER, "name": "The other system", "jwks": key.jwks()});
-        let request_there = gate::testing::request(Method::POST, "/api/v1/cds-clients")
-            .header("x-clinic-id", second.to_string())
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(client.to_string()))
-            .unwrap();
-        assert_eq!(send(&house.router, request_there).await.status.as_u16(), 201);
+        let there = Key::elliptic();
+        let name_there = |tenant: Option<&str>| {
+            let client =
+                json!({"issuer": ISSUER, "tenant": tenant, "name": "The other system", "jwks": there.jwks()});
+            gate::testing::request(Method::POST, "/api/v1/cds-clients")
+                .header("x-clinic-id", second.to_string())
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(client.to_string()))
+                .unwrap()
+        };
+        let taken = send(&house.router, name_there(None)).await;
+        assert_eq!(taken.problem(), (409, "cds-client-exists".into()));
+        assert_eq!(send(&house.router, name_there(Some("north"))).await.status.as_u16(), 201);
         let asked = request("order-sign");
-        let refused = call(&house, SIGN, Some(&key.token(|_| {})), &asked).await;
-        assert!(refused.json()["detail"].as_str().unwrap().contains("tenant"));
-        let token = key.token(|claims| claims["tenant"] = json!(second));
-        assert_eq!(call(&house, SIGN, Some(&token), &asked).await.status.as_u16(), 200);
+        let of_tenant = |key: &Key, tenant: &str| key.token(|claims| claims["tenant"] = json!(tenant));
+        for (token, status) in [
+            (key.token(|_| {}), 200),
+            (of_tenant(&there, "north"), 200),
+            (of_tenant(&key, "north"), 401),
+            (of_tenant(&there, "south"), 401),
+            (there.token(|_| {}), 401),
+        ] {
+            assert_eq!(call(&house, SIGN, Some(&token), &asked).await.status.as_u16(), status);
+        }
     })
     .await;
 }

@@ -1,18 +1,16 @@
-//! Clinics: their places, their people, the titles that mean them, the peers to which they forward, what they have
-//! set, and the providers that carry their messages.
+//! Clinics: their places, their people, the titles that mean them, the peers to which they forward, and what they
+//! have set.
 //!
 //! Tells `clinic_created`, `clinic_changed`, `member_joined`, `member_changed` and `member_left`; hears nothing.
 //! The records themselves are `storage`'s, because the gate and the doors ask for them too.
 
 mod ae_title;
 mod clinic;
-mod communication;
 mod deidentify;
 mod dicom_peer;
 mod forward_rule;
 mod location;
 mod member;
-mod provider;
 mod sending;
 mod settings;
 mod text;
@@ -22,7 +20,6 @@ use gate::{App, Routes, Rule, delete, get, patch, post, put};
 
 pub use ae_title::AeTitleView;
 pub use clinic::ClinicView;
-pub use communication::CommunicationView;
 pub use dicom_peer::DicomPeerView;
 pub use forward_rule::ForwardRuleView;
 pub use location::LocationView;
@@ -183,7 +180,6 @@ fn of_members(routes: Routes<App>) -> Routes<App> {
 
 fn of_settings(routes: Routes<App>) -> Routes<App> {
     let setting = |action| Rule::may(action, Resource::Setting);
-    let credential = |action| Rule::may(action, Resource::Credential);
     let service = |action| Rule::may(action, Resource::Service);
     routes
         .add(
@@ -213,33 +209,5 @@ fn of_settings(routes: Routes<App>) -> Routes<App> {
                 .answers::<settings::SettingsView>(200, "The settings.")
                 .refuses(400, "invalid-setting"),
             settings::write_global,
-        )
-        .add(
-            get("/api/v1/clinics/{clinicId}/communication/config", credential(Action::Read))
-                .says("The providers that carry the clinic's messages, without their secrets.")
-                .answers::<CommunicationView>(200, "The providers."),
-            communication::show,
-        )
-        .add(
-            put("/api/v1/clinics/{clinicId}/communication/config", credential(Action::Update))
-                .says("Set the clinic's providers; a channel that is left out falls back to the global ones.")
-                .takes::<communication::CommunicationRequest>()
-                .answers::<CommunicationView>(200, "The providers, without their secrets.")
-                .refuses(400, "unknown-provider, invalid-text, too-many-providers"),
-            communication::write,
-        )
-        .add(
-            get("/api/v1/communication/config", service(Action::Read))
-                .says("The providers that serve the clinics without their own.")
-                .answers::<CommunicationView>(200, "The providers."),
-            communication::show_global,
-        )
-        .add(
-            put("/api/v1/communication/config", service(Action::Update))
-                .says("Set the providers that serve the clinics without their own.")
-                .takes::<communication::CommunicationRequest>()
-                .answers::<CommunicationView>(200, "The providers, without their secrets.")
-                .refuses(400, "unknown-provider, invalid-text, too-many-providers"),
-            communication::write_global,
         )
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use clinical::id::InstanceId;
 use clinical::job::{Job, Priority};
 use gate::{Caller, Json, Path, Problem, Query};
@@ -34,6 +35,8 @@ pub(crate) struct Wish {
     #[serde(default)]
     #[param(inline)]
     priority: Haste,
+    /// By when it is wanted: of the clinic's analyses that are as urgent, the one that is wanted first runs first.
+    deadline: Option<DateTime<Utc>>,
 }
 
 /// How soon an analysis is wanted.
@@ -71,7 +74,7 @@ pub(crate) struct Pending {
     analyses_url: String,
 }
 
-/// `POST /api/dicom/analyze/{dicomId}?network=…&priority=…`
+/// `POST /api/dicom/analyze/{dicomId}?network=…&priority=…&deadline=…`
 ///
 /// What was analysed already is answered at once. Otherwise the study's job is
 /// pulled forward: also for a network that was added since the study was
@@ -108,6 +111,9 @@ pub(crate) async fn analyze(
     let job = Job::AnalyzeStudy { study_id: instance.study_id };
     let dead_before = queue::depth_of(&mut tx, caller.clinic, &job).await?.dead;
     queue::hurry(&mut tx, caller.clinic, &job, wish.priority.into(), app.clock.now()).await?;
+    if let Some(deadline) = wish.deadline {
+        queue::wanted_by(&mut tx, caller.clinic, &job, deadline).await?;
+    }
     caller.write_down(&mut tx).await?;
     tx.commit().await?;
 

@@ -12,10 +12,13 @@ use axum::body::Bytes;
 use axum::extract::State as Rooms;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use clinical::event::Event;
 use clinical::id::{ClinicId, StudyId, WorkitemId};
 use clinical::job::{Job, Priority};
 use clinical::uid::SopInstanceUid;
+use dicom_core::value::deserialize::parse_datetime_partial;
+use dicom_core::value::{AsRange, PreciseDateTime};
 use gate::{App, Caller, Path, Problem};
 use storage::db::Conn;
 use storage::records::study::Study;
@@ -75,7 +78,11 @@ pub(crate) async fn create(
     }
     if let Some(study_id) = study_id.filter(|_| is_ours) {
         let priority = if facts.priority == "HIGH" { Priority::Stat } else { Priority::Urgent };
-        queue::hurry(&mut tx, clinic, &Job::AnalyzeStudy { study_id }, priority, now).await?;
+        let job = Job::AnalyzeStudy { study_id };
+        queue::hurry(&mut tx, clinic, &job, priority, now).await?;
+        if let Some(due_at) = facts.expected_at.as_deref().and_then(moment) {
+            queue::wanted_by(&mut tx, clinic, &job, due_at).await?;
+        }
     }
     told(&mut tx, &caller, &step).await?;
     caller.write_down(&mut tx).await?;
@@ -89,6 +96,15 @@ pub(crate) async fn create(
         }
     }
     Ok(response)
+}
+
+/// The latest moment that a DT value (PS3.5, section 6.2) means; one without an offset is taken as UTC, for it only
+/// orders a clinic's own work.
+fn moment(text: &str) -> Option<DateTime<Utc>> {
+    match parse_datetime_partial(text.trim().as_bytes()).ok()?.latest().ok()? {
+        PreciseDateTime::Naive(moment) => Some(moment.and_utc()),
+        PreciseDateTime::TimeZone(moment) => Some(moment.to_utc()),
+    }
 }
 
 /// `GET /dicom-web/workitems/{workitem}`
@@ -278,4 +294,18 @@ fn invalid_uid(error: &clinical::uid::UidError) -> Problem {
 fn new_uid() -> SopInstanceUid {
     let text = format!("2.25.{}", Uuid::new_v4().as_u128());
     text.parse().expect("2.25 and at most 39 digits are a UID")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::moment;
+
+    /// PS3.5, table 6.2-1, DT: what is left out is unknown, so that all of it may pass.
+    #[test]
+    fn an_expected_completion_is_its_latest_moment() {
+        let told = |text: &str| moment(text).map(|moment| moment.to_rfc3339());
+        assert_eq!(told("20261122093000+0200").as_deref(), Some("2026-11-22T07:30:00.999999+00:00"));
+        assert_eq!(told("20261122 ").as_deref(), Some("2026-11-22T23:59:59.999999+00:00"));
+        assert_eq!(told("tomorrow"), None);
+    }
 }

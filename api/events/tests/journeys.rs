@@ -68,8 +68,8 @@ async fn the_clinics_events_are_listed_by_category_and_name() {
     on_both(async |db| {
         let (house, _app, _folder) = house(&db);
         let (study_id, finding_id) = (StudyId::new(), FindingId::new());
-        told(&db, &Event::FindingsReady { study_id, analysis_ids: Vec::new() }).await;
-        told(&db, &Event::FindingReviewed { finding_id }).await;
+        told(&db, &Event::FindingsReady { study_id, analysis_ids: Vec::new(), found: None }).await;
+        told(&db, &Event::FindingReviewed { finding_id, review: None }).await;
         told(&db, &Event::WebhookDisabled { webhook_id: WebhookId::new() }).await;
         let all = get(&house, "/api/v1/events").await.json();
         assert_eq!(all.as_array().unwrap().len(), 3);
@@ -162,7 +162,7 @@ async fn a_delivery_is_listed_and_replayed_while_the_webhook_is_on() {
     on_both(async |db| {
         let (house, _app, _folder) = house(&db);
         let webhook = made(&house).await;
-        told(&db, &Event::FindingReviewed { finding_id: FindingId::new() }).await;
+        told(&db, &Event::FindingReviewed { finding_id: FindingId::new(), review: None }).await;
         planned(&db, &webhook).await;
         let path = format!("/api/v1/webhooks/{}", webhook["id"].as_str().unwrap());
         let waiting = get(&house, &format!("{path}/deliveries?state=waiting")).await.json();
@@ -223,7 +223,7 @@ async fn another_clinic_and_another_role_see_nothing() {
     on_both(async |db| {
         let (house, app, _folder) = house(&db);
         let webhook = made(&house).await;
-        told(&db, &Event::FindingReviewed { finding_id: FindingId::new() }).await;
+        told(&db, &Event::FindingReviewed { finding_id: FindingId::new(), review: None }).await;
         let theirs = ClinicId::new();
         let mut tx = db.begin().await.unwrap();
         sql("INSERT INTO clinics (clinic_id, name, created_at) VALUES ($1, 'Theirs', $2)")

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use chrono::TimeDelta;
-use clinical::event::Event;
+use clinical::event::{Event, Reviewed};
 use clinical::id::FindingId;
 use clinical::imaging::ReviewState;
 use clinical::job::Job;
@@ -68,8 +68,14 @@ pub(crate) async fn review(
     let mut tx = app.db.of(caller.clinic).begin().await?;
     sees(&mut tx, &caller, finding_id).await?;
     Finding::review(&mut tx, caller.clinic, finding_id, &review, now).await?;
-    outbox::tell(&mut tx, caller.clinic, &Event::FindingReviewed { finding_id }, now).await?;
     let reviewed = Finding::find(&mut tx, caller.clinic, finding_id).await?;
+    let word = Reviewed {
+        study_id: reviewed.study_id,
+        user_id: caller.reader().user_id,
+        is_accepted: reviewed.review_state == ReviewState::Accepted,
+    };
+    let told = Event::FindingReviewed { finding_id, review: Some(word) };
+    outbox::tell(&mut tx, caller.clinic, &told, now).await?;
     let report = Job::ReportFindings { study_id: reviewed.study_id };
     queue::put_off(&mut tx, caller.clinic, &report, now, REPORTED_AFTER).await?;
     caller.write_down(&mut tx).await?;

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end where what it stands on is missing")]
 
 use axum::Router;
-use clinical::event::Event;
+use clinical::event::{Event, Reviewed};
 use clinical::id::{AnalysisId, ClinicId, FindingId};
 use gate::testing::{app, get, post_json};
 use gate::{HttpLimits, layers};
@@ -60,7 +60,8 @@ async fn a_review_closes_the_finding_and_is_told() {
         let events = told(&mut rows, CLINIC, "finding_reviewed", 10).await.unwrap();
         let finding_id = id.parse().unwrap();
         assert_eq!(events.len(), 1);
-        assert_eq!(events[0].event, Event::FindingReviewed { finding_id });
+        let review = Reviewed { study_id: study.parse().unwrap(), user_id: None, is_accepted: true };
+        assert_eq!(events[0].event, Event::FindingReviewed { finding_id, review: Some(review) });
     })
     .await;
 }

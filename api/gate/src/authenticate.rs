@@ -127,6 +127,10 @@ impl Principal {
     }
 }
 
+/// What keeps a connection open: the session or the key behind it, long after the token that opened it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pass(Option<Subject>);
+
 /// Knows every token.
 pub struct Authenticator {
     token_sha256: [u8; 32],
@@ -187,6 +191,35 @@ impl Authenticator {
         }
         self.cache.keep_seen(digest, seen);
         Ok(principal)
+    }
+
+    /// Who shows `token`, and what they are asked for again for as long as a connection of theirs is open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Authenticator::principal`].
+    pub(crate) async fn admit(&self, token: &str) -> Result<(Arc<Principal>, Pass), Problem> {
+        let principal = self.principal(token).await?;
+        let subject = match principal.who {
+            Who::Administrator => None,
+            Who::User { session_id, .. } => Some(Subject::Session(session_id)),
+            Who::Key { .. } => Some(Subject::Key(digest(token))),
+        };
+        Ok((principal, Pass(subject)))
+    }
+
+    /// Who has the pass at the moment: a session or a key that was revoked has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Authenticator::principal`].
+    pub(crate) async fn readmit(&self, pass: Pass) -> Result<Arc<Principal>, Problem> {
+        let Some(subject) = pass.0 else { return Ok(Arc::clone(&self.administrator)) };
+        let now = self.clock.now();
+        match self.cache.principal(&subject, now) {
+            Some(principal) => Ok(principal),
+            None => self.look_up(subject, now).await,
+        }
     }
 
     /// What a token says that was not seen before; nothing is believed but what our keys have signed.

@@ -22,7 +22,7 @@ use crate::rule::Own;
 use crate::{AddressClass, App, Caller, Problem, Quota, RequestId, Rule, idempotent};
 
 /// The header by which a caller of several clinics chooses one.
-const X_CLINIC_ID: HeaderName = HeaderName::from_static("x-clinic-id");
+pub(crate) const X_CLINIC_ID: HeaderName = HeaderName::from_static("x-clinic-id");
 
 type Running = Pin<Box<dyn Future<Output = Response> + Send>>;
 
@@ -172,6 +172,17 @@ async fn placed(
 ) -> Result<Place, Problem> {
     let place = choose(principal, permission, clinic_asked(path, headers)?)?;
     holds_own(rule, &place, path)?;
+    is_open(app, permission, principal, &place).await?;
+    Ok(place)
+}
+
+/// Passes where the clinic of the place is there and works.
+pub(crate) async fn is_open(
+    app: &App,
+    permission: Permission,
+    principal: &Principal,
+    place: &Place,
+) -> Result<(), Problem> {
     let is_member = principal.memberships.iter().any(|membership| membership.clinic_id == place.clinic);
     if place.reach == Reach::Every && !is_member {
         Clinic::find(&mut app.db.read().await?, place.clinic).await?;
@@ -182,7 +193,7 @@ async fn placed(
         let detail = "the clinic is suspended: its administrator knows why";
         return Err(Problem::new(StatusCode::FORBIDDEN, "clinic-suspended", detail));
     }
-    Ok(place)
+    Ok(())
 }
 
 /// The answer, once the trail has the request's row: what cannot be written down is not shown.
@@ -198,7 +209,8 @@ async fn told(app: &App, operation: &Operation, caller: &Caller, answer: Respons
     };
     let entry = caller.entry(outcome);
     let written = if operation.is_told_once_a_minute && outcome == Outcome::Success {
-        let record = entry.record_id.clone().unwrap_or_default();
+        // Where no record is named, the route says what was done.
+        let record = entry.record_id.clone().unwrap_or_else(|| entry.route.clone());
         app.trail.record_once(entry, record).await
     } else {
         app.trail.record(entry).await
@@ -211,11 +223,11 @@ async fn told(app: &App, operation: &Operation, caller: &Caller, answer: Respons
 
 /// Where the caller stands in the clinic that the request is about.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
-    clinic: ClinicId,
-    role: Option<Role>,
-    reach: Reach,
-    patient: Option<PatientId>,
+pub(crate) struct Place {
+    pub clinic: ClinicId,
+    pub role: Option<Role>,
+    pub reach: Reach,
+    pub patient: Option<PatientId>,
 }
 
 impl Place {
@@ -231,7 +243,7 @@ impl Place {
     }
 }
 
-async fn principal(app: &App, headers: &HeaderMap) -> Result<Arc<Principal>, Problem> {
+pub(crate) async fn principal(app: &App, headers: &HeaderMap) -> Result<Arc<Principal>, Problem> {
     let Some(token) = bearer(headers) else {
         let detail = "this path needs the header Authorization: Bearer TOKEN";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "token-missing", detail)
@@ -240,7 +252,7 @@ async fn principal(app: &App, headers: &HeaderMap) -> Result<Arc<Principal>, Pro
     app.authenticator.principal(token).await
 }
 
-fn address_of(app: &App, request: &Request) -> Option<std::net::IpAddr> {
+pub(crate) fn address_of(app: &App, request: &Request) -> Option<std::net::IpAddr> {
     let Peer(peer) = *request.extensions().get::<Peer>()?;
     Some(address::client(peer, request.headers(), &app.limits.trusted_proxies))
 }
@@ -257,7 +269,11 @@ fn clinic_asked(path: &PathNames, headers: &HeaderMap) -> Result<Option<ClinicId
 }
 
 /// The place from which `principal` may do what is asked; a clinic that is not theirs does not exist for them.
-fn choose(principal: &Principal, permission: Permission, asked: Option<ClinicId>) -> Result<Place, Problem> {
+pub(crate) fn choose(
+    principal: &Principal,
+    permission: Permission,
+    asked: Option<ClinicId>,
+) -> Result<Place, Problem> {
     let first = principal.memberships.first().map(|membership| membership.clinic_id);
     let clinic = asked.or(first);
     let reach = |membership: &Membership| match &principal.scopes {
@@ -335,7 +351,7 @@ impl PathNames {
 }
 
 /// The token of `Authorization: Bearer TOKEN`; the scheme's case does not count (RFC 9110, section 11.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.trim().split_once(' ')?;
     let token = token.trim();

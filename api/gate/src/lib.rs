@@ -26,6 +26,7 @@ mod request_id;
 mod routes;
 mod rule;
 mod serve;
+pub mod socket;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod visitor;

@@ -91,6 +91,11 @@ impl Problem {
         self.code
     }
 
+    /// What it says to people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The document as JSON text.
     pub(crate) fn document(&self, request: Option<&RequestId>) -> String {
         let mut title = self.code.replace('-', " ");

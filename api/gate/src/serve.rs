@@ -71,7 +71,7 @@ pub async fn serve(
         };
         let io = TokioIo::new(PromptStream::new(stream, &limits));
         let service = TowerToHyperService::new(Extension(Peer(peer)).layer(router.clone()));
-        let connection = graceful.watch(server.serve_connection(io, service).into_owned());
+        let connection = graceful.watch(server.serve_connection_with_upgrades(io, service).into_owned());
         connections.spawn(async move {
             let _place = place;
             ::metrics::gauge!("http_connections").increment(1.0);

@@ -12,7 +12,7 @@ use storage::db::Db;
 use crate::support::street;
 
 /// What everyone may see: whether the service lives, what it speaks, and the doors by which one signs in.
-const PUBLIC: [&str; 21] = [
+const PUBLIC: [&str; 27] = [
     "/health",
     "/ready",
     "/api/status",
@@ -35,6 +35,14 @@ const PUBLIC: [&str; 21] = [
     "/cds-services",
     "/cds-services/{serviceId}",
     "/cds-services/{serviceId}/feedback",
+    // the socket's first message holds the token
+    "/ws",
+    "/api/ws",
+    // whose signature counts
+    "/api/v1/communication/webhooks/{provider}",
+    "/api/v1/communication/webhooks/{provider}/{clinicId}",
+    "/api/payments/webhooks/{provider}",
+    "/api/payments/webhooks/{provider}/{clinicId}",
 ];
 const METHODS: [Method; 6] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];

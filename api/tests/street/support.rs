@@ -6,11 +6,13 @@ use api::{Doors, Street};
 use assessments::AssessmentsState;
 use axum::Router;
 use axum::http::Method;
+use billing::{Accounts, BillingState, Cashier};
 use cds_hooks::CdsHooksState;
 use chrono::{DateTime, TimeDelta, Utc};
 use clinical::imaging::NetworkState;
 use dicom_house::DicomState;
 use dicomweb::DicomWebState;
+use gate::socket::{Kinds, SocketLimits, Sockets};
 use gate::testing::app;
 use gate::{App, HttpLimits, Rule, layers};
 use identity::{Identity, IdentitySettings};
@@ -19,6 +21,8 @@ use ingest::pixels::{DecodePool, PixelLimits};
 use ingest::receive::{OnConflict, ReceiveSettings, Receiver};
 use models::Registry;
 use networks_house::NetworksState;
+use notifications::NotificationsState;
+use notifications::channel::{ChannelSettings, Switchboard};
 use storage::db::Db;
 use storage::records::network::NetworkName;
 use storage::records::webhook::target::Targets;
@@ -79,9 +83,21 @@ pub fn street_at(db: &Db, now: DateTime<Utc>) -> Built {
     let example =
         NetworkName { name: "example".to_owned(), version: "1".to_owned(), by_card: NetworkState::Active };
     let advisor = Arc::new(Advisor::built_in().unwrap());
+    // A second test of the process finds it installed.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let keys = app.authenticator.keyring().clone();
+    let (clock, channels) = (Arc::clone(&app.clock), ChannelSettings::default());
+    let switchboard = Switchboard::new(db.clone(), clock, keys, channels, Targets::PublicOnly).unwrap();
+    let kinds = notifications::plug(Kinds::default(), &app);
+    let keyring = app.authenticator.keyring().clone();
+    let accounts = Accounts::new(db.clone(), keyring, [], Arc::new(|_, _| None));
+    let cashier = Cashier::new(db.clone(), Arc::clone(&app.clock), accounts, "https://here.example");
     let street = Street {
+        notifications: NotificationsState::new(app.clone(), switchboard, "https://here.example"),
+        sockets: Sockets::new(app.clone(), SocketLimits::default(), kinds),
         assessments: AssessmentsState::new(app.clone(), Arc::clone(&advisor)),
-        cds_hooks: CdsHooksState::new(app.clone(), advisor),
+        billing: BillingState::new(app.clone(), cashier),
+        cds_hooks: CdsHooksState::new(app.clone(), advisor, "https://here.example"),
         dicom: DicomState::new(app.clone(), receiver.clone(), [example]),
         identity: Identity::new(app.clone(), IdentitySettings::default()),
         webhook_targets: Targets::PublicOnly,

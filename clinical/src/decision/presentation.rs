@@ -1,6 +1,6 @@
 //! What somebody comes with: symptoms in their context.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +57,7 @@ pub enum ChildPugh {
 }
 
 /// One symptom or sign: a word, or more of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum Symptom {
@@ -66,27 +66,25 @@ pub enum Symptom {
     /// With what is known of it.
     Told {
         /// In the patient's words, or a finding's id.
-        #[serde(alias = "finding", alias = "id", alias = "symptom")]
         name: String,
-        /// Whether it is there.
-        #[serde(default)]
+        /// Whether it is there; `present` and `absent` with a truth value are read too.
+        #[cfg_attr(feature = "schema", schema(required = false))]
         state: FindingState,
         /// How bad it is.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         severity: Option<Severity>,
         /// For how many days.
-        #[serde(
-            default,
-            alias = "durationDays",
-            alias = "duration",
-            skip_serializing_if = "Option::is_none"
-        )]
+        #[serde(skip_serializing_if = "Option::is_none")]
         duration_days: Option<f32>,
+        /// Members that nobody reads.
+        #[serde(flatten)]
+        #[cfg_attr(feature = "schema", schema(value_type = Object))]
+        ignored: BTreeMap<String, serde_json::Value>,
     },
 }
 
 /// One drug: a word, or more of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum Drug {
@@ -95,18 +93,28 @@ pub enum Drug {
     /// With its dose.
     Told {
         /// A name or a brand.
-        #[serde(alias = "ingredient", alias = "drug")]
         name: String,
         /// One dose in mg.
-        #[serde(default, alias = "doseMg", skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         dose_mg: Option<f32>,
         /// Doses a day.
-        #[serde(default, alias = "timesADay", skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         times_a_day: Option<f32>,
         /// How it is given: `oral`, `topical`, `inhaled`, `intravenous` …
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         route: Option<String>,
+        /// Members that nobody reads.
+        #[serde(flatten)]
+        #[cfg_attr(feature = "schema", schema(value_type = Object))]
+        ignored: BTreeMap<String, serde_json::Value>,
     },
+}
+
+impl Symptom {
+    /// A finding in a state, of which nothing more is known.
+    pub fn is(name: String, state: FindingState) -> Self {
+        Self::Told { name, state, severity: None, duration_days: None, ignored: BTreeMap::new() }
+    }
 }
 
 impl Drug {
@@ -175,6 +183,12 @@ pub struct Presentation {
     /// Estimated glomerular filtration rate in ml/min/1.73 m².
     #[serde(alias = "eGFR", skip_serializing_if = "Option::is_none")]
     pub egfr: Option<f32>,
+    /// Creatinine in the blood in µmol/l; where no filtration rate is told it is estimated from it ([`Self::filtration`]).
+    #[serde(alias = "creatinineUmolL", skip_serializing_if = "Option::is_none")]
+    pub creatinine_umol_l: Option<f32>,
+    /// Creatinine in the blood in mg/dl.
+    #[serde(alias = "creatinineMgDl", skip_serializing_if = "Option::is_none")]
+    pub creatinine_mg_dl: Option<f32>,
     /// Liver function.
     #[serde(alias = "childPugh", skip_serializing_if = "Option::is_none")]
     pub child_pugh: Option<ChildPugh>,
@@ -217,6 +231,14 @@ impl Presentation {
         faults.hold("duration", within(self.duration, 0.0, 36_500.0), "is 0 to 36500 days");
         faults.hold("gestation_weeks", within(self.gestation_weeks, 0.0, 45.0), "is 0 to 45 weeks");
         faults.hold("egfr", within(self.egfr, 0.0, 250.0), "is 0 to 250 ml/min/1.73 m²");
+        let umol_l = self.creatinine_umol_l;
+        faults.hold("creatinine_umol_l", within(umol_l, 5.0, 4_000.0), "is 5 to 4000 µmol/l");
+        faults.hold("creatinine_mg_dl", within(self.creatinine_mg_dl, 0.06, 45.0), "is 0.06 to 45 mg/dl");
+        faults.hold(
+            "creatinine_mg_dl",
+            umol_l.is_none() || self.creatinine_mg_dl.is_none(),
+            "does not stand beside creatinine_umol_l",
+        );
         faults.hold("month", self.month.is_none_or(|month| (1..=12).contains(&month)), "is 1 to 12");
         faults.hold(
             "pregnant",
@@ -274,6 +296,20 @@ impl Presentation {
         }
     }
 
+    /// The members that nobody reads, those of symptoms and drugs among them (`symptoms.colour`), in order, each once.
+    pub fn unread(&self) -> Vec<String> {
+        let mut unread: BTreeSet<String> = self.ignored.keys().cloned().collect();
+        for symptom in &self.symptoms {
+            let Symptom::Told { ignored, .. } = symptom else { continue };
+            unread.extend(ignored.keys().map(|member| format!("symptoms.{member}")));
+        }
+        for drug in &self.medications {
+            let Drug::Told { ignored, .. } = drug else { continue };
+            unread.extend(ignored.keys().map(|member| format!("medications.{member}")));
+        }
+        unread.into_iter().collect()
+    }
+
     /// Whether nothing was told that could be judged.
     pub fn is_empty(&self) -> bool {
         self.symptoms.is_empty()
@@ -303,6 +339,41 @@ mod tests {
         assert_eq!(presentation.medical_history, ["diabetes"]);
         assert!(presentation.ignored.contains_key("shoeSize"));
         assert_eq!(presentation.check(), Ok(()));
+    }
+
+    /// What another service would say of a symptom that is not there.
+    #[test]
+    fn a_symptom_that_is_said_not_to_be_there_is_never_present() {
+        for (told, state) in [
+            (r#"{"name": "chest pain", "present": false}"#, FindingState::Absent),
+            (r#"{"name": "chest pain", "absent": true}"#, FindingState::Absent),
+            (r#"{"name": "chest pain", "isPresent": false}"#, FindingState::Absent),
+            (r#"{"name": "chest pain", "present": true}"#, FindingState::Present),
+            (r#"{"name": "chest pain", "present": null}"#, FindingState::Unknown),
+            (r#"{"symptom": "chest pain", "state": "unknown"}"#, FindingState::Unknown),
+            (r#"{"name": "chest pain"}"#, FindingState::Present),
+        ] {
+            let symptom: Symptom = serde_json::from_str(told).unwrap();
+            assert!(
+                matches!(symptom, Symptom::Told { state: read, .. } if read == state),
+                "{told}: {symptom:?}"
+            );
+        }
+        let both = r#"{"name": "chest pain", "state": "present", "present": false}"#;
+        let fault = serde_json::from_str::<Symptom>(both).unwrap_err().to_string();
+        assert!(fault.contains("contradict"), "{fault}");
+        let unnamed = serde_json::from_str::<Symptom>(r#"{"colour": "red"}"#).unwrap_err().to_string();
+        assert!(unnamed.contains("name"), "{unnamed}");
+    }
+
+    #[test]
+    fn members_of_symptoms_and_drugs_that_nobody_reads_are_named_and_kept() {
+        let told = r#"{"symptoms": [{"name": "cough", "colour": "green"}], "medications": [{"name": "aspirin", "status": "stopped"}],
+                       "shoeSize": 43}"#;
+        let presentation: Presentation = serde_json::from_str(told).unwrap();
+        assert_eq!(presentation.unread(), ["medications.status", "shoeSize", "symptoms.colour"]);
+        let again = serde_json::from_str(&serde_json::to_string(&presentation).unwrap()).unwrap();
+        assert_eq!(presentation, again);
     }
 
     #[test]

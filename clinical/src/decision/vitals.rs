@@ -61,6 +61,9 @@ pub struct Vitals {
     /// Body weight in kg.
     #[serde(alias = "weightKg", alias = "weight", skip_serializing_if = "Option::is_none")]
     pub weight_kg: Option<f32>,
+    /// Body height in cm.
+    #[serde(alias = "heightCm", alias = "height", skip_serializing_if = "Option::is_none")]
+    pub height_cm: Option<f32>,
     /// Blood glucose in mmol/l.
     #[serde(alias = "glucoseMmolL", skip_serializing_if = "Option::is_none")]
     pub glucose_mmol_l: Option<f32>,
@@ -80,6 +83,7 @@ impl Vitals {
             ("vitals.diastolic", self.diastolic, 5.0, 250.0, "is 5 to 250 mmHg"),
             ("vitals.spo2", self.spo2, 10.0, 100.0, "is 10 to 100 per cent"),
             ("vitals.weight_kg", self.weight_kg, 0.2, 650.0, "is 0.2 to 650 kg"),
+            ("vitals.height_cm", self.height_cm, 20.0, 280.0, "is 20 to 280 cm"),
             ("vitals.glucose_mmol_l", self.glucose_mmol_l, 0.2, 150.0, "is 0.2 to 150 mmol/l"),
             ("vitals.capillary_refill_s", self.capillary_refill_s, 0.0, 60.0, "is 0 to 60 seconds"),
         ];

@@ -4,8 +4,8 @@
 
 use kernels::{
     Activation, Affine, Bend, Channels, Combine, Convolution, ConvolutionSpec, Coordinates, Direction,
-    Extent, Input, Interpolation, Isa, KernelError, Normalization, Operands, Options, Pair, Pool, PoolSpec,
-    Pooling, Prologue, Resize, Scratch, Source, Tensor, Winograd,
+    Extent, Input, Interpolation, Isa, KernelError, Normalization, OneThread, Operands, Options, Pair, Pool,
+    PoolSpec, Pooling, Prologue, Resize, Scratch, Source, Tensor, Winograd,
 };
 
 const ROUNDS: usize = 15;
@@ -148,14 +148,15 @@ fn time_others(isa: Isa) -> Result<(), KernelError> {
     let ones = vec![1.0; 64];
     let activation = Activation::LeakyRelu(0.01);
     let normalization = Normalization::new(&channels, 64, (&ones, &ones), 1e-5, &activation, isa)?;
-    let ms = least_ms(|| drop(normalization.run(&input.view(), &mut output.view_mut())));
+    let ms = least_ms(|| drop(normalization.run_on(&OneThread, &input.view(), &mut output.view_mut())));
     show("instance norm, LeakyReLU 64 @112", ms, bytes(&output, 2));
 
     let way = (Interpolation::Linear, Coordinates::HalfPixel);
     let mut double = Tensor::zeros(channels, [1, 224, 224])?;
     let resize = Resize::new((extent, [1, 224, 224]), None, way, isa)?;
     let mut scratch = Scratch::new();
-    let ms = least_ms(|| drop(resize.run(&input.view(), &mut double.view_mut(), &mut scratch)));
+    let ms =
+        least_ms(|| drop(resize.run_on(&OneThread, &input.view(), &mut double.view_mut(), &mut scratch)));
     show("linear *2 64 @112", ms, bytes(&double, 1));
     Ok(())
 }

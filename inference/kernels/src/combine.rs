@@ -73,8 +73,13 @@ impl Combine {
     /// # Errors
     ///
     /// [`KernelError::Mismatch`]: the shapes differ.
-    pub fn run_in_place(&self, left: &mut ViewMut<'_>, right: &View<'_>) -> Result<(), KernelError> {
-        self.walk(&OneThread, From::ItsPlace, right, left)
+    pub fn run_in_place(
+        &self,
+        workers: &dyn Workers,
+        left: &mut ViewMut<'_>,
+        right: &View<'_>,
+    ) -> Result<(), KernelError> {
+        self.walk(workers, From::ItsPlace, right, left)
     }
 
     /// As [`Combine::run`], on several threads; the bits are the same.

@@ -22,6 +22,7 @@ use crate::tensor::{Buffer, Channels, Extent, ViewMut};
 use crate::workers::{OneThread, Scratch, Workers};
 use depthwise::Depthwise;
 use direct::Direct;
+use panels::Fnv;
 use pointwise::Pointwise;
 use run::Io;
 use spec::Geometry;
@@ -74,13 +75,16 @@ impl std::fmt::Debug for Convolution {
     }
 }
 
-/// Floats of the bias at the beginning of the packed weights.
-fn bias_len(geometry: &Geometry) -> usize {
-    geometry.out_channels.blocks() * LANES
+/// Counts up when packed weights change their order.
+const LAYOUT: u32 = 1;
+
+/// Floats before the weights: one line that names the layout, then the bias.
+fn before_weights(geometry: &Geometry) -> usize {
+    LANES + geometry.out_channels.blocks() * LANES
 }
 
 fn plan(geometry: &Geometry, table: &Table, options: Options) -> Result<Plan, KernelError> {
-    let before = bias_len(geometry);
+    let before = before_weights(geometry);
     if options.prologue && (matches!(geometry.spec.input, Input::Plain(_)) || geometry.is_depthwise()) {
         return Err(KernelError::Impossible("a prologue on a plain input or a depthwise convolution"));
     }
@@ -104,6 +108,35 @@ impl Plan {
             Plan::Depthwise(it) => it.len,
             Plan::Winograd(it) => it.panels.len,
         }
+    }
+
+    /// The line that names the layout: its version, the way, and a hash of which weight stands where. Each number is
+    /// whole and below 2²⁴, so that the line is the same wherever it is read.
+    fn layout(&self, geometry: &Geometry) -> [f32; LANES] {
+        let mut hash = Fnv::new();
+        let (method, tile, is_streamed) = match self {
+            Plan::Pointwise(it) => {
+                it.panels.name(&mut hash);
+                (1, 0, false)
+            }
+            Plan::Direct(all) => {
+                all.iter().for_each(|it| it.panels.name(&mut hash));
+                (2, 0, false)
+            }
+            Plan::Depthwise(_) => {
+                geometry.out_channels.slots().for_each(|slot| hash.add(slot.unwrap_or(usize::MAX)));
+                hash.add(geometry.taps);
+                (3, 0, false)
+            }
+            Plan::Winograd(it) => {
+                it.panels.name(&mut hash);
+                (4, it.tile() as u32, it.is_streamed())
+            }
+        };
+        let mut line = [0.0; LANES];
+        let named = [LAYOUT, method, tile, u32::from(is_streamed)].into_iter().chain(hash.sixteens());
+        line.iter_mut().zip(named).for_each(|(it, number)| *it = number as f32);
+        line
     }
 
     fn room(&self) -> usize {
@@ -194,10 +227,11 @@ impl Convolution {
             return Err(KernelError::NotFinite("a weight"));
         }
         let plan = plan(&geometry, table, options)?;
-        let mut packed = Buffer::zeros(bias_len(&geometry) + plan.len());
+        let mut packed = Buffer::zeros(before_weights(&geometry) + plan.len());
+        packed[..LANES].copy_from_slice(&plan.layout(&geometry));
         if let Some(bias) = bias {
             let bias = geometry.out_channels.spread(bias)?;
-            packed[..bias.len()].copy_from_slice(&bias);
+            packed[LANES..][..bias.len()].copy_from_slice(&bias);
         }
         plan.pack(&geometry, weights, &mut packed);
         Convolution::joined(table, geometry, plan, Arc::new(packed), activation, options)
@@ -205,11 +239,12 @@ impl Convolution {
 
     /// The same from weights that [`Convolution::packed`] gave for the same specification and options.
     ///
-    /// Only their length can be checked here: whoever keeps them keeps a hash beside them.
+    /// Their length and the layout that they name are checked, not the numbers: whoever keeps them keeps a hash beside them.
     ///
     /// # Errors
     ///
-    /// [`KernelError`]: as [`Convolution::new`]; [`KernelError::Length`] for weights of another shape.
+    /// [`KernelError`]: as [`Convolution::new`]; [`KernelError::Length`] for weights of another shape,
+    /// [`KernelError::Mismatch`] for those that were packed for another shape, way, instruction set or version.
     pub fn from_packed(
         spec: ConvolutionSpec,
         packed: PackedWeights,
@@ -228,7 +263,12 @@ impl Convolution {
             });
         }
         let plan = plan(&geometry, table, options)?;
-        same_length("the packed weights", bias_len(&geometry) + plan.len(), (*packed).as_ref().len())?;
+        let numbers = (*packed).as_ref();
+        same_length("the packed weights", before_weights(&geometry) + plan.len(), numbers.len())?;
+        let is_same = |(found, wanted): (&f32, &f32)| found.to_bits() == wanted.to_bits();
+        if !numbers.iter().zip(&plan.layout(&geometry)).all(is_same) {
+            return Err(KernelError::Mismatch("weights that were packed otherwise"));
+        }
         Convolution::joined(table, geometry, plan, packed, activation, options)
     }
 
@@ -364,18 +404,10 @@ impl Convolution {
         };
         // asked once and checked again: a foreign `AsRef` may answer otherwise than when the convolution was built
         let packed = self.packed();
-        same_length("the packed weights", bias_len(&self.geometry) + self.plan.len(), packed.len())?;
+        same_length("the packed weights", before_weights(&self.geometry) + self.plan.len(), packed.len())?;
         let weights = packed.as_ptr();
+        let bias = packed[LANES..].as_ptr();
         let out = output.data().as_mut_ptr();
-        Ok(Io {
-            table: self.table,
-            finish: &self.finish,
-            read,
-            out,
-            residual,
-            prologue,
-            weights,
-            bias: weights,
-        })
+        Ok(Io { table: self.table, finish: &self.finish, read, out, residual, prologue, weights, bias })
     }
 }

@@ -8,7 +8,7 @@ use crate::isa::Isa;
 pub enum KernelError {
     /// A dimension, a stride, a dilation or a count is zero.
     Zero(&'static str),
-    /// The product of the dimensions does not fit the machine.
+    /// A dimension, or the product of all, is larger than any network's.
     TooLarge,
     /// A slice is longer or shorter than its shape says.
     Length {
@@ -49,6 +49,13 @@ impl std::fmt::Display for KernelError {
 }
 
 impl std::error::Error for KernelError {}
+
+/// Dimensions, strides, dilations and counts of channels beyond this are refused: no network has them, no sum of them
+/// overflows, and what is allocated for a shape that is only declared stays small.
+pub(crate) const LARGEST: usize = 1 << 24;
+
+/// Pads beyond this are refused: no network has them, and they are memory that is only declared.
+pub(crate) const LARGEST_PAD: usize = 1 << 12;
 
 /// Refuses a slice whose length is not what its shape says.
 pub(crate) fn same_length(of: &'static str, expected: usize, given: usize) -> Result<(), KernelError> {

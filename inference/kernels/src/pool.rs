@@ -1,6 +1,6 @@
 //! Pooling: the largest or the mean of a window, or of a whole channel.
 
-use crate::error::{KernelError, product};
+use crate::error::{KernelError, LARGEST, LARGEST_PAD, product};
 use crate::isa::Isa;
 use crate::isa::lanes::LANES;
 use crate::isa::table::Table;
@@ -10,15 +10,10 @@ use crate::sweep::Sweep;
 use crate::tensor::{Extent, View, ViewMut};
 use crate::workers::{OneThread, Scratch, Shared, SharedMut, Workers};
 
-/// Dimensions, strides and dilations beyond this are refused, so that no sum of them overflows.
-const LARGEST: usize = 1 << 24;
-/// Pads beyond this are refused: no network has them.
-const LARGEST_PAD: usize = 1 << 12;
-
 /// What pooling makes of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooling {
-    /// The largest.
+    /// The largest; not a number where one of them is none.
     Max,
     /// The mean of the places inside of the input.
     Average,
@@ -81,7 +76,8 @@ impl PoolSpec {
                 return Err(KernelError::TooLarge);
             }
             let window = product(&[kernel - 1, dilation])? + 1;
-            if before >= window || after >= window {
+            let may_step_over = before > 0 && kernel > 1 && dilation > size;
+            if before >= window || after >= window || may_step_over {
                 return Err(KernelError::Impossible("a window in the padding alone"));
             }
             let room = (size + before + after).checked_sub(window);

@@ -6,7 +6,7 @@ use crate::isa::lanes::LANES;
 use crate::isa::table::Table;
 use crate::primitive::map::Between;
 use crate::tensor::{Extent, View, ViewMut, volume};
-use crate::workers::{OneThread, Scratch, Shared, SharedMut, Workers};
+use crate::workers::{Scratch, Shared, SharedMut, Workers};
 
 /// Which input place an output place stands for, by the names of ONNX's `coordinate_transformation_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,25 +79,11 @@ impl Resize {
         Ok(Resize { table: isa.table()?, from, to, axes })
     }
 
-    /// Runs on the calling thread.
+    /// Runs on one thread or several; the bits are the same.
     ///
     /// # Errors
     ///
     /// [`KernelError::Mismatch`]: input or output has another shape.
-    pub fn run(
-        &self,
-        input: &View<'_>,
-        output: &mut ViewMut<'_>,
-        scratch: &mut Scratch,
-    ) -> Result<(), KernelError> {
-        self.run_on(&OneThread, input, output, scratch)
-    }
-
-    /// Runs on several threads; the bits are the same.
-    ///
-    /// # Errors
-    ///
-    /// As [`Resize::run`].
     pub fn run_on(
         &self,
         workers: &dyn Workers,
@@ -121,9 +107,15 @@ impl Resize {
                     let row = |z: usize, y: usize| {
                         from.at(((block * self.from[0] + z) * height + y) * width * LANES)
                     };
-                    let rows = corners(&self.axes[0][z], down).map(|(z, y, weight)| (row(z, y), weight));
-                    let rows: Vec<_> = rows.into_iter().filter(|(_, weight)| *weight != 0.0).collect();
-                    let read = match &rows[..] {
+                    let mut rows = [(std::ptr::null(), 0.0); 4];
+                    let mut count = 0;
+                    for (z, y, weight) in corners(&self.axes[0][z], down) {
+                        if weight != 0.0 {
+                            rows[count] = (row(z, y), weight);
+                            count += 1;
+                        }
+                    }
+                    let read = match &rows[..count] {
                         [(only, _)] => *only,
                         rows => {
                             (self.table.blend)(rows, line.as_mut_ptr(), width);

@@ -10,7 +10,7 @@ pub use buffer::Buffer;
 pub use channels::Channels;
 pub use view::{Tensor, View, ViewMut, block, unblock};
 
-use crate::error::{KernelError, product};
+use crate::error::{KernelError, LARGEST, product};
 
 /// Depth, height and width; an image has a depth of 1.
 pub type Extent = [usize; 3];
@@ -19,6 +19,9 @@ pub type Extent = [usize; 3];
 pub(crate) fn volume(extent: Extent) -> Result<usize, KernelError> {
     if extent.contains(&0) {
         return Err(KernelError::Zero("a dimension"));
+    }
+    if extent.into_iter().any(|size| size > LARGEST) {
+        return Err(KernelError::TooLarge);
     }
     product(&extent)
 }

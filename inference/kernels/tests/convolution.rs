@@ -239,8 +239,80 @@ fn transposed_convolutions_are_right() {
             if spec.output_extent().is_err() {
                 continue;
             }
+            let mut case = case(spec, isa, seeded);
+            case.options.prologue = seeded.between(0, 1) == 1;
+            check(&case, seeded);
+        }
+    }
+}
+
+/// Each channel for itself, the channels out of order: the output's stand in order all the same.
+#[test]
+fn transposed_convolutions_of_untidy_channels_are_right() {
+    for isa in isas() {
+        for seed in cases(60) {
+            let seeded = &mut Seeded::new(4500 + seed);
+            let channels = untidy_channels(seeded, 20);
+            let count = channels.count();
+            let mut spec = ConvolutionSpec::new(
+                Input::Blocked(channels),
+                seeded.extent(1, 6),
+                count,
+                seeded.extent(1, 3),
+            );
+            spec.groups = count;
+            spec.stride = seeded.extent(1, 3);
+            spec.direction = Direction::Transposed { extra: [0; 3] };
             let case = case(spec, isa, seeded);
             check(&case, seeded);
+        }
+    }
+}
+
+/// A window of one and steps of two leave outputs that nothing is scattered to: they are the bias, and nothing is read.
+#[test]
+fn outputs_without_a_place_in_the_window_are_the_bias() {
+    for isa in isas() {
+        for prologue in [false, true] {
+            let seeded = &mut Seeded::new(4600);
+            let input = Input::Blocked(Channels::dense(20).unwrap());
+            let mut spec = ConvolutionSpec::new(input, [1, 3, 5], 18, [1; 3]).strided([1, 2, 2]);
+            spec.direction = Direction::Transposed { extra: [0, 1, 1] };
+            let mut case = case(spec, isa, seeded);
+            case.options.prologue = prologue;
+            check(&case, seeded);
+        }
+    }
+}
+
+/// Weights that were packed for other instructions, another way or other channels have the same length and another order.
+#[test]
+#[cfg_attr(miri, ignore = "it needs more than one instruction set")]
+fn weights_that_were_packed_otherwise_are_refused() {
+    let spec = |channels: Channels| {
+        ConvolutionSpec::new(Input::Blocked(channels), [1, 16, 16], 64, [1, 3, 3]).padded([0, 1, 1])
+    };
+    let (tidy, weights) = (Channels::dense(32).unwrap(), vec![0.5; 64 * 32 * 9]);
+    let turned = tidy.permuted(&(0..32).rev().collect::<Vec<_>>()).unwrap();
+    let pack = |options: Options| {
+        let built = Convolution::new(spec(tidy.clone()), &weights, None, &Activation::None, options);
+        Arc::new(built.unwrap().packed().to_vec())
+    };
+    let take = |channels: &Channels, packed: Arc<Vec<f32>>, options: Options| {
+        Convolution::from_packed(spec(channels.clone()), packed, &Activation::None, options).map(|_| ())
+    };
+    let way = |isa, winograd| Options { isa, winograd, ..Options::default() };
+    for isa in isas() {
+        let plain = pack(way(isa, Winograd::Never));
+        assert_eq!(take(&tidy, plain.clone(), way(isa, Winograd::Never)), Ok(()));
+        let refused = take(&turned, plain.clone(), way(isa, Winograd::Never));
+        assert!(matches!(refused, Err(KernelError::Mismatch(_))), "other channels: {refused:?}");
+        assert!(take(&tidy, plain, way(isa, Winograd::Four)).is_err(), "another way");
+        for other in isas() {
+            let packed = pack(way(other, Winograd::Four));
+            let is_same = (isa == kernels::Isa::Avx512) == (other == kernels::Isa::Avx512);
+            let taken = take(&tidy, packed, way(isa, Winograd::Four));
+            assert_eq!(taken.is_ok(), is_same, "{other} for {isa}: {taken:?}");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The seam to whatever multiplies the matrices.
 
+pub(crate) mod blocked;
 pub(crate) mod conformance;
 pub(crate) mod fake;
 pub(crate) mod library;
-mod onnx_file;
+pub(crate) mod onnx_file;
 pub(crate) mod onnxruntime;
 pub(crate) mod openvino;
 mod pool;
@@ -23,6 +24,49 @@ const MAX_REASON: usize = 400;
 
 /// A network's answers, by the names on its card.
 pub type Outputs = BTreeMap<String, ArrayD<f32>>;
+
+/// How much of a network our own kernels compute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Multiplications of all convolutions and products of one run.
+    pub multiplications: u64,
+    /// Those of them that are ours.
+    pub covered: u64,
+    /// The regions, in the order in which they run.
+    pub regions: Vec<RegionFigures>,
+    /// How often an operator that is not ours takes what a region gives, by the operator's name.
+    pub ended_by: BTreeMap<String, usize>,
+}
+
+impl Coverage {
+    /// The share that is ours, 0.0 to 1.0; 0.0 where nothing is multiplied.
+    pub fn share(&self) -> f64 {
+        if self.multiplications == 0 { 0.0 } else { self.covered as f64 / self.multiplications as f64 }
+    }
+
+    /// Bytes that one image needs while it runs.
+    pub fn memory_bytes(&self) -> u64 {
+        self.regions.iter().map(|it| it.memory_bytes).sum()
+    }
+
+    /// Bytes of packed weights.
+    pub fn weights_bytes(&self) -> u64 {
+        self.regions.iter().map(|it| it.weights_bytes).sum()
+    }
+}
+
+/// One region of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegionFigures {
+    /// Steps of its plan.
+    pub steps: usize,
+    /// Multiplications of one image.
+    pub multiplications: u64,
+    /// Bytes for the values of one image.
+    pub memory_bytes: u64,
+    /// Bytes of packed weights.
+    pub weights_bytes: u64,
+}
 
 /// A runtime for networks; each one keeps what [`crate::conforms`] asks.
 pub trait InferenceBackend: Send + Sync {
@@ -50,6 +94,11 @@ pub trait LoadedNetwork: Send + Sync {
     ///
     /// [`InferenceError::WrongShape`], or [`InferenceError::NotRun`] when the runtime fails.
     fn run(&self, input: ArrayViewD<'_, f32>) -> Result<Outputs, InferenceError>;
+
+    /// How much of it our own kernels compute; `None` for a foreign runtime.
+    fn coverage(&self) -> Option<&Coverage> {
+        None
+    }
 
     /// The numbers that it reckons in.
     fn precision(&self) -> Precision {

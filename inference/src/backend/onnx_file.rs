@@ -3,7 +3,7 @@
 //! Runtimes are large, and one of them follows paths that it finds in the file: a file that is none,
 //! that points outside itself or that does not fit its card is refused here.
 
-use models::Card;
+use models::{Card, Input, Outputs, Registry, Run, Task};
 use tract_onnx::pb;
 use tract_onnx::prelude::Framework;
 
@@ -14,6 +14,8 @@ use crate::InferenceError;
 const FLOAT: i32 = 1;
 /// The key of a tensor's path as it stands in the file: field 1, 8 bytes long.
 const LOCATION: &[u8] = b"\x0a\x08location";
+/// Memory that a network without a card may take, in MiB.
+const MOST_MIB: u64 = 16 << 10;
 /// The longest path of a file that a message repeats, in characters.
 const MAX_SHOWN: usize = 80;
 
@@ -43,6 +45,66 @@ pub(crate) fn read(
     check_input(card, graph)?;
     check_outputs(card, graph)?;
     Ok(model)
+}
+
+/// A card that says of a network only what its file says: the input with its shape, the first output as a mask.
+///
+/// It serves to run a network that has no card, never to make findings. Where the file leaves the first side open, it is 1.
+///
+/// # Errors
+///
+/// [`InferenceError::NotLoaded`] for bytes that are no network, or one whose input has no known shape.
+pub fn bare_card(weights: &[u8]) -> Result<Card, InferenceError> {
+    let not_loaded = |reason: &str| InferenceError::NotLoaded {
+        backend: "no runtime",
+        network: "the network".to_owned(),
+        reason: reason.to_owned(),
+    };
+    let model = guarded(|| tract_onnx::onnx().proto_model_for_read(&mut &*weights))
+        .map_err(|reason| not_loaded(&reason))?;
+    let graph = model.graph.as_ref().ok_or_else(|| not_loaded("the file holds no graph"))?;
+    let is_given = |input: &&pb::ValueInfoProto| !graph.initializer.iter().any(|it| it.name == input.name);
+    let input = graph.input.iter().find(is_given).ok_or_else(|| not_loaded("it takes no input"))?;
+    let output = graph.output.first().ok_or_else(|| not_loaded("it gives no output"))?;
+    let Some(pb::type_proto::Value::TensorType(tensor)) =
+        input.r#type.as_ref().and_then(|it| it.value.as_ref())
+    else {
+        return Err(not_loaded("its input is no tensor"));
+    };
+    let mut sides = tensor.shape.as_ref().map(sides).unwrap_or_default();
+    if let Some(first @ None) = sides.first_mut() {
+        *first = Some(1);
+    }
+    let shape: Option<Vec<usize>> =
+        sides.into_iter().map(|side| side.and_then(|side| usize::try_from(side).ok())).collect();
+    let shape = shape.filter(|shape| !shape.is_empty());
+    let shape = shape.ok_or_else(|| not_loaded("its input has no known shape"))?;
+
+    let registry = Registry::built_in();
+    let any = registry.iter().next().ok_or_else(|| not_loaded("the box holds no card"))?;
+    Ok(Card {
+        name: "network".to_owned(),
+        version: "0".to_owned(),
+        task: Task::Segmentation,
+        input: Input { name: input.name.clone(), shape, ..any.input.clone() },
+        run: Run { memory_limit_mib: MOST_MIB, ..Run::default() },
+        outputs: Outputs {
+            probabilities: None,
+            logits: None,
+            activation: None,
+            classes: Vec::new(),
+            cam: None,
+            embedding: None,
+            features: None,
+            mask: Some(output.name.clone()),
+            boxes: None,
+            scores: None,
+        },
+        calibration: None,
+        labels: Vec::new(),
+        out_of_distribution: None,
+        ..any.clone()
+    })
 }
 
 /// The operators that a runtime does not know, each once; those that ONNX does not define as `domain:name`.

@@ -8,7 +8,7 @@ use models::Card;
 use ndarray::ArrayViewD;
 use tract_onnx::prelude::{
     Datum, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, OutletId, Tensor,
-    TractResult, TypedRunnableModel, tvec,
+    TractResult, TypedModel, TypedRunnableModel, tvec,
 };
 
 use super::{InferenceBackend, LoadedNetwork, Outputs, check_shape, guarded, onnx_file};
@@ -22,7 +22,8 @@ const VERSION: &str = "0.23.9";
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TractBackend;
 
-struct TractNetwork {
+/// A network on tract, or one of whose operators some are our own.
+pub(super) struct TractNetwork {
     plan: Arc<TypedRunnableModel>,
     shape: Vec<usize>,
     outputs: Vec<String>,
@@ -38,29 +39,55 @@ impl InferenceBackend for TractBackend {
     }
 
     fn load(&self, card: &Card, weights: &[u8]) -> Result<Box<dyn LoadedNetwork>, InferenceError> {
-        let not_loaded = |reason| InferenceError::NotLoaded { backend: NAME, network: card.title(), reason };
-        let runtime = tract_onnx::onnx();
-        let file = onnx_file::read(NAME, card, weights)?;
-        let unknown = onnx_file::unknown_operators(&file, |name| runtime.op_register.0.contains_key(name));
-        if !unknown.is_empty() {
-            return Err(InferenceError::UnsupportedOperator {
-                backend: NAME,
-                network: card.title(),
-                operators: unknown,
-            });
-        }
-        let model = guarded(|| runtime.model_for_proto_model(&file)).map_err(not_loaded)?;
-        drop(file);
-        let outputs = card.tensors();
-        let outlets = matching_outlets(card, &model, &outputs)?;
-        let fact = InferenceFact::dt_shape(f32::datum_type(), card.input.shape.as_slice());
-        let plan = guarded(|| -> TractResult<_> {
-            model.with_input_fact(0, fact)?.with_output_outlets(&outlets)?.into_optimized()?.into_runnable()
-        })
-        .map_err(not_loaded)?;
+        Ok(Box::new(TractNetwork::new(NAME, card, typed_model(NAME, card, weights)?)?))
+    }
+}
+
+/// The graph of a network with all shapes known, as it was read.
+///
+/// # Errors
+///
+/// As [`InferenceBackend::load`].
+pub(super) fn typed_model(
+    backend: &'static str,
+    card: &Card,
+    weights: &[u8],
+) -> Result<TypedModel, InferenceError> {
+    let not_loaded = |reason| InferenceError::NotLoaded { backend, network: card.title(), reason };
+    let runtime = tract_onnx::onnx();
+    let file = onnx_file::read(backend, card, weights)?;
+    let unknown = onnx_file::unknown_operators(&file, |name| runtime.op_register.0.contains_key(name));
+    if !unknown.is_empty() {
+        return Err(InferenceError::UnsupportedOperator {
+            backend,
+            network: card.title(),
+            operators: unknown,
+        });
+    }
+    let model = guarded(|| runtime.model_for_proto_model(&file)).map_err(not_loaded)?;
+    drop(file);
+    let outlets = matching_outlets(card, &model, &card.tensors())?;
+    let fact = InferenceFact::dt_shape(f32::datum_type(), card.input.shape.as_slice());
+    guarded(|| model.with_input_fact(0, fact)?.with_output_outlets(&outlets)?.into_typed())
+        .map_err(not_loaded)
+}
+
+impl TractNetwork {
+    /// A graph made ready to run.
+    ///
+    /// # Errors
+    ///
+    /// [`InferenceError::NotLoaded`], [`InferenceError::CardMismatch`].
+    pub(super) fn new(
+        backend: &'static str,
+        card: &Card,
+        model: TypedModel,
+    ) -> Result<TractNetwork, InferenceError> {
+        let not_loaded = |reason| InferenceError::NotLoaded { backend, network: card.title(), reason };
+        let plan = guarded(|| model.into_optimized()?.into_runnable()).map_err(not_loaded)?;
         check_probabilities(card, &plan)?;
-        let outputs = outputs.into_iter().map(str::to_owned).collect();
-        Ok(Box::new(TractNetwork { plan, shape: card.input.shape.clone(), outputs }))
+        let outputs = card.tensors().into_iter().map(str::to_owned).collect();
+        Ok(TractNetwork { plan, shape: card.input.shape.clone(), outputs })
     }
 }
 

@@ -126,7 +126,7 @@ fn mask(
 }
 
 /// Whether a pixel belongs to one class alone: by softmax, and where ready probabilities of several classes are 1 together.
-fn excludes_each_other(card: &Card) -> bool {
+pub(crate) fn excludes_each_other(card: &Card) -> bool {
     card.outputs.activation == Some(Activation::Softmax)
         || (card.outputs.activation.is_none() && card.outputs.classes.len() > 1)
 }

@@ -15,8 +15,8 @@ use crate::Mask;
 
 /// What a probability of 1 becomes in a fractional segmentation.
 const FULL: u8 = u8::MAX;
-/// The most bytes of one object's pixels.
-const MOST_BYTES: usize = 64 << 20;
+/// The most bytes of one object's pixels: two labels over 512 slices of 512 by 512, fractional.
+const MOST_BYTES: usize = 256 << 20;
 
 /// Whether a pixel is in or out, or how surely it is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl MaskPixels {
     ///
     /// # Errors
     ///
-    /// [`ReportError::Unfit`] for a mask that is none, and for more than 64 MiB.
+    /// [`ReportError::Unfit`] for a mask that is none, and for more than 256 MiB.
     pub fn push(&mut self, mask: &Mask) -> Result<bool, ReportError> {
         let (rows, columns) = (usize::from(self.size.0), usize::from(self.size.1));
         let (high, wide) = (mask.fractions.rows as usize, mask.fractions.columns as usize);

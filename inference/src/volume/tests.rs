@@ -148,6 +148,25 @@ fn set(slices: &[Mask]) -> usize {
     slices.iter().map(|slice| slice.is_set.iter().filter(|is_set| **is_set).count()).sum()
 }
 
+/// By hand: where one class alone holds, a voxel belongs to the likeliest, though it is less likely than not.
+#[test]
+fn where_classes_exclude_each_other_the_likeliest_holds() {
+    let network = network([3, 2, 2], None);
+    let mut card = network.card().clone();
+    card.outputs.activation = Some(models::Activation::Softmax);
+    card.outputs.classes = ["nothing", "thing", "other"].map(str::to_owned).to_vec();
+    card.labels[0].threshold = None;
+    let stack = Stack::of(&[at(0.0), at(1.0), at(2.0)]).unwrap();
+    let Volume { stack, input, frame, .. } = Volume::of(&card, stack, 2, 2).unwrap();
+    let part = |class: usize, slice: usize| [[0.30, 0.45, 0.25], [0.45, 0.30, 0.25]][slice.min(1)][class];
+    let probabilities = Array4::from_shape_fn((3, 3, 2, 2), |(class, slice, ..)| part(class, slice));
+    let mut segmented = Segmented { card, stack, input, frame, probabilities };
+    let held = |segmented: &Segmented| set(&segmented.labels().next().unwrap().slices().collect::<Vec<_>>());
+    assert_eq!(held(&segmented), 4, "the four voxels of the first slice");
+    segmented.card.outputs.activation = Some(models::Activation::Sigmoid);
+    assert_eq!(held(&segmented), 0, "where each class stands for itself, none is likelier than not");
+}
+
 /// 2^27 values are held at the most: so many classes are more than the slices of 1,024 by 1,024.
 #[test]
 fn what_a_network_says_of_a_volume_is_bounded_as_the_volume_is() {

@@ -1,6 +1,6 @@
 //! A network over a volume that may be larger than what it takes at once.
 
-use models::{Activation, Card};
+use models::Card;
 use ndarray::{Array3, Array4, ArrayD, Axis, Ix4, Slice};
 use rayon::prelude::*;
 
@@ -104,14 +104,13 @@ fn probabilities(
     Ok(planes)
 }
 
-/// How surely each voxel belongs to any of these classes: together where only one can hold, else to the likeliest.
-pub(super) fn of_classes(card: &Card, probabilities: &Array4<f32>, classes: &[usize]) -> Array3<f32> {
+/// How surely each voxel belongs to any of these classes taken together, else to the likeliest of them.
+pub(super) fn of_classes(probabilities: &Array4<f32>, classes: &[usize], are_together: bool) -> Array3<f32> {
     let (_, depth, rows, columns) = probabilities.dim();
     let mut part = Array3::zeros((depth, rows, columns));
-    let are_apart = card.outputs.activation == Some(Activation::Sigmoid);
     for class in classes {
         part.zip_mut_with(&probabilities.index_axis(Axis(0), *class), |sum: &mut f32, value| {
-            *sum = if are_apart { sum.max(*value) } else { (*sum + value).min(1.0) };
+            *sum = if are_together { (*sum + value).min(1.0) } else { sum.max(*value) };
         });
     }
     part

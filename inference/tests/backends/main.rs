@@ -11,7 +11,9 @@ mod refusals;
 
 use std::path::PathBuf;
 
-use inference::{InferenceBackend, Network, OnnxRuntimeBackend, OpenvinoBackend, TractBackend};
+use inference::{
+    BlockedBackend, InferenceBackend, Network, OnnxRuntimeBackend, OpenvinoBackend, TractBackend,
+};
 use models::{Card, Precision, Registry};
 
 /// Images at a time.
@@ -33,7 +35,12 @@ fn openvino() -> OpenvinoBackend {
 }
 
 fn all() -> Vec<Box<dyn InferenceBackend>> {
-    vec![Box::new(TractBackend), Box::new(onnxruntime()), Box::new(openvino())]
+    vec![
+        Box::new(BlockedBackend::default()),
+        Box::new(TractBackend),
+        Box::new(onnxruntime()),
+        Box::new(openvino()),
+    ]
 }
 
 /// A card for a network that a test makes: two classes by one image of this shape.

@@ -48,7 +48,8 @@ fn a_bright_block_is_marked_where_it_lies_in_the_frame() {
     let samples = pixels.map(|(row, column)| if is_bright(row, column) { 230 } else { 20 }).collect();
     let frame = frame(160, 80, samples);
     let image = ImageContext { modality: Some("OP".to_owned()), ..ImageContext::default() };
-    let Outcome::Scored(scores) = analyze(&network, std::slice::from_ref(&frame), &image).unwrap() else {
+    let Outcome::Scored(scores) = analyze(&network, std::slice::from_ref(&frame), &image).unwrap().outcome
+    else {
         panic!("it looks")
     };
     assert!(scores[0].is_positive() && scores[0].probability > 0.99);

@@ -6,7 +6,7 @@ use storage::records::instance::{Instance, Version};
 use super::{Arrival, Disposition, Hall, OnConflict, ReceiveError, Received};
 use crate::spool::{SpoolError, Spooled};
 
-/// Within so many bytes the data set of a stored file begins.
+/// Within so many bytes the data set of nearly every stored file begins.
 const HEAD_BYTES: u64 = 16 << 10;
 
 impl Hall {
@@ -46,8 +46,15 @@ impl Hall {
     ) -> Result<bool, ReceiveError> {
         let data_set_bytes = arrival.length - arrival.data_set_at;
         let stored_bytes = u64::try_from(known.size_bytes).unwrap_or_default();
-        let head = self.archive.get_range(&known.blob_key, 0..stored_bytes.min(HEAD_BYTES)).await?;
-        let Some(start) = part10::data_set_start(&head) else { return Ok(false) };
+        let mut start = None;
+        for reach in [HEAD_BYTES, HEAD_BYTES + self.settings.limits.part10.group2_bytes] {
+            let head = self.archive.get_range(&known.blob_key, 0..stored_bytes.min(reach)).await?;
+            start = part10::data_set_start(&head);
+            if start.is_some() || stored_bytes <= reach {
+                break;
+            }
+        }
+        let Some(start) = start else { return Ok(false) };
         if stored_bytes.checked_sub(start) != Some(data_set_bytes) {
             return Ok(false);
         }

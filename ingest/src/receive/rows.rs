@@ -1,7 +1,7 @@
 //! The rows of an instance whose bytes are written: one transaction, with its event and what it asks for.
 
 use chrono::{DateTime, Utc};
-use clinical::event::Event;
+use clinical::event::{Event, SeriesBegun};
 use clinical::id::{InstanceId, StudyId};
 use clinical::job::Job;
 use storage::db::{DbError, Tx};
@@ -33,7 +33,7 @@ impl Hall {
         let mut tx = self.db.begin().await?;
         let Identity { study_uid, series_uid, .. } = &**identity;
         let mut inserted = Instance::insert(&mut tx, clinic, study_uid, series_uid, &facts, now).await?;
-        let mut way = Way::default();
+        let (mut way, has_made_place) = (Way::default(), inserted.is_none());
         if inserted.is_none() {
             way = self.make_way(&mut tx, arrival).await?;
             if let Some(hidden) = way.hidden {
@@ -81,7 +81,12 @@ impl Hall {
             let received = arrival.received(instance_id, study_id, patient_id, Disposition::Stored, now);
             return Ok(Outcome { received, is_named: true });
         }
-        let stored = Event::InstanceStored { study_id, instance_id };
+        let begins = has_made_place.then(|| SeriesBegun {
+            patient_id,
+            modality: arrival.facts.series.modality.clone(),
+            is_own_result: arrival.receipt.origin == Origin::OwnResult,
+        });
+        let stored = Event::InstanceStored { study_id, instance_id, begins };
         outbox::tell(&mut tx, clinic, &stored, now).await?;
         self.ask_for_analysis(&mut tx, arrival, study_id, now).await?;
         let place = (clinic, study_id, instance_id);

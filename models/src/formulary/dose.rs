@@ -63,6 +63,8 @@ pub struct Regimen {
     pub id: String,
     /// What is given.
     pub drug: IngredientIx,
+    /// What is always given with it, as the other half of one product or cure.
+    pub with: Vec<IngredientIx>,
     /// How: `oral`, `inhaled` …
     pub route: String,
     /// The dose of an adult, in words with its interval.
@@ -73,10 +75,10 @@ pub struct Regimen {
     pub length: Option<String>,
     /// The dose of a child.
     pub child: Option<ChildDose>,
-    /// From an age in years on another dose.
-    pub older: Option<(f32, String)>,
-    /// Below a weight in kilograms another dose.
-    pub light: Option<(f32, String)>,
+    /// From an age in years on another dose; no dose: not to be given.
+    pub older: Option<(f32, Option<String>)>,
+    /// Below a weight in kilograms another dose; no dose: not to be given.
+    pub light: Option<(f32, Option<String>)>,
     /// By glomerular filtration, the lowest bound first; no dose: not to be given.
     pub renal: Vec<(f32, Option<String>)>,
     /// By liver function, the worst first; no dose: not to be given.
@@ -105,6 +107,8 @@ pub struct ChildDose {
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenRegimen {
     pub(super) drug: String,
+    #[serde(default)]
+    pub(super) with: Vec<String>,
     pub(super) route: String,
     pub(super) adult: String,
     #[serde(default = "adult_from")]
@@ -141,8 +145,8 @@ fn adult_from() -> f32 {
 }
 
 impl WrittenRegimen {
-    pub(super) fn linked(self, id: String, drug: IngredientIx) -> Regimen {
-        let told = |bound: Bound| bound.dose.map(|dose| (bound.below, dose));
+    pub(super) fn linked(self, id: String, drug: IngredientIx, with: Vec<IngredientIx>) -> Regimen {
+        let told = |bound: Bound| (bound.below, bound.dose);
         let mut renal: Vec<_> = self.renal.into_iter().map(|bound| (bound.below, bound.dose)).collect();
         renal.sort_by(|one, other| one.0.total_cmp(&other.0));
         let mut hepatic: Vec<_> = self.hepatic.into_iter().map(|bound| (bound.from, bound.dose)).collect();
@@ -150,13 +154,14 @@ impl WrittenRegimen {
         Regimen {
             id,
             drug,
+            with,
             route: self.route,
             adult: self.adult,
             adult_from: self.adult_from,
             length: self.length,
             child: self.child,
-            older: self.older.and_then(told),
-            light: self.light.and_then(told),
+            older: self.older.map(told),
+            light: self.light.map(told),
             renal,
             hepatic,
             note: self.note,

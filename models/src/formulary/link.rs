@@ -11,7 +11,7 @@ use super::of_ingredient::{Speaks, of_ingredients};
 use super::written::{
     WrittenAgeRule, WrittenAllergyGroup, WrittenClass, WrittenCombination, WrittenConditionGroup,
     WrittenContraindication, WrittenCrossReaction, WrittenInPregnancy, WrittenIngredient, WrittenInteraction,
-    WrittenRecommendation, WrittenSource,
+    WrittenRecommendation,
 };
 use super::{
     AgeRule, AllergyGroup, Class, Combination, ConditionGroup, Contraindication, CrossReaction, ESTIMATED,
@@ -22,6 +22,7 @@ use crate::KnowledgeError;
 use crate::knowledge::Files;
 use crate::knowledge::check::Faults;
 use crate::knowledge::link::{Entries, once, read};
+use crate::source::{Reference, WrittenSource};
 
 /// Classes may name classes to this depth.
 const DEEPEST: usize = 4;
@@ -149,11 +150,7 @@ impl<'a> Link<'a> {
             faults.add("drugs/ingredients", "", "holds no ingredient");
         }
         for (id, (file, source)) in sources {
-            let references = [&source.doi, &source.pmid, &source.isbn, &source.url];
-            if references.into_iter().flatten().count() != 1
-                || source.says.is_empty()
-                || source.looked_up.is_empty()
-            {
+            if source.reference().is_none() {
                 faults.add(
                     file,
                     id,
@@ -237,12 +234,10 @@ impl<'a> Link<'a> {
             self.faults.add(place.0, place.1, format!("«{id}» is no source"));
             return ESTIMATED.to_owned();
         };
-        let named =
-            [("doi:", &source.doi), ("pmid:", &source.pmid), ("isbn:", &source.isbn), ("", &source.url)];
-        named
-            .into_iter()
-            .find_map(|(kind, text)| text.as_ref().map(|text| format!("{kind}{text}")))
-            .unwrap_or(id)
+        match source.reference() {
+            Some(Reference::Number(text) | Reference::Page(text)) => text,
+            None => id,
+        }
     }
 
     fn words(
@@ -413,7 +408,12 @@ impl<'a> Link<'a> {
             if regimen.child.as_ref().is_some_and(|child| by_weight(child) == child.dose.is_some()) {
                 self.faults.add(&file, &id, "a child's dose is in mg_kg with times, or in words");
             }
-            regimens.push(regimen.linked(id, drug));
+            let with: Vec<_> =
+                regimen.with.iter().filter_map(|id| self.ingredient_of.get(id).copied()).collect();
+            if with.len() != regimen.with.len() {
+                self.faults.add(&file, &id, "is given with what is no ingredient");
+            }
+            regimens.push(regimen.linked(id, drug, with));
         }
         regimens
     }

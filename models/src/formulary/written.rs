@@ -120,17 +120,6 @@ pub(super) struct WrittenCrossReaction {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WrittenSource {
-    pub(super) says: String,
-    pub(super) doi: Option<String>,
-    pub(super) pmid: Option<String>,
-    pub(super) isbn: Option<String>,
-    pub(super) url: Option<String>,
-    pub(super) looked_up: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct WrittenRecommendation {
     pub(super) note: Option<String>,
     #[serde(default)]

@@ -6,13 +6,12 @@ use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 
 use super::check::Faults;
-use super::written::{
-    WrittenCondition, WrittenFinding, WrittenLikelihood, WrittenRedFlag, WrittenSex, WrittenSource,
-};
+use super::written::{WrittenCondition, WrittenFinding, WrittenLikelihood, WrittenRedFlag, WrittenSex};
 use super::{
     Condition, ConditionIx, Duration, Files, Finding, FindingIx, FindingKind, Knowledge, KnowledgeError,
     Likelihood, RedFlag, Source,
 };
+use crate::source::{Reference, WrittenSource};
 
 /// Entries by id, each with the file that it stands in.
 pub(crate) type Entries<T> = BTreeMap<String, (String, T)>;
@@ -57,11 +56,14 @@ impl Knowledge {
             .into_iter()
             .map(|(id, (file, written))| (file.clone(), link.condition(&file, id, written)))
             .collect();
-        let red_flags =
-            flags.into_iter().map(|(id, (file, written))| link.red_flag(&file, id, written)).collect();
+        let (places_of_flags, red_flags): (Vec<String>, Vec<RedFlag>) = flags
+            .into_iter()
+            .map(|(id, (file, written))| (file.clone(), link.red_flag(&file, id, written)))
+            .unzip();
         let sources = link.sources(sources);
 
         faults.of_findings(&places, &findings);
+        faults.of_red_flags(&places_of_flags, &red_flags, &findings);
         for (file, condition) in &of_conditions {
             faults.of_condition(file, condition, &findings);
         }
@@ -232,6 +234,7 @@ impl Link<'_> {
             ids.iter().filter_map(|finding| self.finding(file, &id, finding)).collect()
         };
         let (all, any, none) = (every(written.all), every(written.any), every(written.none));
+        let unless = every(written.unless);
         let at_least = written.at_least.unwrap_or(u8::from(!any.is_empty()));
         if usize::from(at_least) > any.len() || all.is_empty() && at_least == 0 && written.ages.is_none() {
             self.faults.add(file, &id, "can never hold, or always does");
@@ -245,7 +248,9 @@ impl Link<'_> {
             at_least,
             any,
             none,
+            unless,
             ages: written.ages,
+            days: written.days,
             sex: written.sex,
             pregnant: written.pregnant,
             source,
@@ -255,16 +260,16 @@ impl Link<'_> {
     fn sources(&mut self, written: Entries<WrittenSource>) -> Vec<Source> {
         let mut all = Vec::with_capacity(written.len());
         for (id, (file, written)) in written {
-            let references = [("doi", written.doi), ("pmid", written.pmid), ("isbn", written.isbn)];
-            let named = references.into_iter().find_map(|(kind, value)| Some(format!("{kind}:{}", value?)));
-            if named.is_none() || written.looked_up.is_empty() {
+            // A page changes; what conditions are measured by does not.
+            let Some(Reference::Number(reference)) = written.reference() else {
                 self.faults.add(
                     &file,
                     &id,
                     "has no DOI, PMID or ISBN, or does not say when it was looked up",
                 );
-            }
-            all.push(Source { id, says: written.says, reference: named.unwrap_or_default() });
+                continue;
+            };
+            all.push(Source { id, says: written.says, reference });
         }
         all
     }

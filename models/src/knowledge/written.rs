@@ -96,16 +96,6 @@ pub(super) enum WrittenLikelihood {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WrittenSource {
-    pub says: String,
-    pub doi: Option<String>,
-    pub pmid: Option<String>,
-    pub isbn: Option<String>,
-    pub looked_up: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct WrittenRedFlag {
     pub urgency: Urgency,
     pub says: String,
@@ -116,7 +106,10 @@ pub(super) struct WrittenRedFlag {
     pub at_least: Option<u8>,
     #[serde(default)]
     pub none: Vec<String>,
+    #[serde(default)]
+    pub unless: Vec<String>,
     pub ages: Option<(f32, f32)>,
+    pub days: Option<(f32, f32)>,
     pub sex: Option<Sex>,
     pub pregnant: Option<bool>,
     pub source: Option<String>,

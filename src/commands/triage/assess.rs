@@ -28,22 +28,29 @@ pub fn assess(advisor: &Advisor, file: &File) -> Result<()> {
 /// `triage screen FILE`
 pub fn screen(advisor: &Advisor, file: &File) -> Result<()> {
     let presentation = file.read()?;
-    let (detected_issues, not_checked) = advisor.screen(&presentation);
+    if presentation.medications.is_empty() {
+        bail!("{} names no medication: `medications` must", file.file.display());
+    }
+    let screened = advisor.screen(&presentation);
+    let ignored = presentation.unread();
     if file.json {
-        let ignored: Vec<&String> = presentation.ignored.keys().collect();
         println!(
             "{}",
             json!({
-                "detected_issues": detected_issues, "not_checked": not_checked, "ignored": ignored,
-                "knowledge_version": advisor.version(),
+                "detected_issues": screened.detected_issues, "not_checked": screened.not_checked,
+                "drugs": screened.drugs, "ignored": ignored, "knowledge_version": advisor.version(),
             })
         );
         return Ok(());
     }
-    if detected_issues.is_empty() {
+    for taken in &screened.drugs {
+        println!("«{}» was taken for {}", taken.words, taken.drugs.join(" and "));
+    }
+    if screened.detected_issues.is_empty() {
         println!("No issue was found in what could be checked.");
     }
-    show_issues(&detected_issues, &not_checked);
+    show_words("Not looked at", &ignored);
+    show_issues(&screened.detected_issues, &screened.not_checked);
     Ok(())
 }
 
@@ -66,13 +73,8 @@ pub(super) fn show(assessment: &Assessment) {
         }
     }
     println!("{:5.1} %  none of what is known here", assessment.none_of_these * 100.0);
-    let words = |title: &str, words: &[String]| {
-        if !words.is_empty() {
-            println!("\n{title}: {}", words.join("; "));
-        }
-    };
-    words("Not understood", &assessment.unmatched);
-    words("Not looked at", &assessment.ignored);
+    show_words("Not understood", &assessment.unmatched);
+    show_words("Not looked at", &assessment.ignored);
     show_issues(&assessment.detected_issues, &assessment.not_checked);
     if !assessment.questions.is_empty() {
         println!("\nTo be asked next:");
@@ -84,6 +86,12 @@ pub(super) fn show(assessment: &Assessment) {
 
 fn fact(spoke: &Spoke) -> String {
     format!("{} ({:+.1}, {})", spoke.name, spoke.weight, spoke.source.as_deref().unwrap_or(spoke.grade))
+}
+
+fn show_words(title: &str, words: &[String]) {
+    if !words.is_empty() {
+        println!("\n{title}: {}", words.join("; "));
+    }
 }
 
 fn show_issues(issues: &[DetectedIssue], not_checked: &[NotChecked]) {

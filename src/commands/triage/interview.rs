@@ -50,7 +50,7 @@ pub fn run(advisor: &Advisor) -> Result<()> {
             _ => FindingState::Unknown,
         };
         let name = question.finding.clone();
-        presentation.symptoms.push(Symptom::Told { name, state, severity: None, duration_days: None });
+        presentation.symptoms.push(Symptom::is(name, state));
         assessment = advisor.assess(&presentation);
     }
     println!();

@@ -1,12 +1,14 @@
-//! Segmentation objects: where a network saw what it found, and how surely.
+//! `SegmentFindings`: where a network saw what it found, and how surely, as Segmentation objects.
 //!
-//! Masks are not kept: the network runs once more over an analysis whose objects are not stored yet. Reviews change
-//! nothing in them, so that each analysis has its objects made once.
+//! Masks are not kept: the network runs once more. Reviews change nothing in them, so that each analysis has its
+//! objects made once, after it was told.
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
+use clinical::id::StudyId;
 use clinical::imaging::{DecodeRequest, ResultKind, SlicePosition};
+use clinical::job::Queue;
 use clinical::uid::SopInstanceUid;
 use dicom_dictionary_std::tags;
 use inference::Mask;
@@ -17,99 +19,117 @@ use inference::report::{
 use ingest::part10::Part10;
 use ingest::pixels;
 use models::{Card, Task};
+use storage::queue;
 use storage::records::analysis::Analysis;
 use storage::records::finding::Finding;
 use storage::records::instance::Instance;
+use storage::records::report;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::objects::{Network, reference, size};
-use super::{Shelf, read, store};
+use super::{Shelf, Told, read, store, subject};
 use crate::jobs::analyze_study::HELD_MIB;
 use crate::jobs::analyze_volumes::{Series, frame_of_reference, series};
 use crate::networks;
+use crate::reader::NetworkError;
 use crate::wiring::House;
 
 /// The kinds of objects that are made of masks.
 const KINDS: [ResultKind; 2] = [ResultKind::Segmentation, ResultKind::FractionalSegmentation];
-/// From here on something of a label without a threshold is seen.
-const HALF: f64 = 0.5;
 
-/// The objects that the clinic wants of a segmentation network's masks, and has not.
-pub(super) async fn of_network(
-    house: &Arc<House>,
-    network: &Network<'_>,
-    wanted: &[ResultKind],
-) -> Result<()> {
-    let mut shelves = Vec::new();
-    for kind in KINDS.into_iter().filter(|kind| wanted.contains(kind)) {
-        shelves.push((kind, Shelf::of(house, network, kind).await?, 0));
+/// Makes the objects that the clinic wants of masks, and has not; run twice, it leaves the same objects.
+pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId) -> Result<()> {
+    let mut kinds = report::wanted(&mut house.db.read().await?, claimed.clinic_id).await?;
+    kinds.retain(|kind| KINDS.contains(kind));
+    let is_wanted = |told: &Told| !kinds.is_empty() && told.analyses.iter().any(is_marked);
+    let told = Told::of(house, claimed.clinic_id, study_id, is_wanted).await?;
+    if !told.images.is_empty() {
+        // The reader holds every network of the clinic from here on.
+        networks::at_hand(house, claimed.clinic_id).await?;
     }
-    let is_marked = |analysis: &&&Analysis| analysis.findings.iter().any(is_seen);
-    for analysis in network.analyses.iter().filter(is_marked) {
-        let mut missing = Vec::new();
-        for (at, (kind, shelf, _)) in shelves.iter().enumerate() {
-            let sop_uid = network.lasting_uid(*kind, analysis)?;
-            if !shelf.holds(&sop_uid) {
-                missing.push((at, sop_uid));
-            }
-        }
-        if missing.is_empty() {
+    for analyses in told.by_network() {
+        let Some(marked) = analyses.iter().find(|analysis| is_marked(analysis)) else { continue };
+        let Some(card) = networks::card_of_analysis(&house.reader, marked) else { continue };
+        if !matches!(card.task, Task::Segmentation | Task::Segmentation3d) {
             continue;
         }
-        let Some(card) = card(house, network, analysis).await? else { continue };
-        let kinds = missing.iter().map(|(at, _)| kind_of(shelves[*at].0)).collect();
-        let made = match card.task {
-            Task::Segmentation => of_image(house, network, analysis, &card, kinds).await,
-            Task::Segmentation3d => of_series(house, network, analysis, &card, kinds).await,
-            _ => return Ok(()),
-        };
-        let masks = match made {
-            Ok(masks) => masks,
-            // Another try would end as this one: what was found stands without masks.
-            Err(error) => {
-                let error = format!("{error:#}");
-                warn!(analysis.id = %analysis.analysis_id, error, "an analysis stays without masks");
-                continue;
-            }
-        };
-        let frame_of_reference_uid = masks.frame_of_reference_uid;
-        for ((at, sop_uid), made) in missing.into_iter().zip(masks.made) {
-            let (kind, shelf, others) = &mut shelves[at];
-            let head = head(shelf, network, analysis, (*kind, sop_uid, *others));
-            let file = made.file(head, &card, &masks.sources, frame_of_reference_uid.as_deref());
-            store(house, network.clinic.clinic_id, *kind, file).await?;
-            *others += 1;
+        let Some(subject) = subject(house, &analyses, &told.images).await? else { continue };
+        let network = told.network(&analyses, &subject);
+        let mut shelves = Vec::new();
+        for kind in &kinds {
+            shelves.push((*kind, Shelf::of(house, &network, *kind).await?, 0));
         }
+        for analysis in analyses.iter().filter(|analysis| is_marked(analysis)) {
+            if !queue::is_held(&mut house.db.read().await?, claimed).await?
+                || queue::give_way(&house.db, Queue::Imaging, claimed, house.clock.now()).await?
+            {
+                return Ok(());
+            }
+            of_analysis(house, &network, &card, analysis, &mut shelves).await?;
+        }
+    }
+    let mut tx = house.db.begin().await?;
+    queue::finish(&mut tx, claimed).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Makes the objects of one analysis that no shelf holds; a shelf has a count of those that were made now.
+async fn of_analysis(
+    house: &Arc<House>,
+    network: &Network<'_>,
+    card: &Card,
+    analysis: &Analysis,
+    shelves: &mut [(ResultKind, Shelf, usize)],
+) -> Result<()> {
+    let mut missing = Vec::new();
+    for (kind, shelf, others) in shelves {
+        let sop_uid = network.lasting_uid(*kind, analysis)?;
+        if !shelf.holds(&sop_uid) {
+            missing.push((sop_uid, *kind, shelf, others));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let kinds = missing.iter().map(|(_, kind, ..)| kind_of(*kind)).collect();
+    let made = match card.task {
+        Task::Segmentation3d => of_series(house, network, analysis, card, kinds).await?,
+        _ => of_image(house, network, analysis, card, kinds).await?,
+    };
+    let masks = match made {
+        Ok(masks) => masks,
+        Err(Refused(reason)) => {
+            warn!(analysis.id = %analysis.analysis_id, reason, "an analysis stays without masks");
+            return Ok(());
+        }
+    };
+    let frame_of_reference_uid = masks.frame_of_reference_uid;
+    for ((sop_uid, kind, shelf, others), made) in missing.into_iter().zip(masks.made) {
+        let head = head(shelf, network, analysis, (kind, sop_uid, *others));
+        let file = made.file(head, card, &masks.sources, frame_of_reference_uid.as_deref());
+        store(house, network.clinic.clinic_id, kind, file).await?;
+        *others += 1;
     }
     Ok(())
 }
 
-/// Whether the network called anything of it present: there is a mask to show.
-fn is_seen(finding: &Finding) -> bool {
-    finding.region.is_some() || finding.probability >= finding.threshold.unwrap_or(HALF)
+/// Whether the network may have called anything present: of a label without a threshold only its masks tell.
+fn is_marked(analysis: &Analysis) -> bool {
+    let is_seen = |finding: &Finding| {
+        finding.region.is_some() || finding.threshold.is_none_or(|threshold| finding.probability >= threshold)
+    };
+    analysis.findings.iter().any(is_seen)
 }
+
+/// Why there are no masks, which another try would not change.
+struct Refused(String);
 
 fn kind_of(kind: ResultKind) -> SegmentationType {
     match kind {
         ResultKind::FractionalSegmentation => SegmentationType::Fractional,
         _ => SegmentationType::Binary,
     }
-}
-
-/// The card of an analysis's network; `None` where it is not at hand any more.
-async fn card(house: &House, network: &Network<'_>, analysis: &Analysis) -> Result<Option<Card>> {
-    let find = || {
-        let registry = house.reader.registry();
-        let card = registry.get_version(&analysis.network_name, &analysis.network_version)?;
-        (card.sha256 == analysis.network_sha256).then(|| card.clone())
-    };
-    if let Some(card) = find() {
-        return Ok(Some(card));
-    }
-    // Another worker has analysed the study.
-    networks::at_hand(house, network.clinic.clinic_id).await?;
-    Ok(find())
 }
 
 /// What the object begins with; its time is the analysis's own, whatever physicians have said since.
@@ -235,30 +255,51 @@ async fn of_image(
     analysis: &Analysis,
     card: &Card,
     kinds: Vec<SegmentationType>,
-) -> Result<Masks> {
-    let image = network.images.get(&analysis.instance_id).context("the image is gone")?;
-    let object = read(house, image).await?.context("the image cannot be read")?;
+) -> Result<Result<Masks, Refused>> {
+    let image =
+        network.images.get(&analysis.instance_id).context("an analysis is of an image that is there")?;
+    let Some(object) = read(house, image).await? else {
+        return Ok(Err(Refused("the image cannot be read".to_owned())));
+    };
     let (size, source) = (size_of(image)?, reference(image));
     let (house, card) = (Arc::clone(house), card.clone());
     let blocking = move || {
-        let network = house.reader.network(&card)?;
+        let network = match house.reader.network(&card) {
+            Ok(network) => network,
+            Err(NetworkError::Unhealthy(reason)) => return Ok(Err(Refused(reason))),
+            Err(NetworkError::NotReady(error)) => return Err(error),
+        };
         let frames = network.decode_request().frames.of(object.frame_count());
         // All have a place in the patient, or none has.
         let planes: Option<Vec<Plane>> = frames.iter().map(|frame| plane(&object, *frame)).collect();
         let mut made: Vec<Made> = kinds.into_iter().map(|kind| Made::new(kind, size)).collect();
         for (at, index) in frames.into_iter().enumerate() {
             let request = DecodeRequest::frame(index);
-            let decoded = pixels::decode(&object, &request, &house.config.pixels(), house.reader.pool())?;
+            let decoded = match pixels::decode(&object, &request, &house.config.pixels(), house.reader.pool())
+            {
+                Ok(decoded) => decoded,
+                Err(error) => return Ok(Err(Refused(format!("{}: {error}", error.code())))),
+            };
             let Some(frame) = decoded.first() else { continue };
             let plane = planes.as_ref().and_then(|planes| planes.get(at)).copied();
-            inference::segment(&network, frame, &mut |mask| {
-                made.iter_mut().for_each(|made| made.push(&mask, 0, index, plane));
-            })?;
+            let segmented = inference::segment(&network, frame, &mut |mask| {
+                if is_there(&mask) {
+                    made.iter_mut().for_each(|made| made.push(&mask, 0, index, plane));
+                }
+            });
+            if let Err(error) = segmented {
+                return Ok(Err(Refused(error.to_string())));
+            }
         }
         let frame_of_reference_uid = frame_of_reference(&object);
-        anyhow::Ok(Masks { sources: vec![source], frame_of_reference_uid, made })
+        Ok(Ok(Masks { sources: vec![source], frame_of_reference_uid, made }))
     };
     tokio::task::spawn_blocking(blocking).await?
+}
+
+/// Whether anything is called part of it.
+fn is_there(mask: &Mask) -> bool {
+    mask.is_set.contains(&true)
 }
 
 /// Where a frame lies in the patient, where its object says so.
@@ -281,8 +322,9 @@ async fn of_series(
     analysis: &Analysis,
     card: &Card,
     kinds: Vec<SegmentationType>,
-) -> Result<Masks> {
-    let last = network.images.get(&analysis.instance_id).context("the last slice is gone")?;
+) -> Result<Result<Masks, Refused>> {
+    let last =
+        network.images.get(&analysis.instance_id).context("an analysis is of an image that is there")?;
     let is_of_it = |slice: &&Instance| {
         slice.series_id == last.series_id
             && slice.frame_count.is_some()
@@ -292,24 +334,33 @@ async fn of_series(
     let size = size_of(last)?;
     let sources = slices.iter().map(|slice| reference(slice)).collect();
     let held = Semaphore::new(HELD_MIB as usize);
-    let read = series(house, card, &held, &slices).await?;
     let Series { network, volume, places, frame_of_reference_uid } =
-        read.map_err(|(code, reason)| anyhow!("{}: {reason}", code.as_str()))?;
+        match series(house, card, &held, &slices).await? {
+            Ok(series) => series,
+            Err((code, reason)) => return Ok(Err(Refused(format!("{}: {reason}", code.as_str())))),
+        };
     let depths: Vec<f64> = places.iter().map(|place| place.position.along_normal_mm()).collect();
     let gap_mm = match depths.as_slice() {
         [first, .., last] => (last - first) / (depths.len() - 1) as f64,
-        _ => return Err(anyhow!("a volume has slices")),
+        _ => return Ok(Err(Refused("a volume has slices".to_owned()))),
     };
     let blocking = move || {
         let mut made: Vec<Made> = kinds.into_iter().map(|kind| Made::new(kind, size)).collect();
-        let segmented = volume.segment(&network)?;
+        let segmented = match volume.segment(&network) {
+            Ok(segmented) => segmented,
+            Err(error) => return Err(Refused(error.to_string())),
+        };
         for label in segmented.labels() {
+            // The tails of a label that is nowhere are no mask of it.
+            if !label.slices().any(|mask| is_there(&mask)) {
+                continue;
+            }
             for (mask, place) in label.slices().zip(&places) {
                 let plane = Some(lying(place.position, gap_mm));
                 made.iter_mut().for_each(|made| made.push(&mask, place.slice, place.frame, plane));
             }
         }
-        anyhow::Ok(Masks { sources, frame_of_reference_uid, made })
+        Ok(Masks { sources, frame_of_reference_uid, made })
     };
-    tokio::task::spawn_blocking(blocking).await?
+    Ok(tokio::task::spawn_blocking(blocking).await?)
 }

@@ -7,6 +7,7 @@ use clinical::clock::Clock;
 use metrics::counter;
 use storage::bell::{self, Bell};
 use storage::db::Db;
+use storage::live;
 use storage::outbox::relay::{self, Work};
 use storage::outbox::{Hearing, Listener, Step};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,8 @@ use crate::Chain;
 
 /// What comes within this time shares a batch: under load one notification and one written position for many.
 const GATHER: Duration = Duration::from_millis(10);
+/// The same for what people are told, who wait for it.
+const GATHER_LIVE: Duration = Duration::from_millis(4);
 /// How often a listener looks where nobody rings.
 const LOOK: Duration = Duration::from_millis(500);
 /// How often the relay looks for what a process left behind that ended before it was relayed.
@@ -57,6 +60,34 @@ pub async fn relay(db: Db, stop: CancellationToken) {
     // What was committed last is not left to the others' next look.
     if let Err(error) = relay::place_all(&db, Work::None).await {
         warn!(error = %Chain(&error), "the last events are left to another process");
+    }
+}
+
+/// Places what people are told and wakes the processes that they are connected to, until `stop`. Every process that
+/// commits runs one; over SQLite there is nothing to do.
+pub async fn relay_live(db: Db, stop: CancellationToken) {
+    if !db.needs_relay() {
+        return stop.cancelled().await;
+    }
+    let mut said = db.bells().ear(Bell::Said);
+    let mut trouble = TROUBLE;
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = said.rung() => {}
+            () = tokio::time::sleep(RELAY_LOOK) => {}
+            () = stop.cancelled() => break,
+        }
+        tokio::time::sleep(GATHER_LIVE).await;
+        match live::relay::place_all(&db).await {
+            Ok(()) => trouble = TROUBLE,
+            Err(error) => {
+                warn!(error = %Chain(&error), "messages to people could not be relayed and are tried again");
+                rest(&stop, &mut trouble).await;
+            }
+        }
+    }
+    if let Err(error) = live::relay::place_all(&db).await {
+        warn!(error = %Chain(&error), "the last messages to people are left to another process");
     }
 }
 

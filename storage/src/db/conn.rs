@@ -97,6 +97,11 @@ impl Tx {
         self.rings.told = true;
     }
 
+    /// Its commit wakes those who bring messages to people.
+    pub(crate) fn has_said(&mut self) {
+        self.rings.said = true;
+    }
+
     /// Its commit wakes those who wait for work.
     pub(crate) fn has_asked(&mut self) {
         self.rings.asked = true;

@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn event() -> Event {
-        Event::FindingReviewed { finding_id: FindingId::new() }
+        Event::FindingReviewed { finding_id: FindingId::new(), review: None }
     }
 
     #[tokio::test]
@@ -250,7 +250,11 @@ mod tests {
             for event in &events {
                 told(&db, event).await;
             }
-            let stored = Event::InstanceStored { study_id: StudyId::new(), instance_id: InstanceId::new() };
+            let stored = Event::InstanceStored {
+                study_id: StudyId::new(),
+                instance_id: InstanceId::new(),
+                begins: None,
+            };
             told(&db, &stored).await;
             assert_eq!(hearing.step(now()).await.unwrap(), Step::Heard);
             assert_eq!(hearing.step(now()).await.unwrap(), Step::Idle);

@@ -95,7 +95,7 @@ mod tests {
     const CLINIC: ClinicId = ClinicId::DEFAULT;
 
     async fn told(db: &Db) -> Event {
-        let event = Event::FindingReviewed { finding_id: FindingId::new() };
+        let event = Event::FindingReviewed { finding_id: FindingId::new(), review: None };
         let mut tx = db.begin().await.unwrap();
         tell(&mut tx, CLINIC, &event, now()).await.unwrap();
         tx.commit().await.unwrap();
@@ -112,7 +112,7 @@ mod tests {
     async fn an_event_that_commits_late_comes_behind_those_that_were_read() {
         let db = Db::open(&crate::testing::fresh_postgres_url().await).await.unwrap();
         db.migrate().await.unwrap();
-        let late = Event::FindingReviewed { finding_id: FindingId::new() };
+        let late = Event::FindingReviewed { finding_id: FindingId::new(), review: None };
         let mut slow = db.begin().await.unwrap();
         tell(&mut slow, CLINIC, &late, now()).await.unwrap();
         let early = told(&db).await;
@@ -133,7 +133,7 @@ mod tests {
                 let db = db.clone();
                 tellers.spawn(async move {
                     for number in 0..20 {
-                        let event = Event::FindingReviewed { finding_id: FindingId::new() };
+                        let event = Event::FindingReviewed { finding_id: FindingId::new(), review: None };
                         let mut tx = db.begin().await.unwrap();
                         tell(&mut tx, CLINIC, &event, now()).await.unwrap();
                         if number % 7 == teller {

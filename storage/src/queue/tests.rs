@@ -341,6 +341,29 @@ async fn clinics_take_turns_and_what_is_urgent_goes_before() {
 }
 
 #[tokio::test]
+async fn what_a_clinic_wants_by_an_earlier_time_runs_first_among_its_own() {
+    on_both(async |db| {
+        let [any, late, early, stat] = [job(), job(), job(), job()];
+        let mut tx = db.begin().await.unwrap();
+        for job in [&any, &late, &early] {
+            ask(&mut tx, CLINIC, job, Priority::Routine, now(), now()).await.unwrap();
+        }
+        hurry(&mut tx, CLINIC, &stat, Priority::Stat, now()).await.unwrap();
+        for (job, minutes) in [(&late, 9), (&early, 9), (&early, 3), (&early, 7)] {
+            wanted_by(&mut tx, CLINIC, job, now() + TimeDelta::minutes(minutes)).await.unwrap();
+        }
+        wanted_by(&mut tx, ClinicId::new(), &any, now()).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut order = Vec::new();
+        while let Some(claimed) = claim(&db, QueueLimits::default(), now()).await.unwrap() {
+            order.push(claimed.job);
+        }
+        assert_eq!(order, [stat, early, late, any], "the earliest that was asked for counts");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_taken_back_is_run_no_more() {
     on_both(async |db| {
         let (waiting, under_way, limits) = (job(), job(), QueueLimits::default());

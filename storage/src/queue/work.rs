@@ -72,7 +72,7 @@ async fn claim_kinds(
                            ORDER BY priority DESC,
                                     coalesce((SELECT turn FROM job_turns
                                                WHERE job_turns.clinic_id = jobs.clinic_id), 0),
-                                    run_at
+                                    due_at IS NULL, due_at, run_at
                            LIMIT 1{})
           RETURNING job_id, clinic_id, body, tries",
         claimable("$2"),

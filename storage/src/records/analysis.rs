@@ -28,6 +28,8 @@ pub struct NewAnalysis {
     pub network_sha256: String,
     /// Labels, or the abstention.
     pub outcome: Outcome,
+    /// The mean brightness of what the network was shown, 0.0 to 1.0; absent where it was shown nothing, and for a series.
+    pub brightness: Option<f64>,
     /// What was found, for people; absent when the network abstained.
     pub findings_text: Option<String>,
     /// What to do about it, for people; absent when the network abstained.
@@ -192,8 +194,8 @@ impl Analysis {
         let insert = "INSERT INTO analyses (analysis_id, clinic_id, study_id, instance_id, instance_sha256,
                              network_name, network_version, network_sha256, abstention_code, abstention_reason,
                              findings_text, recommendations, confidence, duration_ms, analyzed_at,
-                             is_shadow)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                             is_shadow, brightness)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
                       ON CONFLICT (instance_id, instance_sha256, network_sha256, network_name, network_version)
                       DO NOTHING";
         let written = sql(insert)
@@ -213,6 +215,7 @@ impl Analysis {
             .bind(new.duration_ms)
             .bind(now)
             .bind(new.is_shadow)
+            .bind(new.brightness)
             .execute(db)
             .await?;
         if written == 0 {

@@ -28,6 +28,39 @@ pub struct Assessment {
     pub made_at: DateTime<Utc>,
 }
 
+/// An assessment without what was asked and answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssessmentLine {
+    /// Our identifier.
+    pub assessment_id: AssessmentId,
+    /// Whose symptoms.
+    pub patient_id: Option<PatientId>,
+    /// The level of urgency.
+    pub urgency: String,
+    /// SHA-256 of the knowledge that answered.
+    pub knowledge_version: String,
+    /// Who asked.
+    pub made_by: String,
+    /// When.
+    pub made_at: DateTime<Utc>,
+}
+
+const SELECT_LINES: &str =
+    "SELECT assessment_id, patient_id, urgency, knowledge_version, made_by, made_at FROM assessments ";
+
+impl FromRow for AssessmentLine {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            assessment_id: row.id("assessment_id")?,
+            patient_id: row.get::<Option<Uuid>>("patient_id")?.map(PatientId),
+            urgency: row.get("urgency")?,
+            knowledge_version: row.get("knowledge_version")?,
+            made_by: row.get("made_by")?,
+            made_at: row.get("made_at")?,
+        })
+    }
+}
+
 const SELECT: &str =
     "SELECT assessment_id, patient_id, presentation, answer, urgency, knowledge_version, made_by, made_at
                         FROM assessments ";
@@ -73,9 +106,8 @@ impl Assessment {
             .bind(&self.knowledge_version)
             .bind(&self.made_by)
             .bind(self.made_at)
-            .execute(db)
-            .await?;
-        Ok(())
+            .defer(db)
+            .await
     }
 
     /// One assessment of one clinic.
@@ -98,12 +130,35 @@ impl Assessment {
         after: Option<AssessmentId>,
         limit: i64,
     ) -> Result<Vec<Self>> {
+        Self::listed(SELECT, clinic, filter, shown, after, limit).fetch_all(db).await
+    }
+
+    /// As [`Self::list`], without what was asked and answered.
+    pub async fn lines(
+        db: &mut Conn,
+        clinic: ClinicId,
+        filter: &AssessmentFilter,
+        shown: Shown,
+        after: Option<AssessmentId>,
+        limit: i64,
+    ) -> Result<Vec<AssessmentLine>> {
+        Self::listed(SELECT_LINES, clinic, filter, shown, after, limit).fetch_all(db).await
+    }
+
+    fn listed(
+        select: &str,
+        clinic: ClinicId,
+        filter: &AssessmentFilter,
+        shown: Shown,
+        after: Option<AssessmentId>,
+        limit: i64,
+    ) -> Statement {
         let asked: [(&str, Option<Value>); 3] = [
             ("patient_id =", filter.patient.map(Value::from)),
             ("urgency =", filter.urgency.map(Value::from)),
             ("assessment_id <", after.map(Value::from)),
         ];
-        let mut text = format!("{SELECT} WHERE clinic_id = $1");
+        let mut text = format!("{select} WHERE clinic_id = $1");
         let mut values = Vec::new();
         for (condition, value) in asked {
             let Some(value) = value else { continue };
@@ -116,7 +171,7 @@ impl Assessment {
         });
         text += " ORDER BY assessment_id DESC LIMIT $2";
         let statement = built_sql(text).bind(clinic).bind(limit);
-        values.into_iter().fold(statement, Statement::bind).fetch_all(db).await
+        values.into_iter().fold(statement, Statement::bind)
     }
 }
 
@@ -259,6 +314,11 @@ mod tests {
             let any = AssessmentFilter::default();
             let list = Assessment::list(&mut tx, CLINIC, &any, Shown::Unrestricted, None, 9).await.unwrap();
             assert_eq!(list, [second.clone(), first.clone()]);
+            let lines = Assessment::lines(&mut tx, CLINIC, &any, Shown::Unrestricted, None, 9).await.unwrap();
+            assert_eq!(
+                lines.iter().map(|line| line.assessment_id).collect::<Vec<_>>(),
+                [second.assessment_id, first.assessment_id]
+            );
             let of = AssessmentFilter { patient: Some(patient), urgency: Some("consultation") };
             let list = Assessment::list(&mut tx, CLINIC, &of, Shown::Everybody, None, 9).await.unwrap();
             assert_eq!(list, std::slice::from_ref(&first));

@@ -8,8 +8,6 @@ use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql, sql};
 
 /// A clinic has so many clients at most.
 pub const MOST_PER_CLINIC: i64 = 50;
-/// Of one issuer, so many clients over all clinics are looked at.
-const OF_ISSUER: i64 = 100;
 
 /// A program whose tokens a clinic believes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +18,8 @@ pub struct CdsClient {
     pub clinic_id: ClinicId,
     /// The claim `iss` of its tokens.
     pub issuer: String,
+    /// The claim `tenant` of its tokens; `None` where they have none.
+    pub tenant: Option<String>,
     /// Its name, for people.
     pub name: String,
     /// Its public keys, as a JSON Web Key Set.
@@ -28,7 +28,7 @@ pub struct CdsClient {
     pub created_at: DateTime<Utc>,
 }
 
-const SELECT: &str = "SELECT client_id, clinic_id, issuer, name, keys, created_at FROM cds_clients ";
+const SELECT: &str = "SELECT client_id, clinic_id, issuer, tenant, name, keys, created_at FROM cds_clients ";
 
 impl FromRow for CdsClient {
     fn from_row(row: &Row) -> Result<Self> {
@@ -36,6 +36,7 @@ impl FromRow for CdsClient {
             client_id: row.id("client_id")?,
             clinic_id: row.id("clinic_id")?,
             issuer: row.get("issuer")?,
+            tenant: row.get("tenant")?,
             name: row.get("name")?,
             keys: row.get("keys")?,
             created_at: row.get("created_at")?,
@@ -49,7 +50,7 @@ pub enum ClientError {
     /// There are [`MOST_PER_CLINIC`] already.
     #[error("the clinic has as many clients as one may have")]
     TooMany,
-    /// The database failed, or the clinic has a client of that issuer.
+    /// The database failed, or some clinic has a client of that issuer and tenant.
     #[error(transparent)]
     Database(#[from] DbError),
 }
@@ -59,19 +60,21 @@ impl CdsClient {
     ///
     /// # Errors
     ///
-    /// [`ClientError`]; [`DbError::Conflict`] in it where the clinic has one of that issuer.
+    /// [`ClientError`]; [`DbError::Conflict`] in it where the clinic has one of that issuer, or any clinic one of that issuer
+    /// and tenant.
     pub async fn record(&self, db: &mut Tx) -> Result<(), ClientError> {
         let count = "SELECT count(*) FROM cds_clients WHERE clinic_id = $1";
         let count: i64 = sql(count).bind(self.clinic_id).fetch_one(db).await?;
         if count >= MOST_PER_CLINIC {
             return Err(ClientError::TooMany);
         }
-        let insert = "INSERT INTO cds_clients (client_id, clinic_id, issuer, name, keys, created_at)
-                      VALUES ($1, $2, $3, $4, $5, $6)";
+        let insert = "INSERT INTO cds_clients (client_id, clinic_id, issuer, tenant, name, keys, created_at)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7)";
         sql(insert)
             .bind(self.client_id)
             .bind(self.clinic_id)
             .bind(&self.issuer)
+            .bind(self.tenant.clone())
             .bind(&self.name)
             .bind(self.keys.clone())
             .bind(self.created_at)
@@ -96,10 +99,29 @@ impl CdsClient {
         built_sql(text).bind(clinic).fetch_all(db).await
     }
 
-    /// Every clinic's of one issuer; for the system, which learns from the token which clinic is meant.
-    pub async fn of_issuer(db: &mut Conn, issuer: &str) -> Result<Vec<Self>> {
-        let text = format!("{SELECT} WHERE issuer = $1 ORDER BY client_id LIMIT {OF_ISSUER}");
-        built_sql(text).bind(issuer).fetch_all(db).await
+    /// The one client of an issuer and a tenant over all clinics; for the system, which learns from the token which clinic is
+    /// meant.
+    pub async fn of_issuer(db: &mut Conn, issuer: &str, tenant: Option<&str>) -> Result<Option<Self>> {
+        let text = format!("{SELECT} WHERE issuer = $1 AND coalesce(tenant, '') = $2");
+        built_sql(text).bind(issuer).bind(tenant.unwrap_or_default()).fetch_optional(db).await
+    }
+
+    /// Whether one of its tokens is shown for the first time; those that have ended are forgotten.
+    ///
+    /// One statement decides, so that of two who show it at the same time one alone is the first.
+    pub async fn is_first(
+        &self,
+        db: &mut Tx,
+        token: &str,
+        ends_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
+        let forget = "DELETE FROM cds_tokens WHERE clinic_id = $1 AND ends_at < $2";
+        sql(forget).bind(self.clinic_id).bind(now).execute(db).await?;
+        let insert = "INSERT INTO cds_tokens (clinic_id, issuer, token, ends_at) VALUES ($1, $2, $3, $4)
+                      ON CONFLICT DO NOTHING";
+        let insert = sql(insert).bind(self.clinic_id).bind(&self.issuer).bind(token).bind(ends_at);
+        Ok(insert.execute(db).await? == 1)
     }
 
     /// Believes its tokens no more.
@@ -197,33 +219,83 @@ impl CdsFeedback {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::records::clinic::Clinic;
     use crate::testing::{now, on_both};
+    use chrono::TimeDelta;
     use serde_json::json;
+
+    fn client(issuer: &str, tenant: Option<&str>) -> CdsClient {
+        CdsClient {
+            client_id: CdsClientId::new(),
+            clinic_id: ClinicId::DEFAULT,
+            issuer: issuer.into(),
+            tenant: tenant.map(Into::into),
+            name: "The other system".into(),
+            keys: json!({"keys": []}),
+            created_at: now(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_issuer_and_a_tenant_name_one_client_of_all_clinics() {
+        on_both(async |db| {
+            let mut tx = db.begin().await.unwrap();
+            let second = Clinic::create(&mut tx, "Second", "UTC", now()).await.unwrap().clinic_id;
+            let one = client("https://ehr.example.org", None);
+            let other = CdsClient { clinic_id: second, ..client("https://ehr.example.org", Some("north")) };
+            one.record(&mut tx).await.unwrap();
+            other.record(&mut tx).await.unwrap();
+            for (tenant, expected) in
+                [(None, Some(&one)), (Some("north"), Some(&other)), (Some("south"), None)]
+            {
+                let found = CdsClient::of_issuer(&mut tx, &one.issuer, tenant).await.unwrap();
+                assert_eq!(found.as_ref(), expected, "{tenant:?}");
+            }
+            tx.commit().await.unwrap();
+            let mut tx = db.begin().await.unwrap();
+            let third = Clinic::create(&mut tx, "Third", "UTC", now()).await.unwrap().clinic_id;
+            let again = CdsClient { clinic_id: third, ..client("https://ehr.example.org", Some("north")) };
+            let taken = again.record(&mut tx).await;
+            assert!(matches!(taken, Err(ClientError::Database(DbError::Conflict))), "{taken:?}");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_token_is_shown_for_the_first_time_once_until_it_has_ended() {
+        on_both(async |db| {
+            let client = client("https://ehr.example.org", None);
+            let ends = now() + TimeDelta::minutes(5);
+            let mut tx = db.begin().await.unwrap();
+            assert!(client.is_first(&mut tx, "1", ends, now()).await.unwrap());
+            assert!(!client.is_first(&mut tx, "1", ends, now()).await.unwrap());
+            assert!(client.is_first(&mut tx, "2", ends, now()).await.unwrap());
+            tx.commit().await.unwrap();
+            let mut tx = db.begin().await.unwrap();
+            assert!(!client.is_first(&mut tx, "1", ends, now()).await.unwrap());
+            let later = ends + TimeDelta::seconds(1);
+            assert!(client.is_first(&mut tx, "3", later + TimeDelta::minutes(5), later).await.unwrap());
+            let left: i64 = sql("SELECT count(*) FROM cds_tokens").fetch_one(&mut tx).await.unwrap();
+            assert_eq!(left, 1, "those that have ended are forgotten");
+        })
+        .await;
+    }
 
     #[tokio::test]
     async fn a_client_is_found_by_its_issuer_until_it_is_removed() {
         on_both(async |db| {
             let clinic = ClinicId::DEFAULT;
-            let client = CdsClient {
-                client_id: CdsClientId::new(),
-                clinic_id: clinic,
-                issuer: "https://ehr.example.org".into(),
-                name: "The other system".into(),
-                keys: json!({"keys": []}),
-                created_at: now(),
-            };
+            let client = client("https://ehr.example.org", None);
             let mut tx = db.begin().await.unwrap();
             client.record(&mut tx).await.unwrap();
-            assert_eq!(
-                CdsClient::of_issuer(&mut tx, &client.issuer).await.unwrap(),
-                std::slice::from_ref(&client)
-            );
+            let found = CdsClient::of_issuer(&mut tx, &client.issuer, None).await.unwrap();
+            assert_eq!(found.as_ref(), Some(&client));
             assert_eq!(CdsClient::list(&mut tx, clinic).await.unwrap(), std::slice::from_ref(&client));
             assert_eq!(CdsClient::list(&mut tx, ClinicId::new()).await.unwrap(), []);
             let elsewhere = CdsClient::remove(&mut tx, ClinicId::new(), client.client_id).await;
             assert!(matches!(elsewhere, Err(DbError::NotFound)));
             CdsClient::remove(&mut tx, clinic, client.client_id).await.unwrap();
-            assert_eq!(CdsClient::of_issuer(&mut tx, &client.issuer).await.unwrap(), []);
+            assert_eq!(CdsClient::of_issuer(&mut tx, &client.issuer, None).await.unwrap(), None);
         })
         .await;
     }

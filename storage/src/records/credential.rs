@@ -107,6 +107,15 @@ impl Credential {
         }
     }
 
+    /// The providers of every clinic and of the system for `purpose`, to ask each how it is.
+    ///
+    /// `db` must be the system's handle: a clinic's sees its own alone.
+    pub async fn every(db: &mut Conn, purpose: &str) -> Result<Vec<Self>> {
+        let select = "SELECT credential_id, clinic_id, purpose, place, provider, public, sealed, changed_at
+                        FROM credentials WHERE purpose = $1 ORDER BY clinic_id, place";
+        sql(select).bind(purpose).fetch_all(db).await
+    }
+
     /// Writes the clinic's providers for `purpose`, the first to try first, in place of what it had; none removes
     /// all of them, and those of the system serve it.
     ///
@@ -242,6 +251,8 @@ mod tests {
             write(&mut tx, CLINIC, vec![new("aws_sns", set("own"))]).await;
             let serving = Credential::serving(&mut tx, CLINIC, "sms").await.unwrap();
             assert_eq!((serving[0].provider.as_str(), serving.len()), ("aws_sns", 1));
+            let every = Credential::every(&mut tx, "sms").await.unwrap();
+            assert_eq!(every.iter().map(|it| it.clinic_id).collect::<Vec<_>>(), [SYSTEM, CLINIC]);
             write(&mut tx, CLINIC, vec![]).await;
             assert_eq!(Credential::serving(&mut tx, CLINIC, "sms").await.unwrap()[0].provider, "twilio");
         })

@@ -105,6 +105,7 @@ async fn assessments_overrides_and_feedback() {
                 assert_reads_along(&db, index, async |conn: &mut Conn| {
                     let after = Some(AssessmentId(Uuid::max()));
                     Assessment::list(conn, CLINIC, &filter, shown, after, 9).await.unwrap();
+                    Assessment::lines(conn, CLINIC, &filter, shown, after, 9).await.unwrap();
                 })
                 .await;
             }

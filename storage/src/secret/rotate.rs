@@ -28,6 +28,7 @@ const COLUMNS: &[Column] = &[
     of_a_clinic("data_keys", "data_key_id", "sealed", "'data_key'"),
     of_a_clinic("webhooks", "webhook_id", "secret", "'webhook'"),
     of_a_clinic("webhooks", "webhook_id", "previous_secret", "'webhook'"),
+    of_a_clinic("push_targets", "target_id", "sealed", "'push_target'"),
     of_the_system("sessions", "session_id", "refresh_key", "'session'"),
     of_the_system("signing_keys", "signing_key_id", "private_key", "'signing_key'"),
     of_the_system("second_factors", "user_id", "secret", "'second_factor'"),

@@ -50,6 +50,53 @@ fn weak_kidneys_change_the_dose_or_forbid_the_drug() {
     assert_ne!(cystitis.drugs[0].drug, "nitrofurantoin", "it is shown last");
 }
 
+/// Co-amoxiclav holds clavulanate, nirmatrelvir goes with ritonavir: both halves are held against the patient.
+#[test]
+fn both_halves_of_a_product_are_screened() {
+    let formulary = Formulary::built_in().unwrap_or_else(|error| panic!("{error}"));
+    let knowledge = Knowledge::built_in().unwrap_or_else(|error| panic!("{error}"));
+    let screen = Screen::new(Arc::new(formulary), &knowledge);
+    let of = |id: &str, told: serde_json::Value| {
+        let regimen = screen.formulary().regimens.iter().find(|regimen| regimen.id == id).unwrap();
+        let patient: Presentation = serde_json::from_value(told).unwrap();
+        line_of(&screen, regimen, 1, "nowhere", &patient, &mut Vec::new())
+    };
+    let allergic = of("co-amoxiclav", json!({ "age": 40, "allergies": ["clavulanate"] }));
+    assert!(is_grave(&allergic.detected_issues), "{:?}", allergic.detected_issues);
+    assert_eq!(allergic.name, "amoxicillin with clavulanate");
+    let covid = of(
+        "nirmatrelvir",
+        json!({ "age": 40, "egfr": 90, "medications": ["simvastatin"], "allergies": ["none"] }),
+    );
+    assert!(is_grave(&covid.detected_issues), "{:?}", covid.detected_issues);
+    let alone = of(
+        "tb-start",
+        json!({ "age": 40, "allergies": ["none"], "medical_history": ["none"], "sex": "male" }),
+    );
+    let with_itself = alone.detected_issues.iter().filter(|issue| issue.kind == IssueKind::Interaction);
+    assert_eq!(with_itself.count(), 0, "what the parts of a cure do to each other is meant");
+}
+
+/// One dose for a child and another for weak kidneys would contradict each other.
+#[test]
+fn a_child_with_weak_kidneys_gets_no_dose_and_an_adult_the_lowest() {
+    let child =
+        advice("cystitis", json!({ "age": 8, "sex": "female", "egfr": 25, "vitals": { "weight_kg": 25 } }));
+    let trimethoprim = child.drugs.iter().find(|line| line.drug == "trimethoprim").unwrap();
+    assert!(trimethoprim.dose.starts_with("not for this patient"), "{}", trimethoprim.dose);
+    let formulary = Formulary::built_in().unwrap_or_else(|error| panic!("{error}"));
+    let mut regimen = formulary.regimens.iter().find(|it| it.id == "trimethoprim").unwrap().clone();
+    regimen.older = Some((65.0, Some("100 mg once a day".into())));
+    let old: Presentation = serde_json::from_value(json!({ "age": 80, "egfr": 25 })).unwrap();
+    let Ok(told) = dose(&regimen, "trimethoprim", &old, &mut Vec::new()) else { panic!("there is a dose") };
+    assert_eq!(
+        told,
+        "the lowest of: 100 mg twice a day (eGFR below 30); 100 mg once a day (from 65 years on)"
+    );
+    regimen.older = Some((65.0, None));
+    assert!(dose(&regimen, "trimethoprim", &old, &mut Vec::new()).is_err(), "without a dose it is not given");
+}
+
 #[test]
 fn a_condition_without_advice_says_so() {
     let none = advice("dupuytren-contracture", json!({ "age": 60 }));

@@ -24,6 +24,8 @@ pub(super) struct Token {
     pub commas: u16,
     /// Which place it has among the words that say something.
     pub position: u16,
+    /// Whether the last comma, bracket or dash before it was a colon.
+    pub is_after_colon: bool,
     /// Whether it says nothing of its own.
     pub is_stop: bool,
 }
@@ -36,11 +38,14 @@ pub(super) struct Clause {
     pub is_first: bool,
     /// Whether it began with a word such as «but».
     pub is_but: bool,
+    /// Whether it carries on the clause before, which was cut for its length alone.
+    pub is_carried_on: bool,
 }
 
 /// Cuts a text into clauses; nothing of it is dropped but what is neither letter nor digit.
 pub(super) fn clauses(text: &str, language: &Language) -> Vec<Clause> {
-    let mut cut = Cut { language, clauses: Vec::new(), clause: Clause::default(), commas: 0 };
+    let mut cut =
+        Cut { language, clauses: Vec::new(), clause: Clause::default(), commas: 0, is_colon: false };
     cut.clause.is_first = true;
     let mut characters = text.char_indices().peekable();
     let mut before = ' ';
@@ -72,12 +77,11 @@ pub(super) fn clauses(text: &str, language: &Language) -> Vec<Clause> {
             }
             cut.word(word, start, end);
         } else {
-            let next = characters.peek().map_or(' ', |(_, next)| *next);
             match character {
-                '.' if before.is_alphabetic() && (next.is_alphabetic() || cut.is_abbreviated()) => {}
+                '.' if before.is_alphabetic() && cut.is_abbreviated(&text[start + 1..]) => {}
                 '.' | ';' | '!' | '?' | '\n' => cut.end(true),
-                ',' | '(' | ')' | ':' | '–' | '—' => cut.commas += 1,
-                '-' if before == ' ' => cut.commas += 1,
+                ',' | '(' | ')' | ':' | '–' | '—' => cut.comma(character),
+                '-' if before == ' ' => cut.comma(character),
                 _ => {}
             }
         }
@@ -98,9 +102,15 @@ struct Cut<'a> {
     clauses: Vec<Clause>,
     clause: Clause,
     commas: u16,
+    is_colon: bool,
 }
 
 impl Cut<'_> {
+    fn comma(&mut self, character: char) {
+        self.commas += 1;
+        self.is_colon = character == ':';
+    }
+
     fn word(&mut self, mut word: String, start: usize, end: usize) {
         if word.len() > LONGEST_WORD {
             word = word.chars().take(LONGEST_WORD / 4).collect();
@@ -111,6 +121,7 @@ impl Cut<'_> {
             self.end(false);
             self.clause.is_first = is_first;
             self.clause.is_but = is_but;
+            self.clause.is_carried_on = !is_but;
         }
         let pair = self.clause.tokens.last().filter(|last| last.commas == self.commas).and_then(|last| {
             self.language.pairs.get(&(last.word.clone(), word.clone())).map(|words| (last.start, words))
@@ -140,16 +151,23 @@ impl Cut<'_> {
             end,
             number,
             commas: self.commas,
+            is_after_colon: self.is_colon,
             position: u16::try_from(position).unwrap_or(u16::MAX),
             is_stop,
             word,
         });
     }
 
-    /// Whether the last two words are letters alone, as in «e.g.».
-    fn is_abbreviated(&self) -> bool {
-        let mut last = self.clause.tokens.iter().rev().take(2);
-        last.len() == 2 && last.all(|token| token.word.len() == 1)
+    /// Whether a full stop before `rest` is one of «e.g.»: a letter alone stands on each side, or two before it and nothing
+    /// that begins a sentence after it.
+    fn is_abbreviated(&self, rest: &str) -> bool {
+        let letters =
+            self.clause.tokens.iter().rev().take(2).take_while(|token| token.word.len() == 1).count();
+        let mut next = rest.chars();
+        let is_letter_next =
+            next.next().is_some_and(char::is_alphabetic) && !next.next().is_some_and(char::is_alphanumeric);
+        let begins = rest.chars().find(|character| !character.is_whitespace());
+        letters > 0 && is_letter_next || letters == 2 && !begins.is_some_and(char::is_uppercase)
     }
 
     fn end(&mut self, is_sentence: bool) {
@@ -159,6 +177,7 @@ impl Cut<'_> {
         }
         self.clause.is_first = is_sentence;
         self.commas = 0;
+        self.is_colon = false;
     }
 }
 
@@ -182,6 +201,11 @@ mod tests {
             [vec!["45", "yo", "man", "knee"], vec!["but", "no", "fever"]]
         );
         assert_eq!(words("stomachache e.g. now"), [vec!["abdomen", "pain", "e", "g", "now"]]);
+        assert_eq!(words("No fever.Severe pain"), [vec!["no", "fever"], vec!["severe", "pain"]]);
+        assert_eq!(
+            words("well at 5 p.m. Now pain"),
+            [vec!["well", "at", "5", "p", "m"], vec!["now", "pain"]]
+        );
     }
 
     #[test]

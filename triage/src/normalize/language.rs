@@ -28,6 +28,8 @@ struct Written {
     relatives_have: String,
     relatives_tell: String,
     history: String,
+    not_now: String,
+    now: String,
     severe: String,
     moderate: String,
     mild: String,
@@ -58,6 +60,7 @@ struct WrittenPeople {
     male: String,
     old: String,
     newborn: String,
+    gestation: String,
     common: String,
 }
 
@@ -82,6 +85,10 @@ pub(super) struct Language {
     pub relatives_have: Words,
     pub relatives_tell: Words,
     pub history: Words,
+    /// Beside the name of a condition they say that it is not what is there now.
+    pub not_now: Words,
+    /// What follows them is of now.
+    pub now: Words,
     pub severe: Words,
     pub moderate: Words,
     pub mild: Words,
@@ -92,6 +99,7 @@ pub(super) struct Language {
     pub male: Words,
     pub old: Words,
     pub newborn: Words,
+    pub gestation: Words,
     pub units: HashMap<String, f32>,
     pub numbers: HashMap<String, f32>,
     pub before_duration: Words,
@@ -153,6 +161,8 @@ impl Language {
             relatives_have: words(&written.relatives_have),
             relatives_tell: words(&written.relatives_tell),
             history: words(&written.history),
+            not_now: words(&written.not_now),
+            now: words(&written.now),
             severe: words(&written.severe),
             moderate: words(&written.moderate),
             mild: words(&written.mild),
@@ -163,6 +173,7 @@ impl Language {
             male: words(&written.people.male),
             old: words(&written.people.old),
             newborn: words(&written.people.newborn),
+            gestation: words(&written.people.gestation),
             units: units.into_iter().collect(),
             numbers: numbers.into_iter().collect(),
             before_duration: words(&before),

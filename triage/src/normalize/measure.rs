@@ -14,10 +14,10 @@ pub(super) fn duration(clause: &Clause, language: &Language) -> Option<f32> {
     let tokens = &clause.tokens;
     let near =
         |at: usize, back: usize, on: usize| &tokens[at.saturating_sub(back)..(at + on).min(tokens.len())];
+    let mut alone = None;
     for (at, token) in tokens.iter().enumerate() {
-        if let Some(days) = language.alone.get(&token.word) {
-            return Some(*days);
-        }
+        // «Today she presents with three weeks of cough»: a number with its unit says more.
+        alone = alone.or_else(|| language.alone.get(&token.word).copied());
         let Some(unit) = language.units.get(&token.word) else { continue };
         let number = at.checked_sub(1).and_then(|before| value(&tokens[before], language));
         let first = if number.is_some() { at.saturating_sub(1) } else { at };
@@ -38,7 +38,7 @@ pub(super) fn duration(clause: &Clause, language: &Language) -> Option<f32> {
         let Some(number) = number.or(several.then_some(3.0)) else { continue };
         return Some((number * unit).clamp(0.0, 36_500.0));
     }
-    None
+    alone
 }
 
 fn value(token: &Token, language: &Language) -> Option<f32> {
@@ -65,10 +65,11 @@ pub(super) fn severity(clause: &Clause, is_denied: &[bool], language: &Language)
 
 /// Age in years: «65 year old», «3-month-old», «aged 40», «45 yo», «newborn».
 pub(super) fn age(clauses: &[Clause], language: &Language) -> Option<f32> {
+    let mut newborn = None;
     for tokens in clauses.iter().map(|clause| &clause.tokens) {
         for (at, token) in tokens.iter().enumerate() {
-            if language.newborn.contains(&token.word) {
-                return Some(0.02);
+            if language.newborn.contains(&token.word) && !is_had(&tokens[..at]) {
+                newborn = Some(0.02);
             }
             let Some(number) = token.number.or_else(|| language.numbers.get(&token.word).copied()) else {
                 continue;
@@ -84,6 +85,41 @@ pub(super) fn age(clauses: &[Clause], language: &Language) -> Option<f32> {
             };
             if (0.0..=125.0).contains(&years) {
                 return Some(years);
+            }
+        }
+    }
+    newborn
+}
+
+/// «I have a newborn»: somebody else is one.
+fn is_had(before: &[Token]) -> bool {
+    let mut before = before.iter().rev().map(|token| token.word.as_str());
+    let is_other = |word: &str| matches!(word, "my" | "our" | "her" | "his" | "their");
+    match before.next() {
+        Some("a" | "an" | "the") => {
+            before.next().is_some_and(|word| matches!(word, "have" | "has" | "had" | "having" | "with"))
+        }
+        Some(word) => is_other(word),
+        None => false,
+    }
+}
+
+/// For how many weeks somebody is pregnant: «33 weeks pregnant», «gestational age of 33 weeks», «8 months pregnant».
+pub(super) fn gestation_weeks(clauses: &[Clause], language: &Language) -> Option<f32> {
+    for tokens in clauses.iter().map(|clause| &clause.tokens) {
+        for (at, pair) in tokens.windows(2).enumerate() {
+            let days = language.units.get(&pair[1].word).filter(|days| (7.0..=30.0).contains(*days));
+            let (Some(days), Some(number)) = (days, value(&pair[0], language)) else { continue };
+            let said = |token: &Token| language.gestation.contains(&token.word);
+            let before = &tokens[at.saturating_sub(4)..at];
+            let links =
+                |token: &&Token| matches!(token.word.as_str(), "age" | "of" | "is" | "at" | "for" | "about");
+            let is_told = before.iter().rev().find(|token| !links(token)).is_some_and(said)
+                || tokens[at + 2..].iter().take(2).any(said);
+            let is_born = before.iter().any(|token| token.word == "born");
+            let weeks = number * days / 7.0;
+            if is_told && !is_born && (1.0..=44.0).contains(&weeks) {
+                return Some(weeks);
             }
         }
     }
@@ -109,15 +145,22 @@ pub(super) fn sex(clauses: &[Clause], language: &Language) -> Sex {
     Sex::Unknown
 }
 
-/// Fills in what a clause says was measured and nobody gave as a number.
-pub(super) fn vitals(clause: &Clause, vitals: &mut Vitals) {
+/// Fills in what a clause says was measured and nobody gave as a number; a time or a dose is none.
+pub(super) fn vitals(clause: &Clause, vitals: &mut Vitals, language: &Language) {
     let tokens = &clause.tokens;
     let word = |at: usize| tokens.get(at).map_or("", |token| token.word.as_str());
     for (at, token) in tokens.iter().enumerate() {
+        if is_time_or_dose(tokens, at, language) {
+            continue;
+        }
         if let Some((above, below)) = token.word.split_once('/')
             && let (Ok(above), Ok(below)) = (above.parse::<f32>(), below.parse::<f32>())
         {
-            if (50.0..=300.0).contains(&above) && (20.0..=200.0).contains(&below) && below < above {
+            let is_pressure =
+                tokens.iter().any(|token| PRESSURES.contains(&token.word.as_str())) || tokens.len() == 1;
+            let is_in_range =
+                (50.0..=300.0).contains(&above) && (20.0..=200.0).contains(&below) && below < above;
+            if is_pressure && is_in_range {
                 vitals.systolic.get_or_insert(above);
                 vitals.diastolic.get_or_insert(below);
             }
@@ -125,9 +168,10 @@ pub(super) fn vitals(clause: &Clause, vitals: &mut Vitals) {
         }
         let Some(number) = token.number else { continue };
         let next = word(at + 1);
-        match label(tokens, at) {
+        let label = label(tokens, at, language);
+        match label {
             "temperature" | "temp" | "fever" | "t" | ""
-                if (34.0..=43.0).contains(&number) && (next == "c" || !label(tokens, at).is_empty()) =>
+                if (34.0..=43.0).contains(&number) && (next == "c" || !label.is_empty()) =>
             {
                 vitals.temperature_c.get_or_insert(number);
             }
@@ -185,11 +229,39 @@ pub(super) fn is_label(word: &str) -> bool {
     LABELS.contains(&word)
 }
 
-/// The word before a number that says what it measures; another number ends the search.
-fn label(tokens: &[Token], at: usize) -> &str {
-    let before = tokens[at.saturating_sub(5)..at].iter().rev();
-    let near = before.take_while(|token| token.number.is_none() && !token.word.contains('/'));
-    near.map(|token| token.word.as_str()).find(|word| is_label(word)).unwrap_or_default()
+/// Words one of which stands beside two numbers that are a blood pressure.
+const PRESSURES: [&str; 9] =
+    ["bp", "pressure", "pressures", "systolic", "mmhg", "hg", "vitals", "hypertensive", "hypotensive"];
+
+/// The word before a number that says what it measures; another number ends the search, and an age.
+fn label<'a>(tokens: &'a [Token], at: usize, language: &Language) -> &'a str {
+    let is_end = |token: &Token| {
+        token.number.is_some() || token.word.contains('/') || language.old.contains(&token.word)
+    };
+    let near = (at.saturating_sub(5)..at).rev().take_while(|before| !is_end(&tokens[*before]));
+    let is_rate = |before: usize| tokens.get(before + 1).is_some_and(|next| next.word == "rate");
+    let mut labels = near.map(|before| (before, tokens[before].word.as_str()));
+    let label = labels.find(|(before, word)| {
+        is_label(word) && (is_rate(*before) || !matches!(*word, "heart" | "respiratory"))
+    });
+    label.map_or("", |(_, word)| word)
+}
+
+/// «5 days», «100/25 mg»; but «160/min» after its label is a rate, and «80 mm Hg» a pressure.
+fn is_time_or_dose(tokens: &[Token], at: usize, language: &Language) -> bool {
+    let word = |at: usize| tokens.get(at).map_or("", |token| token.word.as_str());
+    let next = word(at + 1);
+    let is_of_hours = language.units.get(next).is_some_and(|days| *days < 0.01);
+    let is_rate = is_of_hours
+        && tokens[..at]
+            .iter()
+            .rev()
+            .take_while(|token| token.word != "for")
+            .take(4)
+            .any(|token| matches!(token.word.as_str(), "pulse" | "hr" | "rr" | "rate" | "respirations"));
+    let is_pressure = next == "mm" && word(at + 2) == "hg";
+    let is_unit = language.units.contains_key(next) || language.measures.contains(next);
+    is_unit && !is_rate && !is_pressure
 }
 
 #[cfg(test)]
@@ -215,6 +287,8 @@ mod tests {
             ("65 year old man", None),
             ("attacks lasting 30 minutes", None),
             ("pain for several hours", Some(5.0 * 0.0417)),
+            ("Today she presents with a 3-week history of cough", Some(21.0)),
+            ("it began today", Some(0.4)),
         ] {
             assert_eq!(of(text, duration), days, "{text}");
         }
@@ -229,20 +303,56 @@ mod tests {
         assert_eq!(age_of("aged 40"), Some(40.0));
         assert_eq!(age_of("45yo"), Some(45.0));
         assert_eq!(age_of("for 3 days"), None);
+        assert_eq!(age_of("a newborn with a fever"), Some(0.02));
+        assert_eq!(age_of("I have a newborn at home, I am 30 years old"), Some(30.0));
+        assert_eq!(age_of("I have a newborn at home and a cough"), None);
         assert_eq!(sex(&clauses("She is 30", &language), &language), Sex::Female);
         assert_eq!(sex(&clauses("65 year old Male", &language), &language), Sex::Male);
+    }
+
+    #[test]
+    fn weeks_of_a_pregnancy_are_read() {
+        let language = Language::english();
+        let weeks_of = |text: &str| gestation_weeks(&clauses(text, &language), &language);
+        assert_eq!(weeks_of("33 weeks pregnant with a headache"), Some(33.0));
+        assert_eq!(weeks_of("gestational age of 28 weeks"), Some(28.0));
+        assert_eq!(weeks_of("pregnant, vomiting for 3 weeks"), None);
+        assert_eq!(weeks_of("born at 32 weeks of gestation"), None);
     }
 
     #[test]
     fn what_was_measured_is_taken_from_the_words() {
         let mut told = Vitals::default();
         let clause = of("Temp 38.5, BP 90/60, pulse of 120, SpO2 91%, RR 24", |clause, _| clause.clone());
-        vitals(&clause, &mut told);
+        vitals(&clause, &mut told, &Language::english());
         assert_eq!(told.temperature_c, Some(38.5));
         assert_eq!((told.systolic, told.diastolic), (Some(90.0), Some(60.0)));
         assert_eq!(
             (told.heart_rate, told.respiratory_rate, told.spo2),
             (Some(120.0), Some(24.0), Some(91.0))
         );
+    }
+
+    #[test]
+    fn a_time_or_a_dose_is_no_measurement() {
+        let language = Language::english();
+        for text in [
+            "Upper respiratory infection 5 days ago",
+            "Heart racing for 30 minutes",
+            "Advair 250/50 twice a day",
+            "takes losartan 100/25 mg for blood pressure",
+            "oxygen 60 minutes ago",
+            "fever, aged 40",
+        ] {
+            let mut told = Vitals::default();
+            vitals(&clauses(text, &language)[0], &mut told, &language);
+            assert_eq!(told, Vitals::default(), "{text}");
+        }
+        let mut told = Vitals::default();
+        let text =
+            "Heart racing for 30 minutes, HR 160/min, respiratory rate of 24 per minute, BP 84/50 mm Hg";
+        vitals(&clauses(text, &language)[0], &mut told, &language);
+        assert_eq!((told.heart_rate, told.respiratory_rate), (Some(160.0), Some(24.0)));
+        assert_eq!((told.systolic, told.diastolic), (Some(84.0), Some(50.0)));
     }
 }

@@ -132,7 +132,10 @@ impl Phrases {
         }
         let left_out = u16::try_from(aside.len()).unwrap_or(u16::MAX);
         let is_generic = |root: &u32| self.generic.contains(root) || common.contains(root);
-        if roots.len() < 2 && roots.iter().all(is_generic) {
+        // «Symptoms went away» is more than «went» and «away».
+        let says_little =
+            roots.len() < 2 && roots.iter().all(is_generic) || roots.iter().all(|root| common.contains(root));
+        if says_little {
             roots.extend(aside.iter().filter(|(_, is_article)| !is_article).map(|(root, _)| *root));
         }
         let alone = match clauses(words, language).as_slice() {
@@ -373,10 +376,15 @@ fn fits(phrase: &Phrase, places: &[usize], clause: &Clause, language: &Language)
             let is_moved = inner.iter().any(|token| language.moves.contains(&token.word));
             let is_denied = inner.iter().any(|token| language.negators.contains(&token.word));
             let is_joined = inner.iter().any(|token| language.joins.contains(&token.word));
+            // «Sore throat and a swollen lip» is no swollen throat.
+            let is_another = inner.windows(2).any(|pair| {
+                matches!(pair[0].word.as_str(), "and" | "or") && language.articles.contains(&pair[1].word)
+            });
             let is_allowed = if is_in_order { others <= 1 } else { is_joined && others <= 2 };
-            commas == 0 && !is_moved && !is_denied && is_allowed
+            commas == 0 && !is_moved && !is_denied && !is_another && is_allowed
         }
-        3 => others + 2 * usize::from(commas) <= 2,
+        // «Chest pain, cough» is a list of two, and no pain on coughing.
+        3 => others + 2 * usize::from(commas) <= 2 && !(commas > 0 && is_in_order),
         _ => others + 2 * usize::from(commas) <= 4,
     };
     let is_of_topic = phrase.topic.is_some();

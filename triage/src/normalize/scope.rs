@@ -1,6 +1,8 @@
 //! What a clause denies, and whose illness it tells.
 
-use super::clause::Clause;
+use std::ops::Range;
+
+use super::clause::{Clause, Token};
 use super::language::Language;
 
 /// How a clause's words are to be taken.
@@ -10,18 +12,35 @@ pub(super) struct Scope {
     pub is_denied: Vec<bool>,
     /// Whether it is about a relative.
     pub is_of_family: bool,
+    /// Whether a «no» still holds at its end, for the clause that carries it on.
+    pub is_open: bool,
 }
 
-/// Reads a clause; `is_denied` is how it begins (a list of what the patient denies begins denied).
-pub(super) fn scope(clause: &Clause, language: &Language, is_denied: bool) -> Scope {
-    Scope { is_denied: denied(clause, language, is_denied), is_of_family: is_of_family(clause, language) }
+/// How a clause begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// As a sentence does.
+    Plain,
+    /// In a list of what the patient denies.
+    Denied,
+    /// Within what the clause before denied, which was cut for its length alone.
+    CarriedOn,
 }
 
-fn denied(clause: &Clause, language: &Language, all: bool) -> Vec<bool> {
+/// How many words before or after «normal» it may speak of.
+const OF_NORMAL: usize = 5;
+
+/// Reads a clause.
+pub(super) fn scope(clause: &Clause, language: &Language, begins: Begins) -> Scope {
+    let (is_denied, is_open) = denied(clause, language, begins);
+    Scope { is_denied, is_of_family: is_of_family(clause, language), is_open }
+}
+
+fn denied(clause: &Clause, language: &Language, begins: Begins) -> (Vec<bool>, bool) {
     let tokens = &clause.tokens;
-    let mut denied = vec![all && !clause.is_but; tokens.len()];
-    let mut is_on = false;
-    let mut has_object = false;
+    let mut denied = vec![begins == Begins::Denied && !clause.is_but; tokens.len()];
+    let mut is_on = begins == Begins::CarriedOn;
+    let mut has_object = is_on;
     for (at, token) in tokens.iter().enumerate() {
         let is_negator = language.negators.contains(&token.word);
         if is_negator {
@@ -32,16 +51,8 @@ fn denied(clause: &Clause, language: &Language, all: bool) -> Vec<bool> {
             }
             continue;
         }
-        let is_normal = language.normal.contains(&token.word);
-        if is_normal {
-            let near = at.saturating_sub(5)..(at + 4).min(tokens.len());
-            let is_told = tokens[..at]
-                .iter()
-                .rev()
-                .take(2)
-                .any(|token| matches!(token.word.as_str(), "is" | "was" | "are" | "were"));
-            let range = if is_told { near.start..at } else { at..near.end };
-            denied[range].fill(true);
+        if language.normal.contains(&token.word) {
+            denied[of_normal(tokens, at, language)].fill(true);
             continue;
         }
         let follows_a_comma = at > 0 && tokens[at - 1].commas < token.commas;
@@ -59,17 +70,36 @@ fn denied(clause: &Clause, language: &Language, all: bool) -> Vec<bool> {
         }
     }
     deny_what_is_denied_after(clause, language, &mut denied);
-    denied
+    (denied, is_on)
 }
 
-/// «Fever: none», «cough absent».
+/// Which words «normal» speaks of: «her temperature is normal», «normal temperature»; never past a comma, an «and» or a word
+/// that begins anew, so that it denies no complaint beside it.
+fn of_normal(tokens: &[Token], at: usize, language: &Language) -> Range<usize> {
+    let is_beside = |token: &Token| {
+        token.commas == tokens[at].commas
+            && token.word != "and"
+            && !language.restarts.contains(&token.word)
+            && !language.negators.contains(&token.word)
+    };
+    let link = |word: &str| matches!(word, "is" | "was" | "are" | "were");
+    let Some(link) = (at.saturating_sub(2)..at).rev().find(|before| link(&tokens[*before].word)) else {
+        let after = tokens[at + 1..].iter().take(3).take_while(|token| is_beside(token)).count();
+        return at..at + 1 + after;
+    };
+    let before = tokens[..link].iter().rev().take(OF_NORMAL).take_while(|token| is_beside(token)).count();
+    link - before..link
+}
+
+/// «Fever: none», «cough absent»: what stands before it up to a comma, and what stands before its colon.
 fn deny_what_is_denied_after(clause: &Clause, language: &Language, denied: &mut [bool]) {
-    let Some(last) = clause.tokens.last().filter(|last| language.after.contains(&last.word)) else { return };
-    let from = clause.tokens.len().saturating_sub(6);
-    for (at, token) in clause.tokens.iter().enumerate().skip(from) {
-        if last.commas.saturating_sub(token.commas) <= 1 {
-            denied[at] = true;
-        }
+    let tokens = &clause.tokens;
+    let Some(last) = tokens.last().filter(|last| language.after.contains(&last.word)) else { return };
+    let is_alone = tokens.len() > 1 && tokens[tokens.len() - 2].commas < last.commas;
+    let farthest = if is_alone && last.is_after_colon { last.commas - 1 } else { last.commas };
+    let from = tokens.len().saturating_sub(6);
+    for (at, token) in tokens.iter().enumerate().skip(from) {
+        denied[at] |= token.commas >= farthest;
     }
 }
 
@@ -84,6 +114,39 @@ fn is_of_family(clause: &Clause, language: &Language) -> bool {
     })
 }
 
+/// How many words behind a condition's name still say when it was.
+const WHEN: usize = 5;
+/// From how many days on what was so long ago is past.
+const LONG_AGO_DAYS: f32 = 30.0;
+
+/// Whether what is named at some tokens of a clause was once, or is what a vaccine keeps off: «a heart attack ten years ago»,
+/// «stroke in 2015», «tetanus is up to date».
+pub(super) fn is_past(clause: &Clause, named: u128, language: &Language) -> bool {
+    let tokens = &clause.tokens;
+    let first = (named.trailing_zeros() as usize).min(tokens.len());
+    let end = (128 - named.leading_zeros() as usize).clamp(first, tokens.len());
+    let is_year = |token: &Token| {
+        token.word.len() == 4 && token.number.is_some_and(|year| (1900.0..2100.0).contains(&year))
+    };
+    let is_duration =
+        |at: usize| tokens[at + 1..].iter().take(3).any(|token| language.units.contains_key(&token.word));
+    let mut since = (0..first).rev().take_while(|at| !language.now.contains(&tokens[*at].word));
+    let was_before = since.any(|at| {
+        let token = &tokens[at];
+        let is_near = first - at <= WHEN;
+        language.history.contains(&token.word) && !is_duration(at)
+            || is_near && (language.not_now.contains(&token.word) || is_year(token))
+    });
+    let after = &tokens[end..(end + WHEN).min(tokens.len())];
+    let is_long_ago = after.windows(2).any(|pair| {
+        language.units.get(&pair[0].word).is_some_and(|days| *days >= LONG_AGO_DAYS)
+            && language.after_duration.contains(&pair[1].word)
+    });
+    was_before
+        || is_long_ago
+        || after.iter().any(|token| language.not_now.contains(&token.word) || is_year(token))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::clause::clauses;
@@ -93,7 +156,7 @@ mod tests {
         let language = Language::english();
         let mut words = Vec::new();
         for clause in clauses(text, &language) {
-            let scope = scope(&clause, &language, false);
+            let scope = scope(&clause, &language, Begins::Plain);
             let is_denied =
                 clause.tokens.iter().zip(scope.is_denied).filter(|(token, is)| *is && !token.is_stop);
             words.extend(is_denied.map(|(token, _)| token.word.clone()));
@@ -125,9 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn normal_and_none_deny_nothing_beside_what_they_speak_of() {
+        assert_eq!(denied_words("She has chest pain, her temperature is normal"), ["temperature"]);
+        assert_eq!(denied_words("She has chest pain and her temperature is normal"), ["temperature"]);
+        assert_eq!(denied_words("Bowel sounds normal, severe chest pain"), ["normal"]);
+        assert_eq!(denied_words("normal ECG and chest pain"), ["normal", "ecg"]);
+        assert_eq!(denied_words("Chest pain, fever none"), ["fever", "none"]);
+        assert_eq!(denied_words("Chest pain, fever: none"), ["fever", "none"]);
+    }
+
+    #[test]
     fn a_mother_who_noticed_is_no_mother_who_is_ill() {
         let language = Language::english();
-        let of = |text: &str| scope(&clauses(text, &language)[0], &language, false).is_of_family;
+        let of = |text: &str| scope(&clauses(text, &language)[0], &language, Begins::Plain).is_of_family;
         assert!(of("his mother had breast cancer"));
         assert!(of("family history of gout"));
         assert!(!of("his mother noticed a rash"));

@@ -23,7 +23,11 @@ pub(super) fn state_of(
     let mut denied = false;
     for at in tokens {
         let token = &clause.tokens[at];
-        holds_no |= language.negators.contains(&token.word) || token.root == "cannot";
+        let is_denied_itself = || {
+            let mut before = clause.tokens[..at].iter().filter(|before| before.commas == token.commas);
+            !is_of_a_sentence(&token.word) && before.any(|before| language.negators.contains(&before.word))
+        };
+        holds_no |= language.negators.contains(&token.word) || token.root == "cannot" && !is_denied_itself();
         denied |= is_denied[at];
     }
     match part {
@@ -32,6 +36,11 @@ pub(super) fn state_of(
         _ if denied && !holds_no => FindingState::Absent,
         _ => FindingState::Present,
     }
+}
+
+/// «Denies being unable to walk» denies it; «no fever, cannot walk» does not: «cannot» has somebody who cannot.
+fn is_of_a_sentence(word: &str) -> bool {
+    matches!(word, "cannot" | "cant" | "couldnt")
 }
 
 /// Whether somebody of this sex and age can have a finding at all.

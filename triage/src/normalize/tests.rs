@@ -83,6 +83,85 @@ fn a_list_of_denials_denies_all_of_it() {
 }
 
 #[test]
+fn a_denial_of_one_thing_denies_nothing_beside_it() {
+    holds("She has chest pain, her temperature is normal", &["chest-pain"]);
+    holds("Bowel sounds normal, severe chest pain", &["chest-pain"]);
+    holds("Chest pain, fever none", &["chest-pain", "-fever"]);
+    holds("No fever.Severe chest pain", &["-fever", "chest-pain"]);
+    holds("no fever, cannot pass urine", &["-fever", "cannot-pass-urine"]);
+    holds("She denies being unable to pass urine", &["-cannot-pass-urine"]);
+}
+
+#[test]
+fn a_denial_reaches_over_the_seam_of_a_list_that_is_too_long() {
+    let list = "no rash at all on either of the two arms or of the legs, ".repeat(6);
+    holds(&format!("Denies {list}chest pain, cough"), &["-chest-pain", "-cough"]);
+}
+
+#[test]
+fn a_time_or_a_dose_is_no_vital_sign() {
+    let vitals = |text: &str| story(text).vitals;
+    assert_eq!(vitals("Upper respiratory infection 5 days ago"), Vitals::default());
+    assert_eq!(vitals("takes losartan 100/25 mg and Advair 250/50"), Vitals::default());
+    assert_eq!(vitals("Heart racing for 30 minutes, HR 160").heart_rate, Some(160.0));
+    assert_eq!(vitals("His father had a pulse of 180"), Vitals::default());
+}
+
+#[test]
+fn an_id_among_the_history_is_no_finding_of_now() {
+    let heard = read(&Presentation {
+        family_history: vec!["seizure".into()],
+        medical_history: vec!["chest-pain".into()],
+        social_history: vec!["smoking".into()],
+        ..Presentation::default()
+    });
+    assert_ne!(state(&heard, "seizure"), Present);
+    assert_ne!(state(&heard, "chest-pain"), Present);
+    assert_eq!(state(&heard, "smoking"), Present);
+}
+
+#[test]
+fn what_was_once_or_is_kept_off_is_not_named() {
+    for text in [
+        "I had a heart attack 10 years ago, now a cough",
+        "Stroke in 2015, now a cough",
+        "Cough. Tetanus is up to date",
+        "history of meningitis, now a cough",
+        "cough, vaccinated against measles",
+        "eats adhesions and consumption of alcohol, cutting onions",
+    ] {
+        assert_eq!(story(text).evidence.named, [], "{text}");
+    }
+    let heart_attack = KNOWLEDGE.condition("myocardial-infarction").unwrap();
+    assert_eq!(story("I think this is a heart attack").evidence.named, [heart_attack]);
+    assert_eq!(story("history of gout, today a heart attack").evidence.named, [heart_attack]);
+}
+
+#[test]
+fn a_list_of_complaints_is_no_complaint_of_all_of_them() {
+    holds("chest pain, cough and fever", &["chest-pain", "cough", "fever"]);
+    holds_not("chest pain, cough and fever", &["chest-pain-when-coughing"]);
+    holds_not("a sore throat and a swollen lip", &["throat-closing"]);
+    let told = Presentation { medical_history: vec!["overdose 2015".into()], ..Presentation::default() };
+    assert_ne!(state(&read(&told), "overdose-taken"), Present);
+}
+
+#[test]
+fn a_phrase_of_common_words_alone_is_not_shrunk_to_them() {
+    holds_not("the rash went away", &["neuro-resolved-within-day"]);
+    holds_not("it took so much time", &["overdose-taken"]);
+}
+
+#[test]
+fn weeks_of_a_pregnancy_say_how_far_it_is() {
+    let heard = story("33 weeks pregnant with a headache");
+    assert_eq!(heard.pregnant, Some(true));
+    assert_eq!(state(&heard, "late-pregnancy"), Present);
+    assert_eq!(state(&heard, "before-term"), Present);
+    assert_eq!(state(&story("39 weeks pregnant"), "before-term"), Absent);
+}
+
+#[test]
 fn history_and_habits_are_of_the_person() {
     holds("history of hypertension, smoker for 25 years", &["history-hypertension", "smoking"]);
     assert_eq!(story("smoker for 25 years with cough for 3 days").evidence.duration_days, Some(3.0));

@@ -2,7 +2,6 @@
 
 use clinical::decision::{IssueKind, IssueSeverity};
 
-use super::drug::Route;
 use super::{Round, lowered};
 
 pub(super) fn check(round: &mut Round<'_>) {
@@ -16,11 +15,8 @@ pub(super) fn check(round: &mut Round<'_>) {
             let holds =
                 rule.below.is_some_and(|below| age < below) || rule.from.is_some_and(|from| age >= from);
             if holds {
-                let severity: IssueSeverity = if taken.route == Route::Local {
-                    lowered(rule.words.severity)
-                } else {
-                    rule.words.severity
-                };
+                let severity: IssueSeverity =
+                    if taken.stays_local { lowered(rule.words.severity) } else { rule.words.severity };
                 let with = match rule.below {
                     Some(below) => format!("under {}", years(below)),
                     None => format!("from {} on", years(rule.from.unwrap_or_default())),

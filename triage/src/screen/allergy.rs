@@ -24,9 +24,8 @@ pub(super) struct Allergy {
 /// Reads what is said of one allergy; what is not understood is noted.
 pub(super) fn read(formulary: &Formulary, said: &str, notes: &mut Notes) -> Vec<Allergy> {
     let words = plain(said);
-    if words.starts_with("no ") || words.starts_with("not ") {
-        return Vec::new();
-    }
+    let is_denial = ["no ", "not ", "denies ", "without "].iter().any(|denial| words.starts_with(denial));
+    let all = words.split(' ').count();
     let words: Vec<_> = words.split(' ').take(MOST_WORDS).collect();
     let is_grave = words.iter().any(|word| is_grave_word(word));
     let mut found = Vec::new();
@@ -56,6 +55,14 @@ pub(super) fn read(formulary: &Formulary, said: &str, notes: &mut Notes) -> Vec<
             None => unknown.push(word),
         }
     }
+    if all > MOST_WORDS {
+        notes.add(said.trim(), format!("only its first {MOST_WORDS} words were read"));
+    }
+    // Whoever writes «none but penicillin» has an allergy: what is named counts, and somebody must look.
+    if is_denial && !found.is_empty() {
+        let names: Vec<_> = found.iter().map(|allergy| allergy.name.as_str()).collect();
+        notes.add(said.trim(), format!("it was read as an allergy to {}; confirm it", names.join(" and ")));
+    }
     if found.is_empty() {
         notes.add(said.trim(), "this allergy is not known, so no drug was held against it");
     } else if !unknown.is_empty() {
@@ -66,7 +73,7 @@ pub(super) fn read(formulary: &Formulary, said: &str, notes: &mut Notes) -> Vec<
 
 /// Words around the name of an allergy.
 fn is_around(word: &str) -> bool {
-    const AROUND: [&str; 47] = [
+    const AROUND: [&str; 62] = [
         "a",
         "adverse",
         "after",
@@ -77,13 +84,20 @@ fn is_around(word: &str) -> bool {
         "and",
         "antibiotic",
         "antibiotics",
+        "any",
+        "apart",
         "as",
+        "besides",
+        "but",
         "caused",
         "causes",
         "child",
+        "denies",
         "drug",
         "drugs",
+        "except",
         "family",
+        "for",
         "from",
         "gi",
         "had",
@@ -100,13 +114,20 @@ fn is_around(word: &str) -> bool {
         "mild",
         "moderate",
         "nausea",
+        "no",
+        "not",
         "of",
+        "only",
         "or",
+        "other",
         "rash",
         "reaction",
+        "reported",
         "sensitivity",
         "severe",
         "swelling",
+        "than",
+        "that",
         "the",
         "to",
         "upset",
@@ -114,6 +135,7 @@ fn is_around(word: &str) -> bool {
         "vomiting",
         "when",
         "with",
+        "without",
     ];
     AROUND.binary_search(&word).is_ok()
 }

@@ -102,7 +102,7 @@ impl Conditions {
 
 /// Whether words say that there is nothing.
 pub(super) fn is_none(said: &str) -> bool {
-    const NONE: [&str; 16] = [
+    const NONE: [&str; 21] = [
         "none",
         "nil",
         "no",
@@ -119,6 +119,11 @@ pub(super) fn is_none(said: &str) -> bool {
         "healthy",
         "no medical history",
         "no known allergy",
+        "no known drug allergy",
+        "no drug allergies",
+        "no known food or drug allergies",
+        "no allergy",
+        "not known",
     ];
     let words = plain(said);
     words.is_empty() || NONE.contains(&words.as_str())

@@ -3,7 +3,6 @@
 use clinical::decision::{IssueKind, IssueSeverity};
 use models::formulary::Contraindication;
 
-use super::drug::Route;
 use super::patient::Taken;
 use super::{Round, lowered};
 
@@ -59,7 +58,7 @@ fn holds_at_age(round: &mut Round<'_>, rule: &Contraindication, taken: &Taken) -
 }
 
 fn tell(round: &mut Round<'_>, rule: &Contraindication, taken: &Taken, with: String) {
-    let is_less = taken.route == Route::Local && !rule.is_local;
+    let is_less = taken.stays_local && !rule.is_local;
     let severity: IssueSeverity = if is_less { lowered(rule.words.severity) } else { rule.words.severity };
     round.found(IssueKind::Contraindication, severity, &[taken.drug], Some(with), &rule.words);
 }

@@ -3,14 +3,16 @@
 use clinical::decision::{IssueKind, IssueSeverity};
 use models::formulary::{ESTIMATED, IngredientIx, Limit, LimitCase, Words};
 
-use super::drug::Route;
 use super::patient::{Patient, Taken};
+use super::route::Route;
 use super::{Notes, Round};
 
 /// From so many times the largest dose on it is grave.
 const GRAVE: f32 = 1.5;
 /// What is noted where no largest dose is held for a drug at the patient's age.
 pub(super) const LIMIT: &str = "largest-dose";
+/// What is noted where the dose, or how often it is taken, is not known.
+pub(super) const DOSE: &str = "dose";
 /// So much more than the largest dose is a rounding.
 const ROUNDING: f32 = 1.01;
 
@@ -18,7 +20,7 @@ pub(super) fn check(round: &mut Round<'_>) {
     let (formulary, patient) = (round.formulary, round.patient);
     for taken in patient.taken.iter().filter(|taken| taken.route == Route::Systemic) {
         if taken.is_dose_unknown {
-            round.notes.missing("dose", taken.drug);
+            round.notes.missing(DOSE, taken.drug);
         }
         if taken.single_mg.is_none() {
             continue;

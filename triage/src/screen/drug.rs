@@ -1,11 +1,17 @@
-//! From what is said of a drug to its ingredients, dose and route.
+//! From what is said of a drug to its ingredients.
 
 use models::formulary::{Formulary, IngredientIx, Named, is_salt, plain};
+
+use super::amount::{Amount, amount, is_about, numbers};
+use super::route::{Route, route};
 
 /// A name has at most so many words.
 const LONGEST_NAME: usize = 5;
 /// So many words of one drug are read.
-const MOST_WORDS: usize = 60;
+pub(super) const MOST_WORDS: usize = 60;
+/// A comma, as a word.
+const COMMA: &str = ",";
+const BETWEEN: &str = " , ";
 
 /// What was understood of a drug's words.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,257 +23,121 @@ pub(super) struct Read {
     pub(super) unknown: Vec<String>,
     /// What a product holds besides.
     pub(super) also_holds: Vec<String>,
-    pub(super) dose_mg: Option<f32>,
-    pub(super) times_a_day: Option<f32>,
+    pub(super) amount: Amount,
     pub(super) route: Option<Route>,
-    /// An amount in a unit that is none of mass.
-    pub(super) other_unit: Option<String>,
-}
-
-/// Whether what is given reaches the whole body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Route {
-    /// It acts where it is put.
-    Local,
-    /// It does.
-    Systemic,
-}
-
-/// How a word says that a drug is given.
-pub(super) fn route(words: &str) -> Option<Route> {
-    const LOCAL: [&str; 27] = [
-        "topical",
-        "topically",
-        "cutaneous",
-        "cream",
-        "ointment",
-        "gel",
-        "lotion",
-        "shampoo",
-        "ophthalmic",
-        "eye",
-        "eyes",
-        "ocular",
-        "otic",
-        "ear",
-        "inhaled",
-        "inhaler",
-        "inhalation",
-        "nasal",
-        "nose",
-        "vaginal",
-        "foam",
-        "mouthwash",
-        "puff",
-        "puffs",
-        "nebulised",
-        "nebulized",
-        "intravitreal",
-    ];
-    const SYSTEMIC: [&str; 37] = [
-        "oral",
-        "orally",
-        "po",
-        "mouth",
-        "iv",
-        "intravenous",
-        "im",
-        "intramuscular",
-        "sc",
-        "subcutaneous",
-        "sublingual",
-        "buccal",
-        "rectal",
-        "pr",
-        "transdermal",
-        "patch",
-        "injection",
-        "injected",
-        "infusion",
-        "intrathecal",
-        "tablet",
-        "tablets",
-        "tab",
-        "tabs",
-        "capsule",
-        "capsules",
-        "cap",
-        "caps",
-        "syrup",
-        "suspension",
-        "solution",
-        "suppository",
-        "intraosseous",
-        "enteral",
-        "ng",
-        "subcut",
-        "chewable",
-    ];
-    let is_in = |list: &[&str]| plain(words).split(' ').any(|word| list.contains(&word));
-    if is_in(&LOCAL) { Some(Route::Local) } else { is_in(&SYSTEMIC).then_some(Route::Systemic) }
+    /// There were more than [`MOST_WORDS`].
+    pub(super) is_cut: bool,
 }
 
 /// Words that say neither which drug it is nor how much.
 fn is_noise(word: &str) -> bool {
-    const NOISE: [&str; 62] = [
+    const NOISE: [&str; 64] = [
         "a",
         "after",
+        "afternoon",
+        "alternate",
         "and",
         "as",
         "at",
         "base",
-        "bedtime",
         "before",
         "by",
         "contin",
         "cr",
-        "daily",
-        "day",
-        "days",
         "dose",
         "dr",
         "drops",
         "drug",
+        "each",
         "ec",
         "er",
-        "evening",
         "every",
         "extended",
         "food",
         "for",
-        "forte",
         "generic",
-        "h",
-        "hour",
-        "hourly",
-        "hours",
+        "half",
         "immediate",
         "in",
         "ir",
         "la",
-        "low",
         "meals",
         "medication",
         "modified",
-        "morning",
         "mr",
         "needed",
-        "night",
-        "nocte",
         "of",
         "on",
         "once",
         "or",
+        "other",
+        "over",
         "pain",
-        "pill",
-        "plus",
+        "per",
         "prn",
+        "q",
         "release",
         "required",
+        "second",
+        "solution",
         "spray",
         "sr",
+        "stat",
+        "suspension",
+        "take",
+        "taken",
+        "takes",
         "the",
-        "twice",
-        "week",
-        "weekly",
+        "then",
+        "time",
+        "times",
+        "to",
+        "total",
         "with",
+        "x",
         "xr",
     ];
-    word.parse::<f32>().is_ok()
-        || NOISE.contains(&word)
-        || frequency_word(word).is_some()
-        || unit(word).is_some()
-        || is_salt(word)
-        || route(word).is_some()
+    NOISE.binary_search(&word).is_ok() || is_about(word) || route(word).is_some()
 }
 
-/// Milligrams of one of a unit; `Some(None)` where the unit is none of mass.
-fn unit(word: &str) -> Option<Option<f32>> {
-    match word {
-        "mg" | "milligram" | "milligrams" => Some(Some(1.0)),
-        "g" | "gram" | "grams" | "gm" => Some(Some(1_000.0)),
-        "mcg" | "ug" | "microgram" | "micrograms" => Some(Some(0.001)),
-        "ml" | "iu" | "unit" | "units" | "u" | "mmol" | "meq" | "drop" | "sachet" | "sachets"
-        | "teaspoon" | "ampoule" => Some(None),
-        _ => None,
-    }
-}
-
-fn frequency_word(word: &str) -> Option<f32> {
-    match word {
-        "od" | "qd" | "qam" | "qhs" | "daily" | "nocte" | "mane" => Some(1.0),
-        "bd" | "bid" | "twice" => Some(2.0),
-        "tds" | "tid" | "thrice" => Some(3.0),
-        "qds" | "qid" => Some(4.0),
-        "weekly" => Some(1.0 / 7.0),
-        _ => None,
-    }
-}
-
-/// How often a day, as words say it.
-fn frequency(words: &[&str]) -> Option<f32> {
-    const NUMBERS: [&str; 7] = ["zero", "one", "two", "three", "four", "five", "six"];
-    let number = |word: &str| {
-        let spelled = NUMBERS.iter().position(|spelled| *spelled == word).map(|at| at as f32);
-        spelled.or_else(|| word.parse().ok()).filter(|number| (1.0..=48.0).contains(number))
-    };
-    for (at, word) in words.iter().enumerate() {
-        let after = |steps: usize| words.get(at + steps).copied().unwrap_or_default();
-        if *word == "every" || *word == "q" {
-            if let Some(hours) = number(after(1)).filter(|_| after(2).starts_with('h')) {
-                return Some(24.0 / hours);
-            }
-            if after(1) == "week" {
-                return Some(1.0 / 7.0);
-            }
-        }
-        if let Some(hours) = word.strip_prefix('q').and_then(|rest| rest.strip_suffix('h')).and_then(number) {
-            return Some(24.0 / hours);
-        }
-        if after(1) == "hourly"
-            && let Some(hours) = number(word)
-        {
-            return Some(24.0 / hours);
-        }
-        if after(1) == "times"
-            && let Some(times) = number(word)
-        {
-            return Some(if words[at..].contains(&"week") { times / 7.0 } else { times });
-        }
-        if (*word == "once" || *word == "twice") && words[at..].iter().any(|word| word.starts_with("week")) {
-            return Some(if *word == "once" { 1.0 } else { 2.0 } / 7.0);
-        }
-    }
-    let of_words = words.iter().filter(|word| **word != "daily").find_map(|word| frequency_word(word));
-    of_words.or_else(|| (words.contains(&"daily") || words.contains(&"day")).then_some(1.0))
-}
-
-/// Reads what is said of one drug.
+/// Reads what is said of one drug, or of several that stand in one line.
 pub(super) fn read(formulary: &Formulary, said: &str) -> Read {
     let mut read = Read { route: route(said), ..Read::default() };
-    let words = plain(said);
-    if take(formulary, &words, &mut read) {
+    if take(formulary, &plain(said), &mut read) {
         return read;
     }
-    let split = apart(&words);
-    let words: Vec<_> = split.split(' ').filter(|word| !word.is_empty()).take(MOST_WORDS).collect();
-    amount(&words, &mut read);
+    let text = in_parts(said);
+    let all: Vec<_> = text.split(' ').filter(|word| !word.is_empty()).collect();
+    let words = &all[..all.len().min(MOST_WORDS)];
+    read.is_cut = all.len() > MOST_WORDS;
+    // Where a name stood nothing is left, so that a number in it is no dose.
+    let mut around: Vec<&str> = Vec::with_capacity(words.len());
     let mut at = 0;
     let mut after_drug = false;
     while at < words.len() {
+        if words[at] == COMMA {
+            // What follows a comma is no salt of what stands before it.
+            (at, after_drug) = (at + 1, false);
+            continue;
+        }
         let longest = (at + LONGEST_NAME).min(words.len());
-        let found = (at + 1..=longest).rev().find(|&to| {
+        let found = (at + 1..=longest).rev().filter(|to| words[to - 1] != COMMA).find(|&to| {
             let is_half_of_salt = after_drug && to == at + 1 && is_salt(words[at]);
-            !is_half_of_salt && take(formulary, &words[at..to].join(" "), &mut read)
+            let name: Vec<_> = words[at..to].iter().filter(|word| **word != COMMA).copied().collect();
+            !is_half_of_salt && take(formulary, &name.join(" "), &mut read)
         });
         if let Some(to) = found {
             (at, after_drug) = (to, true);
+            around.push("");
             continue;
         }
         let word = words[at];
         at += 1;
-        if is_noise(word) || word == "times" {
-            after_drug = after_drug && is_salt(word);
+        around.push(word);
+        if is_noise(word) {
+            after_drug = false;
+        } else if after_drug && is_salt(word) {
+            // The other half of the salt: what stands alone is no half of anything, and is not passed by.
         } else if let Some(named) = formulary.nearly_named(word) {
             add(formulary, named, &mut read);
             read.guessed.push(word.to_owned());
@@ -276,7 +146,16 @@ pub(super) fn read(formulary: &Formulary, said: &str) -> Read {
             read.unknown.push(word.to_owned());
         }
     }
+    read.amount = amount(said, &around);
+    read.unknown.append(&mut read.amount.unknown);
     read
+}
+
+/// The words in plain letters, with [`COMMA`] between the parts that commas and the like divide.
+fn in_parts(said: &str) -> String {
+    let said = numbers(said);
+    let parts: Vec<_> = said.split([',', ';', '+', '&', '\n']).map(plain).collect();
+    parts.join(BETWEEN)
 }
 
 /// Takes words that are exactly a name.
@@ -304,31 +183,13 @@ fn add(formulary: &Formulary, named: Named, read: &mut Read) {
     }
 }
 
-/// A blank between a number and its unit: `500mg` is `500 mg`; thousands written with a comma stand together.
-fn apart(words: &str) -> String {
-    let mut apart = String::with_capacity(words.len() + 4);
-    let mut before = ' ';
-    for letter in words.chars() {
-        if before.is_ascii_digit() && letter.is_alphabetic() {
-            apart.push(' ');
-        }
-        apart.push(letter);
-        before = letter;
-    }
-    apart
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Finds a dose and how often it is given.
-fn amount(words: &[&str], read: &mut Read) {
-    for pair in words.windows(2) {
-        let Ok(number) = pair[0].parse::<f32>() else { continue };
-        match unit(pair[1]) {
-            Some(Some(mg)) if read.dose_mg.is_none() => read.dose_mg = Some(number * mg),
-            Some(None) if read.other_unit.is_none() => {
-                read.other_unit = Some(format!("{} {}", pair[0], pair[1]))
-            }
-            _ => {}
-        }
+    #[test]
+    fn words_that_name_no_drug_are_in_order_for_the_search() {
+        assert!(["after", "with", "x", "take", "prn", "suspension"].into_iter().all(is_noise));
+        assert!(!["plus", "forte", "low"].into_iter().any(is_noise), "they say that it is another product");
     }
-    read.times_a_day = frequency(words);
 }

@@ -3,7 +3,6 @@
 use clinical::decision::{IssueKind, IssueSeverity};
 use models::formulary::{Class, ESTIMATED, Words};
 
-use super::drug::Route;
 use super::{Round, lowered};
 
 pub(super) fn check(round: &mut Round<'_>) {
@@ -21,8 +20,7 @@ pub(super) fn check(round: &mut Round<'_>) {
             else {
                 continue;
             };
-            let is_local = one.route == Route::Local || other.route == Route::Local;
-            let severity = if is_local { lowered(severity) } else { severity };
+            let severity = if one.stays_local || other.stays_local { lowered(severity) } else { severity };
             let words = words(severity, "Two drugs of one class do much the same.");
             round.found(
                 IssueKind::Duplicate,

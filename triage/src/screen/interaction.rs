@@ -3,11 +3,17 @@
 use clinical::decision::IssueKind;
 use models::formulary::Interaction;
 
-use super::drug::Route;
 use super::{Round, lowered};
+
+/// What is noted where no rule speaks of a drug that is taken with others.
+pub(super) const NONE: &str = "interactions";
 
 pub(super) fn check(round: &mut Round<'_>) {
     let (formulary, patient) = (round.formulary, round.patient);
+    if patient.taken.len() > 1 {
+        let untold = patient.taken.iter().filter(|taken| !formulary.has_interactions(taken.drug));
+        untold.for_each(|taken| round.notes.missing(NONE, taken.drug));
+    }
     let mut of_pair: Vec<&Interaction> = Vec::new();
     for (at, one) in patient.taken.iter().enumerate() {
         for other in &patient.taken[at + 1..] {
@@ -20,9 +26,9 @@ pub(super) fn check(round: &mut Round<'_>) {
                     None => of_pair.push(rule),
                 }
             }
-            let is_local = one.route == Route::Local || other.route == Route::Local;
             for rule in &of_pair {
-                let severity = if is_local { lowered(rule.words.severity) } else { rule.words.severity };
+                let is_less = one.stays_local || other.stays_local;
+                let severity = if is_less { lowered(rule.words.severity) } else { rule.words.severity };
                 round.found(IssueKind::Interaction, severity, &[one.drug, other.drug], None, &rule.words);
             }
         }

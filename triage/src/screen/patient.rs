@@ -7,11 +7,14 @@ use clinical::person::Sex;
 use models::formulary::{Formulary, IngredientIx, Set};
 
 use super::condition::{Conditions, is_none};
-use super::drug::{Route, read, route};
+use super::drug::{MOST_WORDS, read};
+use super::route::{Route, route};
 use super::{MOST, Notes, allergy};
 
 /// From these years to those a pregnancy is thought of when nobody says.
 const FERTILE: std::ops::RangeInclusive<f32> = 12.0..=55.0;
+/// The class of what gets into the body through skin, eye and mucosa.
+const ABSORBED: &str = "absorbed-locally";
 
 /// One ingredient that is taken; told twice, it is here once.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +22,8 @@ pub(super) struct Taken {
     pub(super) drug: IngredientIx,
     /// Of several, the one that reaches more.
     pub(super) route: Route,
+    /// It is given locally, and little of it gets into the body.
+    pub(super) stays_local: bool,
     /// How often it was told.
     pub(super) entries: usize,
     /// The largest single dose that was told, in mg.
@@ -61,7 +66,7 @@ impl Patient {
             conditions: BTreeSet::new(),
             age: told.age,
             weight_kg: told.vitals.weight_kg,
-            egfr: told.egfr,
+            egfr: told.filtration(),
             child_pugh: told.child_pugh,
             sex: told.sex,
             pregnant: told.pregnant,
@@ -70,6 +75,11 @@ impl Patient {
         };
         for drug in &told.medications {
             patient.take(formulary, drug, notes);
+        }
+        let absorbed = formulary.class(ABSORBED);
+        for taken in &mut patient.taken {
+            let is_absorbed = absorbed.is_some_and(|class| class.members.has(taken.drug.0));
+            taken.stays_local = taken.route == Route::Local && !is_absorbed;
         }
         patient.taken.sort_by_key(|taken| taken.drug);
         patient.taken_for.sort();
@@ -106,7 +116,11 @@ impl Patient {
             let names: Vec<_> = understood.ingredients.iter().map(name).collect();
             notes.add(said, format!("«{guessed}» was read as {}; confirm it", names.join(" and ")));
         }
-        let (mut dose, mut times, mut given) = (understood.dose_mg, understood.times_a_day, understood.route);
+        if understood.is_cut {
+            notes.add(said, format!("only its first {MOST_WORDS} words were read"));
+        }
+        let amount = &understood.amount;
+        let (mut dose, mut times, mut given) = (amount.dose_mg, amount.times_a_day, understood.route);
         if let Drug::Told { dose_mg, times_a_day, route: told, .. } = drug {
             (dose, times) = (dose_mg.or(dose), times_a_day.or(times));
             if let Some(told) = told {
@@ -119,7 +133,7 @@ impl Patient {
                 }
             }
         }
-        if let (None, Some(other)) = (dose, &understood.other_unit) {
+        if let (None, Some(other)) = (dose, &amount.other_unit) {
             notes.add(said, format!("the dose of {other} is in no unit of mass"));
         }
         let is_product = understood.ingredients.len() > 1;
@@ -152,8 +166,15 @@ impl Patient {
         let place = match self.taken.iter().position(|taken| taken.drug == drug) {
             Some(at) => &mut self.taken[at],
             None => {
-                let taken =
-                    Taken { drug, route, entries: 0, single_mg: None, daily_mg: 0.0, is_dose_unknown: false };
+                let taken = Taken {
+                    drug,
+                    route,
+                    stays_local: false,
+                    entries: 0,
+                    single_mg: None,
+                    daily_mg: 0.0,
+                    is_dose_unknown: false,
+                };
                 self.taken.push(taken);
                 let last = self.taken.len() - 1;
                 &mut self.taken[last]

@@ -3,7 +3,6 @@
 use clinical::decision::{IssueKind, IssueSeverity};
 use models::formulary::{InPregnancy, Verdict, Words};
 
-use super::drug::Route;
 use super::patient::Taken;
 use super::{Round, lowered};
 
@@ -60,7 +59,7 @@ fn tell(round: &mut Round<'_>, rule: &InPregnancy, taken: &Taken, kind: IssueKin
         (Verdict::Weigh, IssueKind::Pregnancy) => IssueSeverity::Moderate,
         (Verdict::Weigh, _) => IssueSeverity::Low,
     };
-    let severity = if taken.route == Route::Local { lowered(severity) } else { severity };
+    let severity = if taken.stays_local { lowered(severity) } else { severity };
     let words = Words {
         id: rule.id.clone(),
         severity,

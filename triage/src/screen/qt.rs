@@ -7,7 +7,7 @@ use clinical::person::Sex;
 use models::formulary::{ESTIMATED, IngredientIx, Words};
 
 use super::Round;
-use super::drug::Route;
+use super::route::Route;
 
 /// From these years on the heart's repolarisation has less in reserve.
 const OLDER_FROM: f32 = 68.0;

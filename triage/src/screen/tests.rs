@@ -218,6 +218,115 @@ fn a_cream_weighs_less_than_a_tablet() {
     assert!(has(&cream, IssueKind::Interaction, IssueSeverity::Moderate, &["diclofenac", "warfarin"]));
 }
 
+/// «None but penicillin» is an allergy to penicillin.
+#[test]
+fn an_allergy_that_begins_with_a_denial_counts_and_is_to_be_confirmed() {
+    for said in [
+        "No known allergies except penicillin",
+        "not penicillin, only a rash from it",
+        "denies all but penicillin",
+    ] {
+        let screened = check(json!({ "medications": ["amoxicillin"], "allergies": [said] }));
+        assert!(has(&screened, IssueKind::Allergy, IssueSeverity::High, &["amoxicillin"]), "{said}");
+        assert!(
+            screened.not_checked.iter().any(|note| note.what == said && note.why.contains("confirm")),
+            "{said}: {:?}",
+            screened.not_checked
+        );
+    }
+    for none in ["NKDA", "no known drug allergies", "No known drug allergy"] {
+        let screened = check(json!({ "medications": ["amoxicillin"], "allergies": [none] }));
+        assert!(screened.detected_issues.is_empty() && !is_not_checked(&screened, none), "{none}");
+    }
+}
+
+#[test]
+fn what_is_too_long_to_be_read_whole_is_said_to_be() {
+    let long = format!("warfarin {}", "really ".repeat(60));
+    let allergy = format!("penicillin {}", "really ".repeat(40));
+    let screened = check(json!({ "medications": [long], "allergies": [allergy] }));
+    for what in [long.trim(), allergy.trim()] {
+        let notes: Vec<_> = screened.not_checked.iter().filter(|note| note.what == what).collect();
+        assert!(notes.iter().any(|note| note.why.contains("words were read")), "{notes:?}");
+    }
+}
+
+/// Methotrexate every day instead of every week kills (ISMP, high-alert medications): the words say both «daily» and «week».
+#[test]
+fn how_long_a_drug_is_taken_is_not_how_often() {
+    let daily = check(json!({ "medications": ["methotrexate 15 mg once daily for one week"], "age": 40 }));
+    assert!(has(&daily, IssueKind::Dose, IssueSeverity::High, &["methotrexate"]), "{:?}", found(&daily));
+    let often = check(json!({ "medications": ["paracetamol 1 g twice daily for 2 weeks"], "age": 40 }));
+    assert!(!often.detected_issues.iter().any(|issue| issue.kind == IssueKind::Dose));
+    let unclear = check(json!({ "medications": ["ibuprofen 400 mg three times"], "age": 40 }));
+    assert!(is_not_checked(&unclear, "dose"));
+    assert!(
+        unclear.not_checked.iter().any(|note| note.why.contains("«three times»")),
+        "{:?}",
+        unclear.not_checked
+    );
+}
+
+#[test]
+fn a_dose_that_is_not_plain_is_not_checked_and_a_plain_one_is() {
+    for unplain in [
+        "ibuprofen 250 mg/5 ml, 20 ml three times a day",
+        "ibuprofen 400 mg mane 4000 mg nocte",
+        "ibuprofen inf mg tds",
+    ] {
+        let screened = check(json!({ "medications": [unplain], "age": 40 }));
+        assert!(is_not_checked(&screened, "dose"), "{unplain}");
+    }
+    for large in ["paracetamol 4,000 mg twice daily", "paracetamol 500 mg, 4 tablets four times a day"] {
+        let screened = check(json!({ "medications": [large], "age": 40 }));
+        assert!(has(&screened, IssueKind::Dose, IssueSeverity::High, &["acetaminophen"]), "{large}");
+    }
+}
+
+#[test]
+fn a_drug_that_no_rule_of_pairs_speaks_of_is_said_not_to_be_checked() {
+    let unruled = SCREEN.with(|screen| {
+        let formulary = screen.formulary();
+        let mut all = (0..).map(models::formulary::IngredientIx).zip(&formulary.ingredients);
+        all.find(|(drug, _)| !formulary.has_interactions(*drug))
+            .map(|(_, ingredient)| ingredient.clone())
+            .unwrap()
+    });
+    let several = check(json!({ "medications": [unruled.id, "warfarin"] }));
+    let note = several.not_checked.iter().find(|note| note.what == "interactions").unwrap();
+    assert!(note.why.contains(&unruled.name) && !note.why.contains("warfarin"), "{note:?}");
+    assert!(!is_not_checked(&check(json!({ "medications": [unruled.id] })), "interactions"));
+}
+
+#[test]
+fn several_drugs_in_one_line_are_all_read_and_a_stronger_product_is_another() {
+    let list = check(json!({ "medications": ["lisinopril, potassium"] }));
+    assert!(list.not_checked.iter().any(|note| note.why.contains("«potassium»")), "{:?}", list.not_checked);
+    let two = check(json!({ "medications": ["warfarin, ibuprofen"] }));
+    assert_eq!(two.drugs[0].drugs, ["warfarin", "ibuprofen"]);
+    let salt = check(json!({ "medications": ["losartan potassium"] }));
+    assert_eq!(salt.drugs[0].drugs, ["losartan"]);
+    let plus = check(json!({ "medications": ["Nurofen Plus"] }));
+    let is_known_whole = plus.drugs[0].drugs.len() > 1;
+    assert!(is_known_whole || is_not_checked(&plus, "Nurofen Plus"), "{plus:?}");
+}
+
+#[test]
+fn what_gets_through_the_skin_weighs_as_much_as_what_is_swallowed() {
+    let paste = check(json!({ "medications": ["nitroglycerin ointment", "sildenafil"] }));
+    assert!(
+        has(&paste, IssueKind::Interaction, IssueSeverity::High, &["nitroglycerin", "sildenafil"]),
+        "{:?}",
+        found(&paste)
+    );
+    let eye = check(
+        json!({ "medications": ["doxycycline 100 mg tablets for eye infection"], "pregnant": true, "sex": "female" }),
+    );
+    let tablet =
+        check(json!({ "medications": ["doxycycline 100 mg tablets"], "pregnant": true, "sex": "female" }));
+    assert_eq!(found(&eye), found(&tablet));
+}
+
 fn drugs() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(0usize..965, 0..9)
 }

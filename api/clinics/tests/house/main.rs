@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may end where what it stands on is missing")]
 
 mod clinics;
-mod communication;
 mod members;
 mod sending;
 mod support;

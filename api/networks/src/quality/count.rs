@@ -12,7 +12,7 @@ const SMALL: usize = 5;
 
 /// How a network does where it runs, by its primary label.
 ///
-/// Drift is that of scores and of abstentions by their reasons: the images' own brightness is not kept.
+/// Drift is that of scores, of the images' brightness and of abstentions by their reasons.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QualityView {
@@ -69,6 +69,12 @@ pub struct GroupView {
     /// Population stability index of the probabilities against those of the first images: below 0.1 nothing has
     /// changed, from 0.25 on somebody should look. Null below 50 scores on either side.
     pub score_drift: Option<f64>,
+    /// The mean brightness of what the network was shown, 0.0 to 1.0.
+    pub mean_brightness: Option<f64>,
+    /// That of the first images.
+    pub first_mean_brightness: Option<f64>,
+    /// The same index of the images' brightness.
+    pub brightness_drift: Option<f64>,
 }
 
 /// How often a network would not look, for one reason.
@@ -141,6 +147,7 @@ impl GroupView {
             *reasons.entry(code).or_default() += 1;
         }
         let (scores, scores_first) = (scores(&said), scores(&said_first));
+        let (bright, bright_first) = (brightness(newest), brightness(first));
         let mean = |scores: &[f64]| {
             let sum: f64 = scores.iter().sum();
             (!scores.is_empty() && is_shown(scores.len())).then(|| sum / scores.len() as f64)
@@ -162,6 +169,9 @@ impl GroupView {
             mean_score: mean(&scores),
             first_mean_score: mean(&scores_first),
             score_drift: stability_index(&scores_first, &scores),
+            mean_brightness: mean(&bright),
+            first_mean_brightness: mean(&bright_first),
+            brightness_drift: stability_index(&bright_first, &bright),
         }
     }
 }
@@ -172,6 +182,10 @@ fn said(samples: &[&Sample]) -> Vec<Said> {
 
 fn scores(said: &[Said]) -> Vec<f64> {
     said.iter().map(|said| said.probability).collect()
+}
+
+fn brightness(samples: &[&Sample]) -> Vec<f64> {
+    samples.iter().filter_map(|sample| sample.brightness).collect()
 }
 
 fn abstained(samples: &[&Sample]) -> usize {
@@ -226,6 +240,7 @@ mod tests {
             modality: Some("CR".into()),
             manufacturer: Some("Maker".into()),
             model: Some("One".into()),
+            brightness: Some(0.5),
             abstention_code: None,
             said: Some(Said { probability, threshold: Some(0.5), review_state }),
         }
@@ -288,5 +303,17 @@ mod tests {
         let newest: Vec<Sample> = (0..60).map(|_| sample(0.85, Open)).collect();
         assert!(view(true, &first, &newest).overall.score_drift.is_some_and(|index| index > 0.25));
         assert_eq!(view(true, &first, &first).overall.score_drift, Some(0.0));
+    }
+
+    #[test]
+    fn images_that_have_become_darker_are_told_by_their_index_though_the_scores_stay() {
+        let first: Vec<Sample> = (0..60).map(|_| sample(0.15, Open)).collect();
+        let darker = |sample: &Sample| Sample { brightness: Some(0.25), ..sample.clone() };
+        let mut newest: Vec<Sample> = first.iter().map(darker).collect();
+        newest.push(Sample { brightness: None, ..sample(0.15, Open) });
+        let all = view(true, &first, &newest).overall;
+        assert!(all.brightness_drift.is_some_and(|index| index > 0.25));
+        assert_eq!((all.mean_brightness, all.first_mean_brightness), (Some(0.25), Some(0.5)));
+        assert!(all.score_drift.is_some_and(|index| index < 0.01));
     }
 }

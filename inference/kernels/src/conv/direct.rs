@@ -218,7 +218,12 @@ impl Direct {
         let (first, count) = piece(self.phase.count[1], self.bands, band);
         let [out_depth, out_height, out_width] = self.out;
         let block_stride = out_depth * out_height * out_width * LANES;
-        let (step, down) = (self.phase.in_stride[2] * self.pixel, self.phase.in_stride[1] * self.row_len);
+        let (step, down) = if self.phase.taps.is_empty() {
+            // nothing is read, and no address may leave what it was made from
+            (0, 0)
+        } else {
+            (self.phase.in_stride[2] * self.pixel, self.phase.in_stride[1] * self.row_len)
+        };
         let out_step = self.phase.out_stride[2] * LANES;
         let out_plane = plane * self.phase.out_stride[0] + self.phase.out_first[0];
         // SAFETY: bands, planes and panels lie within the tensors that `io` was checked for, and within the room.
@@ -227,7 +232,8 @@ impl Direct {
                 self.pack(plane, (first, count), io, room);
                 room.as_ptr()
             } else {
-                io.read.add(plane * self.phase.in_stride[0] * self.plane_len + first * down)
+                let depth = if self.planes.is_empty() { 0 } else { plane * self.phase.in_stride[0] };
+                io.read.add(depth * self.plane_len + first * down)
             };
             for panel in &self.panels.list[panels] {
                 let segments = &self.panels.lines[panel.list].segments;

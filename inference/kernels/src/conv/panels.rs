@@ -6,6 +6,9 @@ use crate::isa::lanes::LANES;
 use crate::isa::table::Table;
 use crate::primitive::multiply::Segment;
 
+/// Rows of weights that are packed together: 16 KiB of the widest.
+const PACKED: usize = 64;
+
 /// One to four blocks of output channels that are computed together.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Panel {
@@ -123,13 +126,31 @@ impl Panels {
         for panel in &self.list {
             let width = panel.blocks * LANES;
             let rows = &self.lines[panel.list].rows;
-            let places = to[panel.weights..][..rows.len() * width].chunks_exact_mut(width);
-            for (row, place) in rows.iter().zip(places) {
-                let Some(channel) = row.channel else { continue };
-                for (lane, it) in place.iter_mut().enumerate() {
-                    *it = geometry.weight(weights, panel.first_block * LANES + lane, channel, row.tap);
+            let places = to[panel.weights..][..rows.len() * width].chunks_mut(PACKED * width);
+            // some rows of all outputs at a time: each output's weights lie side by side, and far from the next one's
+            for (rows, places) in rows.chunks(PACKED).zip(places) {
+                for lane in 0..width {
+                    let out = panel.first_block * LANES + lane;
+                    for (row, place) in rows.iter().zip(places.chunks_exact_mut(width)) {
+                        if let Some(channel) = row.channel {
+                            place[lane] = geometry.weight(weights, out, channel, row.tap);
+                        }
+                    }
                 }
             }
+        }
+    }
+
+    /// Adds to a hash which weight stands where; before [`Panels::forget_rows`].
+    pub(super) fn name(&self, hash: &mut Fnv) {
+        for panel in &self.list {
+            [panel.first_block, panel.blocks, panel.weights, panel.list]
+                .into_iter()
+                .for_each(|it| hash.add(it));
+        }
+        for row in self.lines.iter().flat_map(|lines| &lines.rows) {
+            hash.add(row.channel.unwrap_or(usize::MAX));
+            hash.add(row.tap);
         }
     }
 
@@ -138,6 +159,27 @@ impl Panels {
         for lines in &mut self.lines {
             lines.rows = Vec::new();
         }
+    }
+}
+
+/// A hash of whole numbers (FNV-1a, 64 bits): no secret, only a name for an order.
+#[derive(Debug)]
+pub(super) struct Fnv(u64);
+
+impl Fnv {
+    pub(super) fn new() -> Self {
+        Fnv(0xCBF2_9CE4_8422_2325)
+    }
+
+    pub(super) fn add(&mut self, number: usize) {
+        for byte in (number as u64).to_le_bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+        }
+    }
+
+    /// In four pieces of 16 bits.
+    pub(super) fn sixteens(&self) -> [u32; 4] {
+        [0, 16, 32, 48].map(|shift| (self.0 >> shift) as u32 & 0xFFFF)
     }
 }
 

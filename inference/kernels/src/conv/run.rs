@@ -79,7 +79,7 @@ pub(super) struct Io<'a> {
     /// Null, or as large as the output.
     pub residual: *const f32,
     pub prologue: Option<Affine>,
-    /// The packed weights; the bias stands at their beginning.
+    /// The packed weights, from their beginning.
     pub weights: *const f32,
     pub bias: *const f32,
 }

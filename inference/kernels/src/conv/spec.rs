@@ -1,13 +1,8 @@
 //! The shape of a convolution, and what follows from it.
 
-use crate::error::{KernelError, product};
+use crate::error::{KernelError, LARGEST, LARGEST_PAD, product};
 use crate::isa::Isa;
 use crate::tensor::{Channels, Extent};
-
-/// Dimensions, strides and dilations beyond this are refused, so that no sum of them overflows.
-const LARGEST: usize = 1 << 24;
-/// Pads beyond this are refused: no network has them, and they are memory that is only declared.
-const LARGEST_PAD: usize = 1 << 12;
 
 /// How a convolution's input lies in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,7 +192,9 @@ impl Geometry {
             return Err(KernelError::TooLarge);
         }
         let (group_in, group_out) = (in_channels / spec.groups, spec.out_channels / spec.groups);
-        let is_depthwise = spec.groups > 1 && group_in == 1 && group_out == 1;
+        // a depthwise convolution leaves every channel in its place; a transposed one writes them in order
+        let is_depthwise =
+            spec.groups > 1 && group_in == 1 && group_out == 1 && spec.direction == Direction::Forward;
         let out_channels = match (&spec.input, is_depthwise) {
             (Input::Blocked(channels), true) => channels.clone(),
             _ => Channels::dense(spec.out_channels)?,

@@ -122,6 +122,10 @@ impl Winograd {
         self.size
     }
 
+    pub(super) fn is_streamed(&self) -> bool {
+        self.is_streamed
+    }
+
     fn side(&self) -> usize {
         self.size + 2
     }

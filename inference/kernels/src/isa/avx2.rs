@@ -60,6 +60,17 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn max_or_nan(self, other: Self) -> Self {
+        let larger = self.max(other);
+        // SAFETY: AVX2 is there.
+        unsafe {
+            // `max` gives `other` where either is none; where `self` is, it is kept
+            let keep = |larger, own| _mm256_blendv_ps(larger, own, _mm256_cmp_ps::<_CMP_UNORD_Q>(own, own));
+            Avx2(keep(larger.0, self.0), keep(larger.1, self.1))
+        }
+    }
+
+    #[inline(always)]
     fn recip(self) -> Self {
         // SAFETY: AVX2 is there.
         let mut guess = unsafe { Avx2(_mm256_rcp_ps(self.0), _mm256_rcp_ps(self.1)) };

@@ -57,6 +57,16 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn max_or_nan(self, other: Self) -> Self {
+        // SAFETY: AVX-512F is there.
+        unsafe {
+            // `max` gives `other` where either is none; where `self` is, it is kept
+            let is_number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(self.0, self.0);
+            Avx512(_mm512_mask_max_ps(self.0, is_number, self.0, other.0))
+        }
+    }
+
+    #[inline(always)]
     fn recip(self) -> Self {
         // SAFETY: AVX-512F is there.
         let guess = Avx512(unsafe { _mm512_rcp14_ps(self.0) });

@@ -39,6 +39,8 @@ pub(crate) trait Lanes: Copy {
     fn mul_sub_from(self, by: Self, from: Self) -> Self;
     /// The larger number; `other` where either is none, so that `bound.max(x)` keeps a NaN of `x`.
     fn max(self, other: Self) -> Self;
+    /// The larger number; none where either is none.
+    fn max_or_nan(self, other: Self) -> Self;
     /// The smaller number; `other` where either is none.
     fn min(self, other: Self) -> Self;
     fn sqrt(self) -> Self;

@@ -83,6 +83,14 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn max_or_nan(self, other: Self) -> Self {
+        each(|lane| {
+            let (own, other) = (self.0[lane], other.0[lane]);
+            if own > other || own.is_nan() { own } else { other }
+        })
+    }
+
+    #[inline(always)]
     fn min(self, other: Self) -> Self {
         each(|lane| if self.0[lane] < other.0[lane] { self.0[lane] } else { other.0[lane] })
     }

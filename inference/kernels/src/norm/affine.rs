@@ -103,8 +103,8 @@ impl Affine {
     /// # Errors
     ///
     /// As [`Affine::run`].
-    pub fn run_in_place(&self, tensor: &mut ViewMut<'_>) -> Result<(), KernelError> {
-        apply(&OneThread, self.table, (&self.scale, &self.shift), &self.finish, From::ItsPlace, tensor)
+    pub fn run_in_place(&self, workers: &dyn Workers, tensor: &mut ViewMut<'_>) -> Result<(), KernelError> {
+        apply(workers, self.table, (&self.scale, &self.shift), &self.finish, From::ItsPlace, tensor)
     }
 }
 

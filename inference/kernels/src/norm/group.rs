@@ -8,7 +8,7 @@ use crate::isa::lanes::LANES;
 use crate::isa::table::Table;
 use crate::runs::From;
 use crate::tensor::{Buffer, Channels, View, ViewMut};
-use crate::workers::{OneThread, Scratch, Shared, SharedMut, Workers};
+use crate::workers::{Scratch, Shared, SharedMut, Workers};
 
 /// `activation((x - mean) / sqrt(variance + epsilon) * gamma + beta)`, with mean and variance of a group of channels
 /// over all their pixels.
@@ -114,20 +114,11 @@ impl Normalization {
         Ok((scale, shift))
     }
 
-    /// From one tensor to another.
+    /// From one tensor to another, on one thread or several; the bits are the same.
     ///
     /// # Errors
     ///
     /// [`KernelError::Mismatch`]: the shapes differ.
-    pub fn run(&self, input: &View<'_>, output: &mut ViewMut<'_>) -> Result<(), KernelError> {
-        self.run_on(&OneThread, input, output)
-    }
-
-    /// The same on several threads; the bits are the same.
-    ///
-    /// # Errors
-    ///
-    /// As [`Normalization::run`].
     pub fn run_on(
         &self,
         workers: &dyn Workers,
@@ -142,9 +133,9 @@ impl Normalization {
     ///
     /// # Errors
     ///
-    /// As [`Normalization::run`].
-    pub fn run_in_place(&self, tensor: &mut ViewMut<'_>) -> Result<(), KernelError> {
-        let (scale, shift) = self.statistics(&OneThread, &tensor.view())?;
-        apply(&OneThread, self.table, (&scale, &shift), &self.finish, From::ItsPlace, tensor)
+    /// As [`Normalization::run_on`].
+    pub fn run_in_place(&self, workers: &dyn Workers, tensor: &mut ViewMut<'_>) -> Result<(), KernelError> {
+        let (scale, shift) = self.statistics(workers, &tensor.view())?;
+        apply(workers, self.table, (&scale, &shift), &self.finish, From::ItsPlace, tensor)
     }
 }

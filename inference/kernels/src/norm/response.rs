@@ -6,7 +6,7 @@ use crate::isa::lanes::LANES;
 use crate::isa::table::Table;
 use crate::primitive::across::Response;
 use crate::tensor::{Buffer, Channels, View, ViewMut};
-use crate::workers::{OneThread, Scratch, Shared, SharedMut, Workers};
+use crate::workers::{Scratch, Shared, SharedMut, Workers};
 
 /// Pixels of one piece of work.
 const RUN: usize = 256;
@@ -58,25 +58,11 @@ impl LocalResponse {
         Ok(LocalResponse { table: isa.table()?, mask, size, alpha, beta, bias })
     }
 
-    /// From one tensor to another.
+    /// From one tensor to another, on one thread or several; the bits are the same.
     ///
     /// # Errors
     ///
     /// [`KernelError::Mismatch`]: the shapes differ.
-    pub fn run(
-        &self,
-        input: &View<'_>,
-        output: &mut ViewMut<'_>,
-        scratch: &mut Scratch,
-    ) -> Result<(), KernelError> {
-        self.run_on(&OneThread, input, output, scratch)
-    }
-
-    /// The same on several threads; the bits are the same.
-    ///
-    /// # Errors
-    ///
-    /// As [`LocalResponse::run`].
     pub fn run_on(
         &self,
         workers: &dyn Workers,

@@ -5,7 +5,7 @@ use crate::isa::Isa;
 use crate::isa::lanes::LANES;
 use crate::isa::table::Table;
 use crate::tensor::{Buffer, Channels, View, ViewMut};
-use crate::workers::{OneThread, Scratch, Shared, SharedMut, Workers};
+use crate::workers::{Scratch, Shared, SharedMut, Workers};
 
 /// Pixels of one piece of work.
 const RUN: usize = 256;
@@ -38,20 +38,11 @@ impl Softmax {
         Ok(Softmax { table: isa.table()?, mask })
     }
 
-    /// From one tensor to another.
+    /// From one tensor to another, on one thread or several; the bits are the same.
     ///
     /// # Errors
     ///
     /// [`KernelError::Mismatch`]: the shapes differ.
-    pub fn run(&self, input: &View<'_>, output: &mut ViewMut<'_>) -> Result<(), KernelError> {
-        self.run_on(&OneThread, input, output)
-    }
-
-    /// The same on several threads; the bits are the same.
-    ///
-    /// # Errors
-    ///
-    /// As [`Softmax::run`].
     pub fn run_on(
         &self,
         workers: &dyn Workers,

@@ -40,7 +40,7 @@ pub(crate) unsafe fn reduce<L: Lanes>(reduction: Reduction, from: *const f32, pi
     }
     match reduction {
         Reduction::Sum => each!(0.0, add),
-        Reduction::Largest => each!(f32::NEG_INFINITY, max),
+        Reduction::Largest => each!(f32::NEG_INFINITY, max_or_nan),
     }
 }
 

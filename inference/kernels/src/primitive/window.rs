@@ -19,7 +19,7 @@ pub(crate) struct Tap {
 pub(crate) enum Windowed {
     /// The weighted sum, from a bias.
     Weighed,
-    /// The largest.
+    /// The largest; none where one of them is none.
     Largest,
     /// The sum times a factor.
     Mean(f32),
@@ -71,7 +71,7 @@ unsafe fn tile<L: Lanes, const PIXELS: usize>(
                 for tap in window.taps {
                     let at = read.offset(tap.offset);
                     unroll!(PIXELS, P, {
-                        sums[P] = sums[P].max(L::load(at.add(P * step)));
+                        sums[P] = sums[P].max_or_nan(L::load(at.add(P * step)));
                     });
                 }
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Buffer;
-use crate::error::{KernelError, product};
+use crate::error::{KernelError, LARGEST};
 use crate::isa::lanes::LANES;
 
 /// A place without a channel: it holds some finite number that no operator looks at.
@@ -29,8 +29,7 @@ impl Channels {
         if count == 0 {
             return Err(KernelError::Zero("the number of channels"));
         }
-        product(&[count, LANES])?;
-        if count >= NONE as usize - LANES {
+        if count > LARGEST {
             return Err(KernelError::TooLarge);
         }
         let slots = (0..count.next_multiple_of(LANES)).map(|it| if it < count { it as u32 } else { NONE });
@@ -44,7 +43,7 @@ impl Channels {
     /// [`KernelError::Zero`]: no parts. [`KernelError::TooLarge`].
     pub fn concat(parts: &[&Channels]) -> Result<Self, KernelError> {
         let count = parts.iter().try_fold(0_usize, |sum, part| sum.checked_add(part.count));
-        let count = count.filter(|count| *count < NONE as usize - LANES).ok_or(KernelError::TooLarge)?;
+        let count = count.filter(|count| *count <= LARGEST).ok_or(KernelError::TooLarge)?;
         if count == 0 {
             return Err(KernelError::Zero("the number of channels"));
         }
@@ -143,7 +142,10 @@ mod tests {
     #[test]
     fn no_channels_and_too_many_are_refused() {
         assert_eq!(Channels::dense(0), Err(KernelError::Zero("the number of channels")));
-        assert_eq!(Channels::dense(usize::MAX), Err(KernelError::TooLarge));
+        // 2^32 - 32 channels would be a map of 16 GiB before a single number was there
+        for count in [LARGEST + 1, u32::MAX as usize - 31, usize::MAX] {
+            assert_eq!(Channels::dense(count), Err(KernelError::TooLarge));
+        }
         assert_eq!(Channels::concat(&[]), Err(KernelError::Zero("the number of channels")));
     }
 }

@@ -93,7 +93,9 @@ async fn an_event_that_is_too_long_stops_none_behind_it() {
         let study_id = StudyId::new();
         let analysis_ids = (0..30_000).map(|_| AnalysisId::new()).collect();
         let mut tx = db.begin().await.unwrap();
-        tell(&mut tx, clinic, &Event::FindingsReady { study_id, analysis_ids }, now()).await.unwrap();
+        tell(&mut tx, clinic, &Event::FindingsReady { study_id, analysis_ids, found: None }, now())
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         told(&db, clinic, study_id, 0).await;
         assert_eq!(hearing.step(SystemClock.now()).await.unwrap(), Step::Heard);

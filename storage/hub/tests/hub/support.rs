@@ -164,13 +164,13 @@ impl Rig {
 }
 
 pub fn stored(study_id: StudyId) -> Event {
-    Event::InstanceStored { study_id, instance_id: InstanceId::new() }
+    Event::InstanceStored { study_id, instance_id: InstanceId::new(), begins: None }
 }
 
 pub fn ready(study_id: StudyId) -> Event {
-    Event::FindingsReady { study_id, analysis_ids: Vec::new() }
+    Event::FindingsReady { study_id, analysis_ids: Vec::new(), found: None }
 }
 
 pub fn reviewed() -> Event {
-    Event::FindingReviewed { finding_id: FindingId::new() }
+    Event::FindingReviewed { finding_id: FindingId::new(), review: None }
 }

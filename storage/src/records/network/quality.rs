@@ -22,6 +22,8 @@ pub struct Sample {
     pub manufacturer: Option<String>,
     /// Manufacturer's Model Name (0008,1090).
     pub model: Option<String>,
+    /// The mean brightness of what the network was shown, 0.0 to 1.0; absent where that was not kept.
+    pub brightness: Option<f64>,
     /// The code of the abstention, where the network would not look.
     pub abstention_code: Option<String>,
     /// What was said of the label; absent where the network would not look.
@@ -87,6 +89,7 @@ impl FromRow for Sample {
             modality: row.get("modality")?,
             manufacturer: row.get("manufacturer")?,
             model: row.get("model")?,
+            brightness: row.get("brightness")?,
             abstention_code: row.get("abstention_code")?,
             said,
         })
@@ -130,7 +133,7 @@ pub async fn samples(
     };
     let statement = built_sql(format!(
         "SELECT analyses.clinic_id, studies.patient_id, patients.birth_date, studies.study_date,
-                series.modality, series.manufacturer, series.model, analyses.abstention_code,
+                series.modality, series.manufacturer, series.model, analyses.brightness, analyses.abstention_code,
                 {}, {}, {}
            FROM analyses
            JOIN instances ON instances.instance_id = analyses.instance_id AND instances.hidden_at IS NULL

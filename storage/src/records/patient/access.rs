@@ -70,7 +70,7 @@ pub enum Shown {
 
 impl Shown {
     /// The condition ` AND …` on the patient that `column` names; `bind` gives the place of an argument.
-    pub(crate) fn condition(self, column: &str, bind: impl FnMut(Value) -> String) -> String {
+    pub fn condition(self, column: &str, bind: impl FnMut(Value) -> String) -> String {
         self.unless(&format!("= {column}"), bind)
     }
 

@@ -33,13 +33,17 @@ pub struct Moved {
 }
 
 /// What belongs to a patient and goes along; the identifiers first, for by them images find their patient.
-const BELONGINGS: [&str; 6] = [
+const BELONGINGS: [&str; 10] = [
     "UPDATE patient_identifiers SET patient_id = $2 WHERE clinic_id = $1 AND patient_id = $3",
     "UPDATE studies SET patient_id = $2 WHERE clinic_id = $1 AND patient_id = $3",
     "UPDATE statements SET patient_id = $2 WHERE clinic_id = $1 AND patient_id = $3",
     "UPDATE memberships SET patient_id = $2 WHERE clinic_id = $1 AND patient_id = $3",
     "UPDATE assessments SET patient_id = $2 WHERE clinic_id = $1 AND patient_id = $3",
     "UPDATE issue_overrides SET patient_id = $2 WHERE clinic_id = $1 AND patient_id = $3",
+    "UPDATE billing_customers SET patient_id = $2 WHERE clinic_id = $1 AND patient_id = $3",
+    "UPDATE subscriptions SET patient_id = $2 WHERE clinic_id = $1 AND patient_id = $3",
+    "UPDATE invoices SET patient_id = $2 WHERE clinic_id = $1 AND patient_id = $3",
+    "UPDATE payments SET patient_id = $2 WHERE clinic_id = $1 AND patient_id = $3",
 ];
 
 impl Patient {

@@ -390,9 +390,9 @@ mod tests {
     async fn of_one_record_the_first_that_waits_is_next_and_a_dead_one_makes_way() {
         on_both(async |db| {
             let study_id = StudyId::new();
-            let stored = Event::InstanceStored { study_id, instance_id: InstanceId::new() };
-            let ready = Event::FindingsReady { study_id, analysis_ids: Vec::new() };
-            let other = Event::FindingReviewed { finding_id: FindingId::new() };
+            let stored = Event::InstanceStored { study_id, instance_id: InstanceId::new(), begins: None };
+            let ready = Event::FindingsReady { study_id, analysis_ids: Vec::new(), found: None };
+            let other = Event::FindingReviewed { finding_id: FindingId::new(), review: None };
             let (webhook, told) = planned(&db, &[stored, ready, other]).await;
             let study = told[0].aggregate();
             let mut tx = db.begin().await.unwrap();
@@ -425,8 +425,9 @@ mod tests {
     #[tokio::test]
     async fn what_waits_without_a_job_is_asked_for_once() {
         on_both(async |db| {
-            let events: Vec<_> =
-                (0..=PAGE).map(|_| Event::FindingReviewed { finding_id: FindingId::new() }).collect();
+            let events: Vec<_> = (0..=PAGE)
+                .map(|_| Event::FindingReviewed { finding_id: FindingId::new(), review: None })
+                .collect();
             let (webhook, _) = planned(&db, &events).await;
             let waiting = events.len() as u64;
             let mut tx = db.begin().await.unwrap();
@@ -443,7 +444,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_planned_is_listed_once_and_forgotten_when_it_is_old_and_over() {
         on_both(async |db| {
-            let finding = || Event::FindingReviewed { finding_id: FindingId::new() };
+            let finding = || Event::FindingReviewed { finding_id: FindingId::new(), review: None };
             let (webhook, told) = planned(&db, &[finding(), finding()]).await;
             let mut tx = db.begin().await.unwrap();
             let all = Delivery::list(&mut tx, CLINIC, webhook, None, None, 10).await.unwrap();

@@ -1,9 +1,11 @@
 //! The providers that carry a clinic's messages, channel by channel: its own, else those of the service.
 
+mod provider;
+
 use axum::extract::State;
 use clinical::event::Event;
 use clinical::id::ClinicId;
-use gate::{App, Caller, Json, Problem};
+use gate::{Caller, Json, Problem};
 use serde::{Deserialize, Serialize};
 use storage::db::{Conn, DbError, Tx};
 use storage::outbox;
@@ -11,8 +13,8 @@ use storage::records::credential::{Credential, CredentialError, NewCredential};
 use storage::secret::SYSTEM;
 use utoipa::ToSchema;
 
-use crate::provider::{ProviderRequest, ProviderView};
-use crate::settings::Source;
+use self::provider::{ProviderRequest, ProviderView};
+use super::ChannelState;
 
 /// So many providers stand in for the first of a channel at most.
 const FALLBACKS: usize = 4;
@@ -67,6 +69,17 @@ pub struct CommunicationView {
     push: Option<ChannelView>,
 }
 
+/// Who has set a channel's providers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ProviderSource)]
+pub(crate) enum Source {
+    /// The clinic.
+    Clinic,
+    /// The service's operator, for every clinic without its own.
+    Global,
+}
+
 /// A channel's providers, without their secrets.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct ChannelView {
@@ -104,59 +117,62 @@ fn refused(error: CredentialError) -> Problem {
 }
 
 async fn store(
-    app: &App,
+    state: &ChannelState,
     tx: &mut Tx,
     clinic: ClinicId,
     request: CommunicationRequest,
 ) -> Result<(), Problem> {
     let CommunicationRequest { email, whatsapp, sms, push } = request;
-    let now = app.clock.now();
+    let now = state.app.clock.now();
     for ((purpose, known), channel) in CHANNELS.into_iter().zip([email, whatsapp, sms, push]) {
         let providers = channel.map(|channel| channel.check(known)).transpose()?.unwrap_or_default();
-        let keys = app.authenticator.keyring();
+        let keys = state.app.authenticator.keyring();
         Credential::replace(tx, keys, clinic, purpose, providers, now).await.map_err(refused)?;
     }
     Ok(())
 }
 
 /// `GET /api/v1/clinics/{clinicId}/communication/config`
-pub(crate) async fn show(State(app): State<App>, caller: Caller) -> Result<Json<CommunicationView>, Problem> {
+pub(crate) async fn show(
+    State(state): State<ChannelState>,
+    caller: Caller,
+) -> Result<Json<CommunicationView>, Problem> {
     // The system's handle: a clinic's does not see what serves every clinic.
-    Ok(Json(view(&mut app.db.read().await?, caller.clinic).await?))
+    Ok(Json(view(&mut state.app.db.read().await?, caller.clinic).await?))
 }
 
 /// `PUT /api/v1/clinics/{clinicId}/communication/config`
 pub(crate) async fn write(
-    State(app): State<App>,
+    State(state): State<ChannelState>,
     caller: Caller,
     Json(request): Json<CommunicationRequest>,
 ) -> Result<Json<CommunicationView>, Problem> {
     let clinic_id = caller.clinic;
-    let mut tx = app.db.of(clinic_id).begin().await?;
-    store(&app, &mut tx, clinic_id, request).await?;
-    outbox::tell(&mut tx, clinic_id, &Event::ClinicChanged { clinic_id }, app.clock.now()).await?;
+    let mut tx = state.app.db.of(clinic_id).begin().await?;
+    store(&state, &mut tx, clinic_id, request).await?;
+    outbox::tell(&mut tx, clinic_id, &Event::ClinicChanged { clinic_id }, state.app.clock.now()).await?;
     caller.write_down(&mut tx).await?;
     tx.commit().await?;
-    show(State(app), caller).await
+    show(State(state), caller).await
 }
 
 /// `GET /api/v1/communication/config`
 pub(crate) async fn show_global(
-    State(app): State<App>,
+    State(state): State<ChannelState>,
     _: Caller,
 ) -> Result<Json<CommunicationView>, Problem> {
-    Ok(Json(view(&mut app.db.read().await?, SYSTEM).await?))
+    Ok(Json(view(&mut state.app.db.read().await?, SYSTEM).await?))
 }
 
 /// `PUT /api/v1/communication/config`
 pub(crate) async fn write_global(
-    State(app): State<App>,
+    State(state): State<ChannelState>,
     caller: Caller,
     Json(request): Json<CommunicationRequest>,
 ) -> Result<Json<CommunicationView>, Problem> {
-    let mut tx = app.db.begin().await?;
-    store(&app, &mut tx, SYSTEM, request).await?;
+    let mut tx = state.app.db.begin().await?;
+    store(&state, &mut tx, SYSTEM, request).await?;
     caller.write_down(&mut tx).await?;
     tx.commit().await?;
-    show_global(State(app), caller).await
+    show_global(State(state), caller).await
 }

@@ -11,8 +11,6 @@ use storage::records::credential::{Credential, NewCredential, NewSecret};
 use storage::secret::Plain;
 use utoipa::ToSchema;
 
-use crate::text;
-
 /// A provider's credentials have so many parts at most.
 const PARTS: usize = 16;
 /// The longest part, in bytes: a key file fits.
@@ -112,6 +110,23 @@ impl<'de> Visitor<'de> for Parts {
     }
 }
 
+/// A text of the sender, trimmed.
+///
+/// # Errors
+///
+/// 400 `invalid-text` names the field: empty, too long, or with control characters.
+fn checked(field: &'static str, text: Option<String>) -> Result<Option<String>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let text = text.trim();
+    let is_good =
+        !text.is_empty() && text.chars().count() <= SENDER_CHARACTERS && !text.chars().any(char::is_control);
+    if !is_good {
+        let detail = format!("{field} has 1 to {SENDER_CHARACTERS} characters, without control characters");
+        return Err(Problem::bad_request("invalid-text", detail));
+    }
+    Ok(Some(text.to_owned()))
+}
+
 impl ProviderRequest {
     /// Checks it and parts what may be shown from what must not.
     ///
@@ -130,7 +145,7 @@ impl ProviderRequest {
         let mut public = serde_json::Map::new();
         for (name, given) in PUBLIC.into_iter().zip([self.from_email, self.from_name, self.from_number]) {
             let among = texts.remove(name);
-            if let Some(text) = text::optional(name, given.or(among), SENDER_CHARACTERS)? {
+            if let Some(text) = checked(name, given.or(among))? {
                 public.insert(name.to_owned(), text.into());
             }
         }

@@ -1,0 +1,133 @@
+//! Which parts of the service a clinic uses, and how much more or less than before.
+
+use axum::extract::State;
+use chrono::NaiveDate;
+use clinical::event::Category;
+use gate::{App, Caller, Json, Problem, Query};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::counts::{self, Sums};
+use crate::desk::{Asked, Desk, Usual};
+use crate::small::change_percent;
+use crate::table::{Cell, Kind, Table, Tabled, text};
+use crate::within::TurnaroundView;
+
+/// The parts of the day of a clinic.
+const FEATURES: [Category; 6] = [
+    Category::UserActivity,
+    Category::EhrRecord,
+    Category::Appointment,
+    Category::Billing,
+    Category::Clinic,
+    Category::Video,
+];
+
+/// What happened within a period, feature by feature. `null` in place of a number: too few to be shown; in place of a
+/// percentage also: from nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformView {
+    /// The first day of the period.
+    pub from: NaiveDate,
+    /// Its last day.
+    pub to: NaiveDate,
+    /// Where these days are days.
+    pub time_zone: String,
+    /// Each part of the day of a clinic.
+    pub features: Vec<FeatureView>,
+    /// Each event that was told, in the order of their names.
+    pub events: Vec<EventView>,
+    /// So many physicians have a visit or have judged a finding.
+    pub active_physicians: Option<i64>,
+    /// So many people joined the clinic.
+    pub members_joined: Option<i64>,
+    /// So many left it.
+    pub members_left: Option<i64>,
+    /// How soon studies that were received were read.
+    pub receipt_to_finding: TurnaroundView,
+}
+
+/// How much a part is used.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FeatureView {
+    /// The part.
+    pub feature: Category,
+    /// So many events.
+    pub events: Option<i64>,
+    /// By how much more than in the period before.
+    pub change_percent: Option<f64>,
+    /// Whether it was ever used.
+    pub is_adopted: bool,
+}
+
+/// How often something happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = EventCount)]
+pub struct EventView {
+    /// What, as `findings_ready`; of the instances of a study the first of each series counts.
+    pub event: String,
+    /// So often.
+    pub count: Option<i64>,
+}
+
+fn of_feature(sums: &Sums, feature: Category) -> i64 {
+    feature.events().into_iter().map(|event| sums.of_kind("events", event)).sum()
+}
+
+impl PlatformView {
+    pub(crate) async fn of(desk: &mut Desk) -> Result<Self, Problem> {
+        let (period, sight) = (desk.period, desk.sight);
+        let metrics = ["events", "physicians", "found", "found_seconds"];
+        let now = counts::within(&mut desk.rows, desk.clinic, &metrics, period.span()).await?;
+        let span = period.before().span();
+        let before = counts::within(&mut desk.rows, desk.clinic, &["events"], span).await?;
+        let ever = counts::ever(&mut desk.rows, desk.clinic, &["events"]).await?;
+        let feature = |feature: Category| {
+            let (now, before) = (of_feature(&now, feature), of_feature(&before, feature));
+            let shown = sight.count(now).and(sight.count(before));
+            FeatureView {
+                feature,
+                events: sight.count(now),
+                change_percent: shown.and_then(|_| change_percent(now, before)),
+                is_adopted: of_feature(&ever, feature) > 0,
+            }
+        };
+        let event =
+            |(event, count): (&str, i64)| EventView { event: event.to_owned(), count: sight.count(count) };
+        let physicians = now.kinds("physicians").filter(|(_, amount)| *amount > 0).count() as i64;
+        Ok(Self {
+            from: period.from,
+            to: period.to,
+            time_zone: period.zone.name().to_owned(),
+            features: FEATURES.into_iter().map(feature).collect(),
+            events: now.kinds("events").map(event).collect(),
+            active_physicians: sight.count(physicians),
+            members_joined: sight.count(now.of_kind("events", "member_joined")),
+            members_left: sight.count(now.of_kind("events", "member_left")),
+            receipt_to_finding: TurnaroundView::of(&now, "found", sight),
+        })
+    }
+}
+
+impl Tabled for PlatformView {
+    fn table(&self) -> Table {
+        let row = |line: &EventView| vec![text(&line.event), Cell::Whole(line.count)];
+        Table {
+            columns: &[("event", Kind::Text), ("count", Kind::Whole)],
+            rows: self.events.iter().map(row).collect(),
+        }
+    }
+}
+
+/// `GET /api/analytics/platform`
+pub(crate) async fn platform(
+    State(app): State<App>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Result<Json<PlatformView>, Problem> {
+    let mut desk = Desk::open(&app, &caller, &asked, Usual::ThisMonth).await?;
+    Ok(Json(PlatformView::of(&mut desk).await?))
+}

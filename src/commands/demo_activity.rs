@@ -1,0 +1,251 @@
+//! `medilink demo activity`: months of an invented clinic's days, and the numbers that analytics must show of them.
+//!
+//! The numbers are counted here, one by one, from what was invented: never by the code that they are to prove.
+
+mod expected;
+mod invented;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use chrono_tz::Tz;
+use clinical::event::{Event, Found, Reviewed, SeriesBegun};
+use clinical::id::{
+    AssessmentId, ClinicId, InstanceId, InvoiceId, NotificationId, PatientId, PaymentId, StudyId,
+};
+use clinical::money::Currency;
+use clinical::person::{Demographics, PersonName};
+use storage::db::{Db, Tx};
+use storage::outbox;
+use storage::outbox::relay::{Work, place_all};
+use storage::records::clinic::Clinic;
+use storage::records::patient::Patient;
+use storage::records::study::{Study, StudyFacts};
+
+use self::invented::{Activity, Bill, Instant};
+use crate::config::Config;
+use crate::wiring::House;
+
+/// So many events go into the database at a time.
+const PER_TRANSACTION: usize = 500;
+/// So often, after such a pause, it is looked whether all of them have their places.
+const LOOKS: usize = 600;
+const LOOK: Duration = Duration::from_millis(50);
+/// The events whose numbers would be mixed with the invented ones'.
+const COUNTED: [&str; 7] = [
+    "instance_stored",
+    "patient_registered",
+    "visit_booked",
+    "visit_held",
+    "payment_succeeded",
+    "invoice_issued",
+    "assessment_made",
+];
+
+/// How much is invented, and how it is told.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// So many months, of which this is the last
+    #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=60))]
+    months: u32,
+    /// Other numbers, other days
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Invents, tells and counts.
+pub async fn run(
+    config: Config,
+    environment: &BTreeMap<String, String>,
+    arguments: &Arguments,
+) -> Result<()> {
+    let house = House::open(config, environment).await?;
+    let (clinic, now) = (ClinicId::DEFAULT, house.clock.now());
+    let mut read = house.db.read().await?;
+    if !outbox::list(&mut read, clinic, Some(&COUNTED), None, 1).await?.is_empty() {
+        bail!("this clinic has numbers of its own already: choose another --data-dir for the demo");
+    }
+    let row = Clinic::find(&mut read, clinic).await?;
+    drop(read);
+    let zone: Tz = row.time_zone.parse().unwrap_or(Tz::UTC);
+    let set = row.settings.get("currency").and_then(|code| code.as_str()?.parse::<Currency>().ok());
+    let usd: Currency = "USD".parse().context("a currency of ISO 4217")?;
+    let activity = Activity::invent(arguments.seed, arguments.months, now, zone, set.unwrap_or(usd));
+
+    let events = events_of(&house, clinic, &activity).await?;
+    for some in events.chunks(PER_TRANSACTION) {
+        let mut tx = house.db.begin().await?;
+        for (at, event) in some {
+            outbox::tell(&mut tx, clinic, event, *at).await?;
+        }
+        tx.commit().await?;
+    }
+    count(&house.db, clinic).await?;
+    house.db.close().await;
+
+    let answers = expected::answers(&activity, now, zone);
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&answers)?);
+        return Ok(());
+    }
+    println!("{} events of {} months are told in the default clinic.", events.len(), arguments.months);
+    for path in answers.as_object().into_iter().flat_map(|answers| answers.keys()) {
+        println!("  GET {path}");
+    }
+    println!("\n--json prints what they must answer.");
+    Ok(())
+}
+
+/// Waits until all that was told is in the numbers: a service that runs beside may be at the same.
+async fn count(db: &Db, clinic: ClinicId) -> Result<()> {
+    for _ in 0..LOOKS {
+        place_all(db, Work::None).await?;
+        analytics::catch_up(db).await.context("the events could not be counted")?;
+        let last = outbox::list(&mut db.read().await?, clinic, None, None, 1).await?;
+        if last.first().is_none_or(|last| last.position.is_some()) {
+            analytics::catch_up(db).await.context("the events could not be counted")?;
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    bail!("the events get no positions: another process has begun to place them, and does not go on")
+}
+
+/// What is told, in the order of its telling; patients and studies get rows as well.
+async fn events_of(house: &House, clinic: ClinicId, activity: &Activity) -> Result<Vec<(Instant, Event)>> {
+    let mut events = Vec::new();
+    let mut patients = Vec::new();
+    for some in activity.patients.chunks(PER_TRANSACTION) {
+        let mut tx = house.db.begin().await?;
+        for person in some {
+            let demographics = Demographics {
+                name: PersonName {
+                    family: Some(format!("Invented{}", patients.len())),
+                    given: Some("Person".to_owned()),
+                    ..PersonName::default()
+                },
+                birth_date: person.born_on,
+                sex: person.sex,
+                ..Demographics::default()
+            };
+            let patient_id = Patient::register(&mut tx, clinic, &demographics, false, person.at).await?;
+            events.push((person.at, Event::PatientRegistered { patient_id }));
+            patients.push((person.at, patient_id));
+        }
+        tx.commit().await?;
+    }
+    patients.sort_by_key(|(at, _)| *at);
+    // Only who is there has a study or a visit: one who was imaged first would be counted from then on.
+    let patient = |number: usize, at: Instant| {
+        let there = patients.partition_point(|(registered_at, _)| *registered_at <= at).max(1);
+        patients[number % there].1
+    };
+    for some in activity.studies.chunks(PER_TRANSACTION) {
+        let mut tx = house.db.begin().await?;
+        for study in some {
+            let patient_id = patient(study.patient, study.at);
+            let study_id = study_row(&mut tx, clinic, patient_id, study.at).await?;
+            study_events(&mut events, study, study_id, patient_id);
+        }
+        tx.commit().await?;
+    }
+    for visit in &activity.visits {
+        let (visit_id, physician_id, starts_at) = (visit.visit_id, visit.physician, visit.starts_at);
+        let (patient_id, specialty) =
+            (patient(visit.patient, visit.booked_at), visit.specialty.map(str::to_owned));
+        if let Some((at, starts_at)) = visit.booked_first {
+            let specialty = specialty.clone();
+            events
+                .push((at, Event::VisitBooked { visit_id, patient_id, physician_id, specialty, starts_at }));
+        }
+        let booked = Event::VisitBooked {
+            visit_id,
+            patient_id,
+            physician_id,
+            specialty: specialty.clone(),
+            starts_at,
+        };
+        events.push((visit.booked_at, booked));
+        if visit.is_held {
+            events.push((
+                starts_at,
+                Event::VisitHeld { visit_id, patient_id, physician_id, specialty, starts_at },
+            ));
+        }
+    }
+    for bill in &activity.bills {
+        bill_events(&mut events, bill, patient(bill.patient, bill.issued_at));
+    }
+    for (at, urgency) in &activity.assessments {
+        let assessment_id = AssessmentId::new();
+        events.push((*at, Event::AssessmentMade { assessment_id, urgency: Some(*urgency) }));
+    }
+    for (at, channel, state) in &activity.deliveries {
+        let notification_id = NotificationId::new();
+        let (channel, state) = ((*channel).to_owned(), (*state).to_owned());
+        events.push((*at, Event::NotificationSettled { notification_id, channel, state }));
+    }
+    // Stable: of one record in the order of what happened.
+    events.sort_by_key(|(at, _)| *at);
+    Ok(events)
+}
+
+async fn study_row(tx: &mut Tx, clinic: ClinicId, patient: PatientId, at: Instant) -> Result<StudyId> {
+    let uid = format!("2.25.{}", uuid::Uuid::new_v4().as_u128()).parse()?;
+    let facts = StudyFacts {
+        study_date: Some(at.format("%Y%m%d").to_string()),
+        description: Some("Invented".to_owned()),
+        ..StudyFacts::default()
+    };
+    Ok(Study::ensure(tx, clinic, patient, &uid, &facts, at).await?)
+}
+
+fn study_events(
+    events: &mut Vec<(Instant, Event)>,
+    study: &invented::Imaged,
+    study_id: StudyId,
+    patient_id: PatientId,
+) {
+    let begins = SeriesBegun { patient_id, modality: Some(study.modality.to_owned()), is_own_result: false };
+    let stored = Event::InstanceStored { study_id, instance_id: InstanceId::new(), begins: Some(begins) };
+    events.push((study.at, stored));
+    if let Some(at) = study.found_at {
+        let found = Found { scored: 1, abstained: 0, positive: i64::from(study.is_positive) };
+        events.push((at, Event::FindingsReady { study_id, analysis_ids: Vec::new(), found: Some(found) }));
+    }
+    for word in &study.words {
+        let review = Reviewed { study_id, user_id: Some(word.physician), is_accepted: word.is_accepted };
+        let finding_id = word.finding_id;
+        events.push((word.at, Event::FindingReviewed { finding_id, review: Some(review) }));
+    }
+}
+
+fn bill_events(events: &mut Vec<(Instant, Event)>, bill: &Bill, patient: PatientId) {
+    let (invoice_id, payment_id) = (InvoiceId::new(), PaymentId::new());
+    let (patient_id, amount_minor, currency) = (Some(patient), bill.minor, bill.currency);
+    events.push((bill.issued_at, Event::InvoiceIssued { invoice_id, patient_id, amount_minor, currency }));
+    let invoice = Some(invoice_id);
+    if let Some(at) = bill.failed_at {
+        let failed =
+            Event::PaymentFailed { payment_id, invoice_id: invoice, patient_id, amount_minor, currency };
+        events.push((at, failed));
+    }
+    if let Some(at) = bill.paid_at {
+        let paid =
+            Event::PaymentSucceeded { payment_id, invoice_id: invoice, patient_id, amount_minor, currency };
+        events.push((at, paid));
+        events.push((at, Event::InvoicePaid { invoice_id, patient_id, amount_minor, currency }));
+    }
+    if let Some((at, amount_minor)) = bill.refunded {
+        let back =
+            Event::PaymentRefunded { payment_id, invoice_id: invoice, patient_id, amount_minor, currency };
+        events.push((at, back));
+    }
+    if let Some(at) = bill.closed_at {
+        events.push((at, Event::InvoiceClosed { invoice_id, patient_id, amount_minor, currency }));
+    }
+}
