@@ -65,7 +65,7 @@ fn is_in(text: &str) -> bool {
 }
 
 fn is_card_number(digits: &[u32]) -> bool {
-    (13..=19).contains(&digits.len()) && (2..=6).contains(&digits[0]) && luhn(digits) % 10 == 0
+    (13..=19).contains(&digits.len()) && (2..=6).contains(&digits[0]) && luhn(digits).is_multiple_of(10)
 }
 
 /// Luhn's sum: every second digit from the right counts double, and then its digits.

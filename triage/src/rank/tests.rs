@@ -112,7 +112,9 @@ impl Definition<'_> {
             }
         }
         for weights in groups.values() {
-            let strongest = weights.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
+            // Of equals, to the last digit that the tables hold, the first: votes may be each other's opposite.
+            let stronger = |a: f64, b: f64| if (b.abs() as f32) > (a.abs() as f32) { b } else { a };
+            let strongest = weights.iter().copied().reduce(stronger).unwrap();
             let further = weights.iter().sum::<f64>() - strongest;
             score += strongest + f64::from(FURTHER_OF_GROUP) * further;
         }
