@@ -405,7 +405,7 @@ impl SendError {
 /// How a provider is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = ProviderHealth)]
+#[schema(as = ProbeResult)]
 pub enum Health {
     /// Nobody has asked it yet, or it has nothing that could be asked.
     Unknown,
