@@ -29,6 +29,7 @@ pub(crate) async fn of_patient(
 
 /// One set of bytes that came under a file's SOP Instance UID.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = InstanceVersion)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VersionView {
     /// `null` for the current one.

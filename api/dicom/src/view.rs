@@ -86,6 +86,7 @@ pub struct ProbabilityView {
 
 /// A network, so exactly that it can be found again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = AnalysisNetwork)]
 pub struct NetworkView {
     /// Its name.
     pub name: String,
