@@ -5,7 +5,8 @@ use clinical::event::Event;
 use clinical::id::{ClinicId, CustomerId, InvoiceId, PatientId, SubscriptionId};
 use clinical::job::{Job, Priority};
 use clinical::money::{Currency, Money};
-use storage::db::{Conn, DbError, FromRow, Result, Row, Statement, Tx, Value, built_sql, sql};
+use storage::db::{Conn, DbError, FromRow, Result, Row, Statement, Tx, built_sql, sql};
+use storage::records::listing::Listing;
 use storage::records::patient::Shown;
 use storage::{outbox, queue};
 use uuid::Uuid;
@@ -319,26 +320,14 @@ impl Invoice {
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Self>> {
-        let asked: [(&str, Option<Value>); 4] = [
-            ("patient_id =", filter.patient.map(Value::from)),
-            ("subscription_id =", filter.subscription.map(Value::from)),
-            ("status =", filter.status.map(|status| Value::from(status.as_str()))),
-            ("invoice_id <", after.map(Value::from)),
-        ];
-        let mut text = format!("SELECT {COLUMNS} FROM invoices WHERE clinic_id = $1");
-        let mut values = Vec::new();
-        for (condition, value) in asked {
-            let Some(value) = value else { continue };
-            values.push(value);
-            text += &format!(" AND {condition} ${}", values.len() + 2);
-        }
-        text += &shown.condition("invoices.patient_id", |value| {
-            values.push(value);
-            format!("${}", values.len() + 2)
-        });
-        text += " ORDER BY invoice_id DESC LIMIT $2";
-        let statement = built_sql(text).bind(clinic).bind(limit);
-        values.into_iter().fold(statement, Statement::bind).fetch_all(db).await
+        Listing::of(format!("SELECT {COLUMNS} FROM invoices WHERE clinic_id = $1"))
+            .by("patient_id =", filter.patient)
+            .by("subscription_id =", filter.subscription)
+            .by("status =", filter.status.map(InvoiceStatus::as_str))
+            .shown("invoices.patient_id", shown)
+            .newest("invoice_id", after, clinic, limit)
+            .fetch_all(db)
+            .await
     }
 
     /// Gives a draft its number and its day, books it and tells of it; the caller holds the row or has just written it.

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use clinical::id::{ClinicId, CustomerId, InvoiceId, PatientId, PaymentId, PaymentMethodId};
 use clinical::money::{Currency, Money};
-use storage::db::{Conn, FromRow, Result, Row, Statement, Tx, Value, built_sql, sql};
+use storage::db::{Conn, FromRow, Result, Row, Tx, built_sql, sql};
+use storage::records::listing::Listing;
 use storage::records::patient::Shown;
 use uuid::Uuid;
 
@@ -298,26 +299,14 @@ impl Payment {
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Self>> {
-        let asked: [(&str, Option<Value>); 4] = [
-            ("patient_id =", filter.patient.map(Value::from)),
-            ("invoice_id =", filter.invoice.map(Value::from)),
-            ("status =", filter.status.map(|status| Value::from(status.as_str()))),
-            ("payment_id <", after.map(Value::from)),
-        ];
-        let mut text = format!("SELECT {COLUMNS} FROM payments WHERE clinic_id = $1");
-        let mut values = Vec::new();
-        for (condition, value) in asked {
-            let Some(value) = value else { continue };
-            values.push(value);
-            text += &format!(" AND {condition} ${}", values.len() + 2);
-        }
-        text += &shown.condition("payments.patient_id", |value| {
-            values.push(value);
-            format!("${}", values.len() + 2)
-        });
-        text += " ORDER BY payment_id DESC LIMIT $2";
-        let statement = built_sql(text).bind(clinic).bind(limit);
-        values.into_iter().fold(statement, Statement::bind).fetch_all(db).await
+        Listing::of(format!("SELECT {COLUMNS} FROM payments WHERE clinic_id = $1"))
+            .by("patient_id =", filter.patient)
+            .by("invoice_id =", filter.invoice)
+            .by("status =", filter.status.map(PaymentStatus::as_str))
+            .shown("payments.patient_id", shown)
+            .newest("payment_id", after, clinic, limit)
+            .fetch_all(db)
+            .await
     }
 
     /// As the books see it.

@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use clinical::event::Event;
 use clinical::id::{ClinicId, CustomerId, PatientId, PaymentMethodId, PlanId, SubscriptionId};
-use storage::db::{Conn, FromRow, Result, Row, Statement, Tx, Value, built_sql, sql};
+use storage::db::{Conn, FromRow, Result, Row, Tx, built_sql, sql};
 use storage::outbox;
+use storage::records::listing::Listing;
 use storage::records::patient::Shown;
 use uuid::Uuid;
 
@@ -240,22 +241,12 @@ impl Subscription {
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Self>> {
-        let mut text = format!("SELECT {COLUMNS} FROM subscriptions WHERE clinic_id = $1");
-        let mut values: Vec<Value> = Vec::new();
-        for (condition, value) in
-            [("patient_id =", patient.map(Value::from)), ("subscription_id <", after.map(Value::from))]
-        {
-            let Some(value) = value else { continue };
-            values.push(value);
-            text += &format!(" AND {condition} ${}", values.len() + 2);
-        }
-        text += &shown.condition("subscriptions.patient_id", |value| {
-            values.push(value);
-            format!("${}", values.len() + 2)
-        });
-        text += " ORDER BY subscription_id DESC LIMIT $2";
-        let statement = built_sql(text).bind(clinic).bind(limit);
-        values.into_iter().fold(statement, Statement::bind).fetch_all(db).await
+        Listing::of(format!("SELECT {COLUMNS} FROM subscriptions WHERE clinic_id = $1"))
+            .by("patient_id =", patient)
+            .shown("subscriptions.patient_id", shown)
+            .newest("subscription_id", after, clinic, limit)
+            .fetch_all(db)
+            .await
     }
 
     /// An invoice of it was paid: what waited for that runs again.

@@ -8,8 +8,9 @@ use clinical::imaging::{Abstention, AbstentionCode, Outcome, ReviewState};
 use clinical::uid::{SopInstanceUid, StudyInstanceUid};
 
 use super::finding::{AT_A_TIME, Finding, Superseded, places};
+use super::listing::Listing;
 use super::patient::Shown;
-use crate::db::{Conn, DbError, FromRow, Result, Row, Statement, Tx, Value, built_sql, sql};
+use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql, sql};
 
 /// What a run gave, before it is written.
 #[derive(Debug, Clone, PartialEq)]
@@ -394,22 +395,15 @@ impl Analysis {
         after: Option<AnalysisId>,
         limit: i64,
     ) -> Result<Vec<Self>> {
-        let mut values: Vec<Value> = after.into_iter().map(Value::from).collect();
-        let later = if after.is_some() { " AND analyses.analysis_id < $3" } else { "" };
         let newest = match superseded {
             Superseded::LeftOut => " AND analyses.superseded_at IS NULL",
             Superseded::Listed => "",
         };
-        let veil = shown.condition("studies.patient_id", |value| {
-            values.push(value);
-            format!("${}", values.len() + 2)
-        });
-        let statement = built_sql(format!(
-            "{SELECT} WHERE analyses.clinic_id = $1{newest}{later}{veil} ORDER BY analyses.analysis_id DESC LIMIT $2"
-        ))
-        .bind(clinic)
-        .bind(limit);
-        let rows = values.into_iter().fold(statement, Statement::bind).fetch_all(db).await?;
+        let rows = Listing::of(format!("{SELECT} WHERE analyses.clinic_id = $1{newest}"))
+            .shown("studies.patient_id", shown)
+            .newest("analyses.analysis_id", after, clinic, limit)
+            .fetch_all(db)
+            .await?;
         Self::all_with_findings(rows, db, clinic).await
     }
 

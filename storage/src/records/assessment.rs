@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use clinical::id::{AssessmentId, ClinicId, OverrideId, PatientId};
 use uuid::Uuid;
 
+use super::listing::Listing;
 use super::patient::Shown;
-use crate::db::{Conn, DbError, FromRow, Result, Row, Statement, Tx, Value, built_sql, sql};
+use crate::db::{Conn, DbError, FromRow, Result, Row, Statement, Tx, built_sql, sql};
 
 /// An assessment as it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,25 +154,11 @@ impl Assessment {
         after: Option<AssessmentId>,
         limit: i64,
     ) -> Statement {
-        let asked: [(&str, Option<Value>); 3] = [
-            ("patient_id =", filter.patient.map(Value::from)),
-            ("urgency =", filter.urgency.map(Value::from)),
-            ("assessment_id <", after.map(Value::from)),
-        ];
-        let mut text = format!("{select} WHERE clinic_id = $1");
-        let mut values = Vec::new();
-        for (condition, value) in asked {
-            let Some(value) = value else { continue };
-            values.push(value);
-            text += &format!(" AND {condition} ${}", values.len() + 2);
-        }
-        text += &shown.condition("assessments.patient_id", |value| {
-            values.push(value);
-            format!("${}", values.len() + 2)
-        });
-        text += " ORDER BY assessment_id DESC LIMIT $2";
-        let statement = built_sql(text).bind(clinic).bind(limit);
-        values.into_iter().fold(statement, Statement::bind)
+        Listing::of(format!("{select} WHERE clinic_id = $1"))
+            .by("patient_id =", filter.patient)
+            .by("urgency =", filter.urgency)
+            .shown("assessments.patient_id", shown)
+            .newest("assessment_id", after, clinic, limit)
     }
 }
 
@@ -255,15 +242,11 @@ impl IssueOverride {
         after: Option<OverrideId>,
         limit: i64,
     ) -> Result<Vec<Self>> {
-        let mut values: Vec<Value> = vec![after.unwrap_or(OverrideId(Uuid::max())).into()];
-        let mut text = format!("{SELECT_OVERRIDES} WHERE clinic_id = $1 AND override_id < $3");
-        text += &shown.condition("issue_overrides.patient_id", |value| {
-            values.push(value);
-            format!("${}", values.len() + 2)
-        });
-        text += " ORDER BY override_id DESC LIMIT $2";
-        let statement = built_sql(text).bind(clinic).bind(limit);
-        values.into_iter().fold(statement, Statement::bind).fetch_all(db).await
+        Listing::of(format!("{SELECT_OVERRIDES} WHERE clinic_id = $1"))
+            .shown("issue_overrides.patient_id", shown)
+            .newest("override_id", after, clinic, limit)
+            .fetch_all(db)
+            .await
     }
 
     /// Those of one assessment, the oldest first, at most a hundred.

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use clinical::id::{AnalysisId, ClinicId, FindingId, StudyId};
 use clinical::imaging::{LabelScore, Region, ReviewState};
 
+use super::listing::Listing;
 use super::patient::Shown;
-use crate::db::{Conn, DbError, FromRow, Result, Row, Statement, Tx, Value, built_sql, sql};
+use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql, sql};
 
 /// A stored finding.
 #[derive(Debug, Clone, PartialEq)]
@@ -208,26 +209,14 @@ impl Finding {
         after: Option<FindingId>,
         limit: i64,
     ) -> Result<Vec<Self>> {
-        let asked: [(&str, Option<Value>); 3] = [
-            ("review_state =", filter.state.map(|state| state.as_str().into())),
-            ("study_id =", filter.study.map(Value::from)),
-            ("finding_id <", after.map(Value::from)),
-        ];
         let newest = if filter.superseded == Superseded::LeftOut { NEWEST } else { "" };
-        let mut text = format!("{SELECT} WHERE clinic_id = $1{VISIBLE}{newest}");
-        let mut values = Vec::new();
-        for (condition, value) in asked {
-            let Some(value) = value else { continue };
-            values.push(value);
-            text += &format!(" AND {condition} ${}", values.len() + 2);
-        }
-        text += &shown.condition(PATIENT, |value| {
-            values.push(value);
-            format!("${}", values.len() + 2)
-        });
-        text += " ORDER BY finding_id DESC LIMIT $2";
-        let statement = built_sql(text).bind(clinic).bind(limit);
-        values.into_iter().fold(statement, Statement::bind).fetch_all(db).await
+        Listing::of(format!("{SELECT} WHERE clinic_id = $1{VISIBLE}{newest}"))
+            .by("review_state =", filter.state.map(ReviewState::as_str))
+            .by("study_id =", filter.study)
+            .shown(PATIENT, shown)
+            .newest("finding_id", after, clinic, limit)
+            .fetch_all(db)
+            .await
     }
 
     /// Names the blobs with the map of what counted for it, and the frame tinted by it; `false`, and nothing is

@@ -14,6 +14,7 @@ pub mod idempotency;
 pub mod installation;
 pub mod instance;
 pub mod instance_metadata;
+pub mod listing;
 pub mod location;
 pub mod member;
 pub mod network;
