@@ -29,10 +29,11 @@ pub mod razorpay;
 pub mod stripe;
 mod wire;
 
-use std::fmt;
+use std::{fmt, future};
 
 use chrono::{DateTime, Utc};
 use clinical::money::Money;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::HeaderMap;
 use uuid::Uuid;
@@ -54,7 +55,8 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, ProviderError>>;
 ///
 /// All calls end within the time that [`Wire`] gives them, follow no redirect and read a bounded answer. The same
 /// call with the same [`IdempotencyKey`] is one act. A state or an amount comes from the provider and nobody else.
-/// An adapter keeps what it may use again (PayPal's access token): keep it as long as the credentials stay.
+/// An adapter keeps what it may use again (PayPal's access token): keep it as long as the credentials stay. What it
+/// leaves out, its provider cannot do.
 pub trait PaymentProvider: Send + Sync + fmt::Debug {
     /// Who.
     fn name(&self) -> ProviderName;
@@ -78,21 +80,29 @@ pub trait PaymentProvider: Send + Sync + fmt::Debug {
     fn read_about<'a>(&'a self, subject: &'a Subject) -> Answer<'a, Intent>;
 
     /// The payment that was made for `reference` not long after `asked_at`; `None` when none was.
-    fn find<'a>(&'a self, reference: Uuid, asked_at: DateTime<Utc>) -> Answer<'a, Option<Intent>>;
+    fn find<'a>(&'a self, _reference: Uuid, _asked_at: DateTime<Utc>) -> Answer<'a, Option<Intent>> {
+        unsupported(self.name(), Operation::Find)
+    }
 
     /// Finishes what the payer has agreed to, or pays with the named method.
-    fn confirm<'a>(&'a self, ask: &'a Confirm) -> Answer<'a, Intent>;
+    fn confirm<'a>(&'a self, _ask: &'a Confirm) -> Answer<'a, Intent> {
+        unsupported(self.name(), Operation::Confirm)
+    }
 
     /// Takes what is reserved, or `amount` of it and lets the rest go.
     fn capture<'a>(
         &'a self,
-        provider_id: &'a str,
-        amount: Option<Money>,
-        key: &'a IdempotencyKey,
-    ) -> Answer<'a, Intent>;
+        _provider_id: &'a str,
+        _amount: Option<Money>,
+        _key: &'a IdempotencyKey,
+    ) -> Answer<'a, Intent> {
+        unsupported(self.name(), Operation::Capture)
+    }
 
     /// Gives a payment up of which nothing was taken.
-    fn cancel<'a>(&'a self, provider_id: &'a str, key: &'a IdempotencyKey) -> Answer<'a, Intent>;
+    fn cancel<'a>(&'a self, _provider_id: &'a str, _key: &'a IdempotencyKey) -> Answer<'a, Intent> {
+        unsupported(self.name(), Operation::Cancel)
+    }
 
     /// Gives back; the same key answers the same refund.
     fn refund<'a>(&'a self, ask: &'a NewRefund) -> Answer<'a, Refund>;
@@ -101,25 +111,39 @@ pub trait PaymentProvider: Send + Sync + fmt::Debug {
     fn find_refund<'a>(&'a self, ask: &'a NewRefund) -> Answer<'a, Option<Refund>>;
 
     /// A dispute as it is now.
-    fn read_dispute<'a>(&'a self, provider_id: &'a str) -> Answer<'a, Dispute>;
+    fn read_dispute<'a>(&'a self, _provider_id: &'a str) -> Answer<'a, Dispute> {
+        unsupported(self.name(), Operation::Disputes)
+    }
 
     /// The payments that were made at or after `since`, without their refunds one by one.
-    fn list_since<'a>(&'a self, since: DateTime<Utc>, page: Option<&'a str>) -> Answer<'a, Page<Intent>>;
+    fn list_since<'a>(&'a self, _since: DateTime<Utc>, _page: Option<&'a str>) -> Answer<'a, Page<Intent>> {
+        unsupported(self.name(), Operation::List)
+    }
 
     /// Makes a payer known.
-    fn create_customer<'a>(&'a self, ask: &'a NewCustomer) -> Answer<'a, Customer>;
+    fn create_customer<'a>(&'a self, _ask: &'a NewCustomer) -> Answer<'a, Customer> {
+        unsupported(self.name(), Operation::CreateCustomer)
+    }
 
     /// What a payer has stored, at most 100.
-    fn methods<'a>(&'a self, customer_id: &'a str) -> Answer<'a, Vec<PaymentMethod>>;
+    fn methods<'a>(&'a self, _customer_id: &'a str) -> Answer<'a, Vec<PaymentMethod>> {
+        unsupported(self.name(), Operation::Methods)
+    }
 
     /// Stores a method for a payer.
-    fn attach_method<'a>(&'a self, customer_id: &'a str, method_id: &'a str) -> Answer<'a, PaymentMethod>;
+    fn attach_method<'a>(&'a self, _customer_id: &'a str, _method_id: &'a str) -> Answer<'a, PaymentMethod> {
+        unsupported(self.name(), Operation::AttachMethod)
+    }
 
     /// Forgets a method.
-    fn detach_method<'a>(&'a self, customer_id: &'a str, method_id: &'a str) -> Answer<'a, ()>;
+    fn detach_method<'a>(&'a self, _customer_id: &'a str, _method_id: &'a str) -> Answer<'a, ()> {
+        unsupported(self.name(), Operation::Methods)
+    }
 
     /// A subscription as it is now.
-    fn read_subscription<'a>(&'a self, provider_id: &'a str) -> Answer<'a, ProviderSubscription>;
+    fn read_subscription<'a>(&'a self, _provider_id: &'a str) -> Answer<'a, ProviderSubscription> {
+        unsupported(self.name(), Operation::Subscriptions)
+    }
 
     /// What the webhook told, if its signature is this account's and of now; only then it is parsed, leniently.
     fn verify_webhook<'a>(
@@ -128,6 +152,11 @@ pub trait PaymentProvider: Send + Sync + fmt::Debug {
         body: &'a [u8],
         now: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<ProviderEvent, WebhookError>>;
+}
+
+/// What is answered, before anything is sent, where a provider cannot do what is asked.
+fn unsupported<'a, T: Send + 'a>(provider: ProviderName, operation: Operation) -> Answer<'a, T> {
+    future::ready(Err(ProviderError::Unsupported { provider, operation })).boxed()
 }
 
 /// An identifier that may stand in a path: 1 to 255 letters, digits, `-`, `_` and `.`, and no dots alone.

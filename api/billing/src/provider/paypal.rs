@@ -22,13 +22,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
-use uuid::Uuid;
 
 use super::wire::{self, Act, Told, Wire};
 use super::{
-    Answer, CaptureMethod, Confirm, Customer, Dispute, IdempotencyKey, Intent, IntentState, NewCustomer,
-    NewIntent, NewRefund, Operation, Page, PayWith, PaymentMethod, PaymentProvider, ProviderError,
-    ProviderEvent, ProviderName, ProviderSubscription, Refund, Secret, Subject, WebhookError, path_segment,
+    Answer, CaptureMethod, Confirm, Dispute, IdempotencyKey, Intent, IntentState, NewIntent, NewRefund,
+    Operation, PayWith, PaymentMethod, PaymentProvider, ProviderError, ProviderEvent, ProviderName,
+    ProviderSubscription, Refund, Secret, Subject, WebhookError, path_segment,
 };
 use answers::{
     CaptureAnswer, DisputeAnswer, Order, RefundAnswer, Refusal, SubscriptionAnswer, Token, TokenAnswer,
@@ -65,10 +64,6 @@ impl fmt::Debug for PayPal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PayPal").field("base", &self.base).finish_non_exhaustive()
     }
-}
-
-fn unsupported<'a, T: Send + 'a>(operation: Operation) -> Answer<'a, T> {
-    std::future::ready(Err(ProviderError::Unsupported { provider: ProviderName::PayPal, operation })).boxed()
 }
 
 impl PayPal {
@@ -362,10 +357,6 @@ impl PaymentProvider for PayPal {
         .boxed()
     }
 
-    fn find<'a>(&'a self, _: Uuid, _: DateTime<Utc>) -> Answer<'a, Option<Intent>> {
-        unsupported(Operation::Find)
-    }
-
     fn confirm<'a>(&'a self, ask: &'a Confirm) -> Answer<'a, Intent> {
         self.confirm_intent(ask).boxed()
     }
@@ -397,14 +388,6 @@ impl PaymentProvider for PayPal {
 
     fn read_dispute<'a>(&'a self, provider_id: &'a str) -> Answer<'a, Dispute> {
         self.dispute(provider_id).boxed()
-    }
-
-    fn list_since<'a>(&'a self, _: DateTime<Utc>, _: Option<&'a str>) -> Answer<'a, Page<Intent>> {
-        unsupported(Operation::List)
-    }
-
-    fn create_customer<'a>(&'a self, _: &'a NewCustomer) -> Answer<'a, Customer> {
-        unsupported(Operation::CreateCustomer)
     }
 
     fn methods<'a>(&'a self, customer_id: &'a str) -> Answer<'a, Vec<PaymentMethod>> {

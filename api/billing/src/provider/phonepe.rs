@@ -24,9 +24,8 @@ use uuid::Uuid;
 
 use super::wire::{self, Act, Wire, signature};
 use super::{
-    Answer, CaptureMethod, Confirm, Customer, Dispute, IdempotencyKey, Intent, NewCustomer, NewIntent,
-    NewRefund, Operation, Page, PayWith, PaymentMethod, PaymentProvider, ProviderError, ProviderEvent,
-    ProviderName, ProviderSubscription, Refund, Secret, Subject, WebhookError, path_segment,
+    Answer, CaptureMethod, Intent, NewIntent, NewRefund, Operation, PayWith, PaymentProvider, ProviderError,
+    ProviderEvent, ProviderName, Refund, Secret, Subject, WebhookError, path_segment,
 };
 use answers::Response;
 
@@ -59,10 +58,6 @@ impl fmt::Debug for PhonePe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PhonePe").field("base", &self.base).finish_non_exhaustive()
     }
-}
-
-fn unsupported<'a, T: Send + 'a>(operation: Operation) -> Answer<'a, T> {
-    std::future::ready(Err(ProviderError::Unsupported { provider: ProviderName::PhonePe, operation })).boxed()
 }
 
 /// How a payment of ours is called there.
@@ -245,52 +240,12 @@ impl PaymentProvider for PhonePe {
         .boxed()
     }
 
-    fn confirm<'a>(&'a self, _: &'a Confirm) -> Answer<'a, Intent> {
-        unsupported(Operation::Confirm)
-    }
-
-    fn capture<'a>(&'a self, _: &'a str, _: Option<Money>, _: &'a IdempotencyKey) -> Answer<'a, Intent> {
-        unsupported(Operation::Capture)
-    }
-
-    fn cancel<'a>(&'a self, _: &'a str, _: &'a IdempotencyKey) -> Answer<'a, Intent> {
-        unsupported(Operation::Cancel)
-    }
-
     fn refund<'a>(&'a self, ask: &'a NewRefund) -> Answer<'a, Refund> {
         self.make_refund(ask).boxed()
     }
 
     fn find_refund<'a>(&'a self, ask: &'a NewRefund) -> Answer<'a, Option<Refund>> {
         async move { self.find_named_refund(&refund_name(ask.reference), ask.reference).await }.boxed()
-    }
-
-    fn read_dispute<'a>(&'a self, _: &'a str) -> Answer<'a, Dispute> {
-        unsupported(Operation::Disputes)
-    }
-
-    fn list_since<'a>(&'a self, _: DateTime<Utc>, _: Option<&'a str>) -> Answer<'a, Page<Intent>> {
-        unsupported(Operation::List)
-    }
-
-    fn create_customer<'a>(&'a self, _: &'a NewCustomer) -> Answer<'a, Customer> {
-        unsupported(Operation::CreateCustomer)
-    }
-
-    fn methods<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<PaymentMethod>> {
-        unsupported(Operation::Methods)
-    }
-
-    fn attach_method<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, PaymentMethod> {
-        unsupported(Operation::AttachMethod)
-    }
-
-    fn detach_method<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, ()> {
-        unsupported(Operation::Methods)
-    }
-
-    fn read_subscription<'a>(&'a self, _: &'a str) -> Answer<'a, ProviderSubscription> {
-        unsupported(Operation::Subscriptions)
     }
 
     fn verify_webhook<'a>(

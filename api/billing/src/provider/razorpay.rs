@@ -22,9 +22,9 @@ use uuid::Uuid;
 
 use super::wire::{self, Act, Told, Wire};
 use super::{
-    Answer, CaptureMethod, Confirm, Customer, Dispute, IdempotencyKey, Intent, NewCustomer, NewIntent,
-    NewRefund, Operation, Page, PayWith, PaymentMethod, PaymentProvider, ProviderError, ProviderEvent,
-    ProviderName, ProviderSubscription, Refund, Secret, Subject, WebhookError, path_segment,
+    Answer, CaptureMethod, Customer, Dispute, IdempotencyKey, Intent, NewCustomer, NewIntent, NewRefund,
+    Operation, Page, PayWith, PaymentMethod, PaymentProvider, ProviderError, ProviderEvent, ProviderName,
+    ProviderSubscription, Refund, Secret, Subject, WebhookError, path_segment,
 };
 use answers::{
     DisputeAnswer, IdOnly, List, Order, Payment, RefundAnswer, Refusal, SubscriptionAnswer, TokenAnswer,
@@ -305,10 +305,6 @@ impl PaymentProvider for Razorpay {
         .boxed()
     }
 
-    fn confirm<'a>(&'a self, _: &'a Confirm) -> Answer<'a, Intent> {
-        std::future::ready(unsupported(Operation::Confirm)).boxed()
-    }
-
     fn capture<'a>(
         &'a self,
         provider_id: &'a str,
@@ -316,10 +312,6 @@ impl PaymentProvider for Razorpay {
         _: &'a IdempotencyKey,
     ) -> Answer<'a, Intent> {
         self.capture_intent(provider_id, amount).boxed()
-    }
-
-    fn cancel<'a>(&'a self, _: &'a str, _: &'a IdempotencyKey) -> Answer<'a, Intent> {
-        std::future::ready(unsupported(Operation::Cancel)).boxed()
     }
 
     fn refund<'a>(&'a self, ask: &'a NewRefund) -> Answer<'a, Refund> {
@@ -348,10 +340,6 @@ impl PaymentProvider for Razorpay {
 
     fn methods<'a>(&'a self, customer_id: &'a str) -> Answer<'a, Vec<PaymentMethod>> {
         self.tokens(customer_id).boxed()
-    }
-
-    fn attach_method<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, PaymentMethod> {
-        std::future::ready(unsupported(Operation::AttachMethod)).boxed()
     }
 
     fn detach_method<'a>(&'a self, customer_id: &'a str, method_id: &'a str) -> Answer<'a, ()> {
