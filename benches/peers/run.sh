@@ -6,7 +6,8 @@
 #
 # Work: store1 store4 (C-STORE of CT over 1 or 4 associations), stow1 stow10 (instances a request), stow10x4
 # (four connections), sweep (CT and CR over 4 associations, then QIDO and WADO: memory), scale (10,000 small
-# instances, then QIDO), verify (CT, then each frame read back and compared).
+# instances, then QIDO), verify (CT, then each frame read back and compared), floor (what the disk takes with fsync and what
+# a plain file server gives, without any server of DICOM; needs nginx).
 # It ends with the medians (show.py); OUT keeps every run, OUT.machine what they ran on.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -24,7 +25,7 @@ while (($# > 0)); do
         --work) read -ra works <<<"$2" ;;
         --wait-quiet) quiet=$2 ;;
         --keep-nagle) nagle=(--nagle); shift; continue ;;
-        *) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+        *) sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
     esac
     shift 2 || { echo "$1 needs a value" >&2; exit 2; }
 done
@@ -148,8 +149,17 @@ print(f"fsync of 4 KiB: median {statistics.median(waits):.2f} ms, largest {max(w
 PY
 } | tee "$out.machine"
 
+floor() {
+    mkdir -p "$runs"
+    for threads in 1 4; do
+        "$python" "$here/floor.py" disk --data "$data" --dir "$runs" --threads "$threads" --json "$out"
+    done
+    "$python" "$here/floor.py" files --data "$data" --dir "$runs" --json "$out"
+}
+
 for ((round = 1; round <= rounds; round++)); do
     for work in "${works[@]}"; do
+        [[ $work != floor ]] || { floor; continue; }
         for side in orthanc medilink; do
             "start_$side"
             run_work "$work"

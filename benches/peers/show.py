@@ -23,7 +23,10 @@ def per_instance_ms(runs, field):
 
 
 for (label, cmd, what), runs in groups.items():
-    if "inst_per_s" in runs[0]:
+    if label == "machine":
+        fields = [field for field in ("inst_per_s", "median_ms", "first_ms", "mb_per_s") if field in runs[0]]
+        text = " ".join(f"{field}={median(runs, field)}" for field in fields)
+    elif "inst_per_s" in runs[0]:
         rates = [run["inst_per_s"] for run in runs]
         text = (
             f"runs={len(runs)} n={runs[0]['n']} inst/s={median(runs, 'inst_per_s')} [{min(rates)}..{max(rates)}]"
