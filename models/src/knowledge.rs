@@ -110,6 +110,8 @@ pub struct Finding {
     pub parent: Option<FindingIx>,
     /// What it must be there for.
     pub children: Vec<FindingIx>,
+    /// What it is of the person where it happened long ago.
+    pub long_ago: Option<FindingIx>,
     /// Findings of one number say much the same thing.
     pub group: Option<u16>,
     /// Whom it can be asked.

@@ -84,7 +84,8 @@ fn line_of(
     });
     // The dose is this line's own, and is chosen below.
     not_checked.extend(screened.not_checked.into_iter().filter(|note| note.what != "dose"));
-    let dose = dose(regimen, &ingredient.name, patient, not_checked).unwrap_or_else(|refused| {
+    let told = (patient, screen.filtration(patient));
+    let dose = dose(regimen, &ingredient.name, told, not_checked).unwrap_or_else(|refused| {
         issues.insert(0, refused.issue(&ingredient.id));
         "not for this patient".to_owned()
     });
@@ -159,10 +160,9 @@ impl Refused {
 fn dose(
     regimen: &Regimen,
     name: &str,
-    patient: &Presentation,
+    (patient, filtration): (&Presentation, Option<f32>),
     not_checked: &mut Vec<NotChecked>,
 ) -> Result<String, Refused> {
-    let filtration = patient.filtration();
     let mut note = |what: &str, why: String| not_checked.push(NotChecked { what: what.to_owned(), why });
     let mut changes: Vec<String> = Vec::new();
     // A child's dose for weak kidneys or a weak liver is nowhere held.

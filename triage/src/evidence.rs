@@ -1,5 +1,7 @@
 //! What is known of one patient, in the knowledge's own terms.
 
+use std::collections::BTreeMap;
+
 use clinical::decision::{FindingState, Severity};
 use clinical::person::Sex;
 use models::{ConditionIx, FindingIx};
@@ -51,8 +53,12 @@ pub struct Evidence {
     pub season: Option<Season>,
     /// How bad all of it is.
     pub severity: Option<Severity>,
-    /// For how many days.
+    /// For how many days, as the ranking takes it: what was told of all of it, else of a complaint.
     pub duration_days: Option<f32>,
+    /// The shortest time in days that was told of all of it.
+    pub shortest_days: Option<f32>,
+    /// The shortest time in days that was told of a finding, or of what it must be there for.
+    pub lasting: BTreeMap<FindingIx, f32>,
     /// Chronic conditions that the patient is known to have: further causes of what is found.
     pub known: Vec<ConditionIx>,
     /// What the patient calls it, where that is the name of a condition: «a sprained ankle», «the flu».

@@ -4,6 +4,7 @@
 //! what a relative has is the family's history; what is told of the past is history.
 
 mod clause;
+mod conclude;
 mod language;
 mod measure;
 mod notes;
@@ -13,16 +14,15 @@ mod stem;
 mod taken;
 
 use clinical::decision::{Drug, FindingState, NotChecked, Presentation, Recognised, Symptom, Vitals};
-use clinical::person::Sex;
 use models::{Finding, FindingIx, Knowledge};
 
 use self::clause::{Clause, clauses};
 use self::language::Language;
 use self::notes::{Notes, note_topic, recognise, worse};
 use self::phrases::{Context, Meaning, Phrases};
-use self::scope::{Begins, Scope};
-use self::taken::{end_of, is_measured, is_nothing, is_possible, leave, start_of, state_of};
-use crate::evidence::{Evidence, Season};
+use self::scope::Begins;
+use self::taken::{distance, end_of, is_measured, is_nothing, start_of, state_of};
+use crate::evidence::Evidence;
 
 /// A text of so many words tells the whole story.
 const WHOLE_STORY: usize = 25;
@@ -70,6 +70,17 @@ enum Part {
     Medication,
 }
 
+/// What one clause says to be there.
+#[derive(Debug, Default)]
+struct Said {
+    /// The words of complaints, by bit.
+    complaints: u128,
+    /// The words of what is of the person.
+    history: u128,
+    /// The complaints.
+    findings: Vec<FindingIx>,
+}
+
 /// Whether a part may say a finding: what is told of a relative or of the past is no finding of now.
 fn is_meant(finding: &Finding, part: Part, is_of_family: bool) -> bool {
     let is_of_the_person = finding.kind.is_of_the_person();
@@ -112,7 +123,8 @@ impl Reader {
 
     /// What a presentation says.
     pub fn read(&self, knowledge: &Knowledge, presentation: &Presentation) -> Heard {
-        let mut notes = Notes { vitals: presentation.vitals.clone(), ..Notes::default() };
+        let vitals = presentation.vitals.clone();
+        let mut notes = Notes { vitals, shortest_days: presentation.duration, ..Notes::default() };
         let mut stories = Vec::new();
         for symptom in &presentation.symptoms {
             let (name, state) = match symptom {
@@ -122,6 +134,7 @@ impl Reader {
                     if let Some(days) = duration_days {
                         notes.duration = Some(notes.duration.map_or(*days, |held| held.max(*days)));
                     }
+                    notes.days_of_symptom = *duration_days;
                     (name, *state)
                 }
             };
@@ -131,6 +144,7 @@ impl Reader {
                     self.words(knowledge, name, Part::Symptom(state), &mut notes);
                 }
             }
+            notes.days_of_symptom = None;
         }
         if let Some(text) = &presentation.text {
             stories = self.words(knowledge, text, Part::Story, &mut notes);
@@ -168,6 +182,9 @@ impl Reader {
         notes: &mut Notes,
     ) {
         notes.say(finding, state);
+        if let Some(days) = notes.days_of_symptom {
+            notes.lasts(knowledge, finding, days);
+        }
         recognise(notes, words, &knowledge.findings[finding.at()].id, state);
     }
 
@@ -188,9 +205,13 @@ impl Reader {
             };
             let scope = scope::scope(clause, &self.language, begins);
             is_open = scope.is_open;
-            let (is_matched, unmatched) = self.clause(knowledge, text, (clause, &scope), part, notes);
-            is_understood |= is_matched;
-            left.extend(unmatched);
+            for (clause, is_denied, is_of_family) in scope::parts(clause, &scope) {
+                let of_family = part == Part::Family || is_of_family;
+                let (is_matched, unmatched) =
+                    self.clause(knowledge, text, (&clause, &is_denied, of_family), part, notes);
+                is_understood |= is_matched;
+                left.extend(unmatched);
+            }
         }
         if matches!(part, Part::Medication) || is_nothing(text) {
             return all;
@@ -214,12 +235,11 @@ impl Reader {
         &self,
         knowledge: &Knowledge,
         text: &str,
-        (clause, scope): (&Clause, &Scope),
+        (clause, is_denied, is_of_family): (&Clause, &[bool], bool),
         part: Part,
         notes: &mut Notes,
     ) -> (bool, Vec<String>) {
         let roots = self.roots_of(clause);
-        let is_of_family = part == Part::Family || scope.is_of_family;
         let thought = match part {
             _ if is_of_family => self.family_words.clone(),
             Part::History => self.history_words.clone(),
@@ -229,15 +249,19 @@ impl Reader {
         let context = Context { thought, topics: notes.topics.clone() };
         let (found, covered) = self.phrases.matches(clause, &roots, &context, &self.language);
         let mut taken = 0_u128;
-        let mut has_complaint = false;
-        let mut is_history = false;
+        let mut said = Said::default();
         for held in &found {
-            let state = state_of(held, &scope.is_denied, clause, part, &self.language);
+            let state = state_of(held, is_denied, clause, part, &self.language);
             let words = &text[start_of(clause, held.tokens)..end_of(clause, held.tokens)];
             match held.meaning {
                 Meaning::Finding(finding) => {
+                    let is_past = || {
+                        state == FindingState::Present
+                            && scope::is_long_ago(clause, held.tokens, &self.language)
+                    };
+                    let then = knowledge.findings[finding.at()].long_ago.filter(|_| is_past());
+                    let finding = then.unwrap_or(finding);
                     let about = &knowledge.findings[finding.at()];
-                    let is_of_the_person = about.kind.is_of_the_person();
                     if !is_meant(about, part, is_of_family) {
                         continue;
                     }
@@ -248,8 +272,12 @@ impl Reader {
                     notes.say(finding, state);
                     recognise(notes, words, &about.id, state);
                     if state == FindingState::Present {
-                        is_history |= is_of_the_person;
-                        has_complaint |= !is_of_the_person;
+                        if about.kind.is_of_the_person() {
+                            said.history |= held.tokens;
+                        } else {
+                            said.complaints |= held.tokens;
+                            said.findings.push(finding);
+                        }
                         note_topic(knowledge, finding, &mut notes.topics);
                     }
                 }
@@ -269,20 +297,20 @@ impl Reader {
                     recognise(notes, words, &about.id, state);
                     if about.chronic && state == FindingState::Present {
                         notes.known.push(condition);
-                        is_history = true;
+                        said.history |= held.tokens;
                     } else if part != Part::History
                         && state == FindingState::Present
                         && !means_too(|_| true)
                         && !scope::is_past(clause, held.tokens, &self.language)
                     {
                         notes.named.push(condition);
-                        has_complaint = true;
+                        said.complaints |= held.tokens;
                     }
                 }
             }
         }
         if !is_of_family {
-            self.measure(clause, &scope.is_denied, (has_complaint, is_history), part, notes);
+            self.measure(knowledge, (clause, is_denied), &said, part, notes);
         }
         let covered = if taken == 0 { 0 } else { taken | covered };
         (taken != 0, self.left(text, clause, covered, part))
@@ -312,9 +340,9 @@ impl Reader {
 
     fn measure(
         &self,
-        clause: &Clause,
-        is_denied: &[bool],
-        (has_complaint, is_history): (bool, bool),
+        knowledge: &Knowledge,
+        (clause, is_denied): (&Clause, &[bool]),
+        said: &Said,
         part: Part,
         notes: &mut Notes,
     ) {
@@ -322,15 +350,39 @@ impl Reader {
             return;
         }
         measure::vitals(clause, &mut notes.vitals, &self.language);
+        let has_complaint = said.complaints != 0;
         if has_complaint {
             notes.severity = worse(notes.severity, measure::severity(clause, is_denied, &self.language));
         }
-        if let Some(days) = measure::duration(clause, &self.language) {
+        // «Diabetes for 20 years, slurred speech» tells for how long there has been diabetes.
+        let mut told = measure::durations(clause, &self.language);
+        if has_complaint {
+            told.retain(|told| {
+                let of_history = distance(told, said.history, clause);
+                of_history
+                    .is_none_or(|far| distance(told, said.complaints, clause).is_some_and(|near| near <= far))
+            });
+        }
+        if let Some(days) = measure::duration(&told) {
             if has_complaint {
                 notes.duration_of_complaint.get_or_insert(days);
-            } else if !is_history {
+            } else if said.history == 0 {
                 notes.duration.get_or_insert(days);
             }
+        }
+        let is_only = told.len() == 1;
+        for told in &told {
+            let is_of_coming = measure::is_of_coming(told, clause, &self.language);
+            match &*said.findings {
+                [] if said.history == 0 && !is_of_coming => notes.last_all(told.days),
+                findings if !is_of_coming || is_only => {
+                    findings.iter().for_each(|finding| notes.lasts(knowledge, *finding, told.days));
+                }
+                _ => {}
+            }
+        }
+        if let Some(days) = notes.days_of_symptom {
+            said.findings.iter().for_each(|finding| notes.lasts(knowledge, *finding, days));
         }
     }
 
@@ -375,113 +427,6 @@ impl Reader {
             || part == Part::Story && language.common.contains(word)
             || part == Part::History && language.history.contains(word);
         is_measure || is_function
-    }
-
-    fn heard(
-        &self,
-        knowledge: &Knowledge,
-        presentation: &Presentation,
-        story: &[Clause],
-        mut notes: Notes,
-    ) -> Heard {
-        let age = presentation.age.or_else(|| measure::age(story, &self.language));
-        let sex = match presentation.sex {
-            Sex::Unknown => measure::sex(story, &self.language),
-            told => told,
-        };
-        crate::vitals::say_findings(knowledge, &notes.vitals, age, |finding, state| {
-            if notes.states.get(&finding) != Some(&FindingState::Present) {
-                notes.states.insert(finding, state);
-            }
-        });
-        let weeks = presentation.gestation_weeks.or_else(|| measure::gestation_weeks(story, &self.language));
-        let pregnant = self.pregnancy(knowledge, presentation, weeks, &mut notes);
-        let words: usize = story.iter().map(|clause| clause.tokens.len()).sum();
-        let season = Season::of(presentation.month, presentation.region.as_deref());
-        let mut evidence = Evidence {
-            age,
-            sex,
-            season,
-            severity: presentation.severity.or(notes.severity),
-            duration_days: presentation.duration.or(notes.duration_of_complaint).or(notes.duration),
-            known: std::mem::take(&mut notes.known),
-            named: std::mem::take(&mut notes.named),
-            is_whole_story: words >= WHOLE_STORY,
-            ..Evidence::default()
-        };
-        for conditions in [&mut evidence.known, &mut evidence.named] {
-            conditions.sort();
-            conditions.dedup();
-        }
-        if presentation.region.as_deref() == Some("tropics")
-            && let Some(tropics) = knowledge.finding("recent-travel-tropics")
-        {
-            notes.states.entry(tropics).or_insert(FindingState::Present);
-        }
-        for (finding, state) in &notes.states {
-            if is_possible(&knowledge.findings[finding.at()], &evidence) {
-                evidence.say(*finding, *state);
-            } else if *state == FindingState::Present {
-                leave(&knowledge.findings[finding.at()].id, &mut notes.recognised, &mut notes.unmatched);
-            }
-        }
-        let not_checked = notes
-            .contradicted
-            .iter()
-            .map(|finding| NotChecked {
-                what: knowledge.findings[finding.at()].id.clone(),
-                why: "it is said to be there and not to be there; it was taken as there".to_owned(),
-            })
-            .collect();
-        Heard {
-            evidence,
-            recognised: notes.recognised,
-            unmatched: notes.unmatched,
-            not_checked,
-            vitals: notes.vitals,
-            pregnant,
-            is_half_understood: notes.is_half_understood,
-        }
-    }
-
-    fn pregnancy(
-        &self,
-        knowledge: &Knowledge,
-        presentation: &Presentation,
-        weeks: Option<f32>,
-        notes: &mut Notes,
-    ) -> Option<bool> {
-        let told = presentation.pregnant.or(weeks.map(|_| true));
-        let say = |id: &str, state: FindingState, notes: &mut Notes| {
-            if let Some(finding) = knowledge.finding(id) {
-                notes.say(finding, state);
-            }
-        };
-        match told {
-            Some(true) => say("pregnancy", FindingState::Present, notes),
-            Some(false) => say("pregnancy", FindingState::Absent, notes),
-            None => {}
-        }
-        if let Some(weeks) = weeks {
-            say(
-                if weeks >= 20.0 { "late-pregnancy" } else { "early-pregnancy" },
-                FindingState::Present,
-                notes,
-            );
-            let before_term = if weeks < 37.0 { FindingState::Present } else { FindingState::Absent };
-            say("before-term", before_term, notes);
-        }
-        if presentation.breastfeeding == Some(true) {
-            say("breastfeeding", FindingState::Present, notes);
-        }
-        let is_said =
-            |id: &str| knowledge.finding(id).and_then(|finding| notes.states.get(&finding)).copied();
-        let words = ["pregnancy", "early-pregnancy", "late-pregnancy", "twin-pregnancy", "first-pregnancy"];
-        told.or_else(|| {
-            let is_there = words.iter().any(|id| is_said(id) == Some(FindingState::Present));
-            let is_not = is_said("pregnancy") == Some(FindingState::Absent);
-            if is_there { Some(true) } else { is_not.then_some(false) }
-        })
     }
 }
 

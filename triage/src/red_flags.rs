@@ -48,8 +48,10 @@ fn holds(flag: &RedFlag, present: &HashSet<FindingIx>, evidence: &Evidence, preg
         flag.sex.is_none_or(|sex| sex == evidence.sex || matches!(evidence.sex, Sex::Unknown | Sex::Other));
     let years = evidence.age.unwrap_or(ADULT_YEARS);
     let is_for_age = flag.ages.is_none_or(|(from, to)| (from..=to).contains(&years));
-    let days = evidence.duration_days.unwrap_or(0.0);
-    let is_for_days = flag.days.is_none_or(|(from, to)| (from..=to).contains(&days));
+    let is_for_days = flag.days.is_none_or(|(from, to)| {
+        let raises = flag.all.iter().chain(&flag.any).filter(|finding| present.contains(finding));
+        days(raises, evidence).any(|days| (from..=to).contains(&days))
+    });
     let is_for_pregnancy = flag.pregnant.is_none_or(|wanted| (pregnant == Some(true)) == wanted);
     let is_there = |finding: &&FindingIx| present.contains(*finding);
     let enough = usize::from(flag.at_least);
@@ -61,6 +63,21 @@ fn holds(flag: &RedFlag, present: &HashSet<FindingIx>, evidence: &Evidence, preg
         && flag.any.iter().filter(is_there).take(enough).count() == enough
         && !flag.none.iter().any(|finding| present.contains(finding))
         && (flag.unless.is_empty() || !flag.unless.iter().all(|finding| present.contains(finding)))
+}
+
+/// For how many days each of some findings may have lasted: what was told of it, and of all that was told; nothing told is new.
+///
+/// A rule about what is new falls silent only where all of them are old: what one complaint has lasted says nothing of another.
+fn days<'a>(
+    findings: impl Iterator<Item = &'a FindingIx>,
+    evidence: &'a Evidence,
+) -> impl Iterator<Item = f32> {
+    let of_all = evidence.shortest_days;
+    findings.flat_map(move |finding| {
+        let own = evidence.lasting.get(finding).copied();
+        let is_new = (own.is_none() && of_all.is_none()).then_some(0.0);
+        [own, of_all, is_new].into_iter().flatten()
+    })
 }
 
 #[cfg(test)]
@@ -117,8 +134,18 @@ unless = ["cough", "fever"]
 
     #[test]
     fn a_rule_for_what_is_new_is_silent_where_it_is_old() {
-        assert!(is_raised(&["slurred"], |evidence| evidence.duration_days = Some(2.0)));
-        assert!(!is_raised(&["slurred"], |evidence| evidence.duration_days = Some(400.0)));
+        assert!(is_raised(&["slurred"], |evidence| evidence.shortest_days = Some(2.0)));
+        assert!(!is_raised(&["slurred"], |evidence| evidence.shortest_days = Some(400.0)));
+        let lasts = |evidence: &mut Evidence, days: f32| {
+            let slurred = evidence.states()[0].0;
+            evidence.lasting.insert(slurred, days);
+        };
+        assert!(is_raised(&["slurred"], |evidence| lasts(evidence, 2.0)));
+        assert!(!is_raised(&["slurred"], |evidence| lasts(evidence, 400.0)));
+        assert!(is_raised(&["slurred"], |evidence| {
+            evidence.shortest_days = Some(400.0);
+            lasts(evidence, 2.0);
+        }));
     }
 
     #[test]

@@ -55,6 +55,11 @@ impl Screen {
         read.ingredients.iter().map(|drug| self.formulary.ingredients[drug.at()].id.clone()).collect()
     }
 
+    /// How well the kidneys filter, as drugs are held against it: [`Presentation::filtration`], and no estimate in a pregnancy.
+    pub(crate) fn filtration(&self, told: &Presentation) -> Option<f32> {
+        self.conditions.filtration(told)
+    }
+
     /// The issues of a list of drugs in a patient, the gravest first, and what could not be checked.
     ///
     /// The order in which drugs, allergies and conditions are told changes nothing, and a drug more never takes an issue

@@ -111,6 +111,23 @@ fn every_danger_that_is_named_says_so() {
     assert_eq!(named.len(), 2, "{:?}", told.urgency_reasons);
 }
 
+/// An old complaint silences no rule about a new one, and a relative's illness takes nothing away.
+#[test]
+fn what_stands_beside_a_danger_does_not_hide_it() {
+    for (text, least) in [
+        ("60 year old. Knee pain for 10 years. Since this morning slurred speech.", Urgency::Emergency),
+        ("60 year old. Knee pain for 10 years. Slurred speech.", Urgency::Emergency),
+        ("60 year old. Diabetes for 20 years, slurred speech", Urgency::Emergency),
+        ("My newborn has a fever of 38.6 and is feeding poorly", Urgency::Emergency),
+        ("60 year old man, weakness, his father had a stroke, HR 130, BP 75/40", Urgency::Emergency),
+        ("60 year old man. Weakness. HR 130, 75/40, SpO2 97%", Urgency::Emergency),
+    ] {
+        assert!(urgency(text) >= least, "{text}: {:?}", urgency(text));
+    }
+    assert!(!urgency("60 year old. Slurred speech for 10 years").is_emergency());
+    assert!(!urgency("25 year old woman with a runny nose, an overdose 10 years ago").is_emergency());
+}
+
 #[test]
 fn a_rule_for_adults_holds_where_no_age_is_told() {
     assert_eq!(urgency("crushing chest pain"), Urgency::EmergencyAmbulance);

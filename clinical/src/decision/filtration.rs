@@ -12,12 +12,14 @@ const CHILD_FROM: f32 = 1.0;
 
 impl Presentation {
     /// The glomerular filtration rate in ml/min/1.73 m²: as it was told, else estimated from creatinine, by age and sex for
-    /// adults and by height for children; `None` where that was not told, and in a pregnancy, for which neither was made.
+    /// adults and by height for children; `None` where that was not told, and in a pregnancy, for which neither was
+    /// made.
     ///
     /// Source: CKD-EPI 2021 without race (Inker et al., doi:10.1056/NEJMoa2102953); bedside Schwartz (Schwartz et al.,
     /// doi:10.1681/ASN.2008030287).
     pub fn filtration(&self) -> Option<f32> {
-        if self.egfr.is_some() || self.pregnant == Some(true) {
+        let is_pregnant = self.pregnant.unwrap_or(self.gestation_weeks.is_some());
+        if self.egfr.is_some() || is_pregnant {
             return self.egfr;
         }
         let mg_dl = self.creatinine_mg_dl.or(self.creatinine_umol_l.map(|umol_l| umol_l / UMOL_L))?;
@@ -62,6 +64,7 @@ mod tests {
             r#"{"creatinine_mg_dl": 0.5, "age": 6}"#,
             r#"{"creatinine_mg_dl": 0.5, "age": 0.5, "vitals": {"height_cm": 66}}"#,
             r#"{"creatinine_mg_dl": 1.0, "age": 30, "sex": "female", "pregnant": true}"#,
+            r#"{"creatinine_mg_dl": 1.0, "age": 30, "sex": "female", "gestation_weeks": 20}"#,
         ] {
             assert_eq!(rate(told), None, "{told}");
         }

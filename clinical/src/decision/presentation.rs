@@ -350,6 +350,9 @@ mod tests {
             (r#"{"name": "chest pain", "isPresent": false}"#, FindingState::Absent),
             (r#"{"name": "chest pain", "present": true}"#, FindingState::Present),
             (r#"{"name": "chest pain", "present": null}"#, FindingState::Unknown),
+            (r#"{"name": "chest pain", "present": true, "absent": null}"#, FindingState::Present),
+            (r#"{"name": "chest pain", "state": null, "denied": true}"#, FindingState::Absent),
+            (r#"{"name": "chest pain", "state": null, "present": null}"#, FindingState::Unknown),
             (r#"{"symptom": "chest pain", "state": "unknown"}"#, FindingState::Unknown),
             (r#"{"name": "chest pain"}"#, FindingState::Present),
         ] {

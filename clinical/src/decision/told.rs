@@ -27,7 +27,7 @@ struct WrittenSymptom {
     #[serde(alias = "finding", alias = "id", alias = "symptom")]
     name: String,
     #[serde(default, deserialize_with = "asked")]
-    state: Option<FindingState>,
+    state: Option<Option<FindingState>>,
     severity: Option<Severity>,
     #[serde(alias = "durationDays", alias = "duration")]
     duration_days: Option<f32>,
@@ -35,23 +35,29 @@ struct WrittenSymptom {
     ignored: BTreeMap<String, Value>,
 }
 
-/// A state that stands there; one that is null was asked for, and nobody knows.
-fn asked<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<FindingState>, D::Error> {
-    Ok(Some(Option::deserialize(deserializer)?.unwrap_or(FindingState::Unknown)))
+/// A state that stands there, and be it null.
+fn asked<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<FindingState>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 impl WrittenSymptom {
+    /// Where all that says whether it is there is null, it was asked for, and nobody knows.
+    ///
     /// # Errors
     ///
     /// Where two members contradict each other, or one that says whether it is there has no truth value.
     fn read(mut self) -> Result<Symptom, String> {
-        let mut state = self.state;
+        let mut state = self.state.flatten();
+        let mut is_null = self.state == Some(None);
         for (member, present) in PRESENCE {
             let Some(value) = self.ignored.remove(member) else { continue };
             let told = match value {
                 Value::Bool(is) if is == present => FindingState::Present,
                 Value::Bool(_) => FindingState::Absent,
-                Value::Null => FindingState::Unknown,
+                Value::Null => {
+                    is_null = true;
+                    continue;
+                }
                 _ => return Err(format!("`{member}` of a symptom is true, false or null")),
             };
             if state.is_some_and(|state| state != told) {
@@ -61,7 +67,7 @@ impl WrittenSymptom {
         }
         Ok(Symptom::Told {
             name: self.name,
-            state: state.unwrap_or_default(),
+            state: state.unwrap_or(if is_null { FindingState::Unknown } else { FindingState::Present }),
             severity: self.severity,
             duration_days: self.duration_days,
             ignored: self.ignored,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Condition, Fault, Finding, FindingIx};
+use super::{Condition, Fault, Finding, FindingIx, FindingKind};
 
 /// What is wrong, entry by entry.
 #[derive(Debug, Default)]
@@ -43,6 +43,9 @@ impl Faults {
                         format!("«{phrase}» is what {other} says; a phrase has one finding"),
                     );
                 }
+            }
+            if finding.long_ago.is_some_and(|then| findings[then.at()].kind != FindingKind::History) {
+                self.add(file, &finding.id, "long_ago is a finding of kind history");
             }
             if is_its_own_ancestor(finding, findings) {
                 self.add(file, &finding.id, "is a parent of its own parents");

@@ -151,7 +151,9 @@ impl Link<'_> {
         let mut groups = HashMap::new();
         let mut all = Vec::with_capacity(written.len());
         for (id, (file, written)) in written {
-            let parent = written.parent.as_deref().and_then(|parent| self.finding(&file, &id, parent));
+            let mut named = |id_of: Option<&str>| id_of.and_then(|named| self.finding(&file, &id, named));
+            let parent = named(written.parent.as_deref());
+            let long_ago = named(written.long_ago.as_deref());
             let next = groups.len() as u16;
             let group = written.group.map(|group| *groups.entry(group).or_insert(next));
             let cost = written.cost.unwrap_or(match written.kind {
@@ -168,6 +170,7 @@ impl Link<'_> {
                 asks: written.asks,
                 parent,
                 children: Vec::new(),
+                long_ago,
                 group,
                 sex: written.sex,
                 ages: written.ages,

@@ -17,6 +17,7 @@ pub(super) struct WrittenFinding {
     pub says: Vec<String>,
     pub asks: String,
     pub parent: Option<String>,
+    pub long_ago: Option<String>,
     pub group: Option<String>,
     pub sex: Option<Sex>,
     pub ages: Option<(f32, f32)>,

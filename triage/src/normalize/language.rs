@@ -30,6 +30,7 @@ struct Written {
     history: String,
     not_now: String,
     now: String,
+    comes: String,
     severe: String,
     moderate: String,
     mild: String,
@@ -49,6 +50,7 @@ struct WrittenDurations {
     numbers: Vec<(String, f32)>,
     before: String,
     after: String,
+    ago: String,
     alone: Vec<(String, f32)>,
     not_of_the_illness: String,
 }
@@ -89,6 +91,10 @@ pub(super) struct Language {
     pub not_now: Words,
     /// What follows them is of now.
     pub now: Words,
+    /// Beside a day they say that somebody came on it.
+    pub comes: Words,
+    /// Behind a time they say that it is past.
+    pub ago: Words,
     pub severe: Words,
     pub moderate: Words,
     pub mild: Words,
@@ -144,7 +150,8 @@ impl Language {
             let (a, b) = two.split_once(' ')?;
             Some(((a.to_owned(), b.to_owned()), several(one)))
         };
-        let WrittenDurations { units, numbers, before, after, alone, not_of_the_illness } = written.durations;
+        let WrittenDurations { units, numbers, before, after, ago, alone, not_of_the_illness } =
+            written.durations;
         Ok(Self {
             stop: words(&written.stop),
             articles: words(&written.articles),
@@ -163,6 +170,8 @@ impl Language {
             history: words(&written.history),
             not_now: words(&written.not_now),
             now: words(&written.now),
+            comes: words(&written.comes),
+            ago: words(&ago),
             severe: words(&written.severe),
             moderate: words(&written.moderate),
             mild: words(&written.mild),

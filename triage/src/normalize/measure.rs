@@ -9,15 +9,28 @@ use super::language::Language;
 /// So few minutes are how long one attack lasted.
 const BRIEF_MINUTES: f32 = 10.0;
 
-/// For how many days a clause says that it has lasted.
-pub(super) fn duration(clause: &Clause, language: &Language) -> Option<f32> {
+/// A time that a clause tells.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Lasting {
+    /// Where its first word stands in the clause, a «for» among them.
+    pub from: usize,
+    /// Where its last word stands.
+    pub at: usize,
+    pub days: f32,
+    /// «3 weeks», not «today».
+    pub is_counted: bool,
+}
+
+/// For how many days a clause says that something has lasted, time by time.
+pub(super) fn durations(clause: &Clause, language: &Language) -> Vec<Lasting> {
     let tokens = &clause.tokens;
     let near =
         |at: usize, back: usize, on: usize| &tokens[at.saturating_sub(back)..(at + on).min(tokens.len())];
-    let mut alone = None;
+    let mut told = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
-        // «Today she presents with three weeks of cough»: a number with its unit says more.
-        alone = alone.or_else(|| language.alone.get(&token.word).copied());
+        if let Some(days) = language.alone.get(&token.word) {
+            told.push(Lasting { from: at, at, days: *days, is_counted: false });
+        }
         let Some(unit) = language.units.get(&token.word) else { continue };
         let number = at.checked_sub(1).and_then(|before| value(&tokens[before], language));
         let first = if number.is_some() { at.saturating_sub(1) } else { at };
@@ -36,12 +49,25 @@ pub(super) fn duration(clause: &Clause, language: &Language) -> Option<f32> {
         }
         let several = token.word.ends_with('s') && number.is_none();
         let Some(number) = number.or(several.then_some(3.0)) else { continue };
-        return Some((number * unit).clamp(0.0, 36_500.0));
+        let from = first.saturating_sub(1);
+        told.push(Lasting { from, at, days: (number * unit).clamp(0.0, 36_500.0), is_counted: true });
     }
-    alone
+    told
 }
 
-fn value(token: &Token, language: &Language) -> Option<f32> {
+/// Of several times the first that is counted, else the first: «Today she presents with three weeks of cough».
+pub(super) fn duration(told: &[Lasting]) -> Option<f32> {
+    told.iter().find(|told| told.is_counted).or(told.first()).map(|told| told.days)
+}
+
+/// Whether a day is the one on which somebody came: «today she presents».
+pub(super) fn is_of_coming(told: &Lasting, clause: &Clause, language: &Language) -> bool {
+    let near = told.at.saturating_sub(3)..(told.at + 4).min(clause.tokens.len());
+    !told.is_counted && clause.tokens[near].iter().any(|token| language.comes.contains(&token.word))
+}
+
+/// A number, in digits or as a word.
+pub(super) fn value(token: &Token, language: &Language) -> Option<f32> {
     token.number.or_else(|| language.numbers.get(&token.word).copied())
 }
 
@@ -91,17 +117,11 @@ pub(super) fn age(clauses: &[Clause], language: &Language) -> Option<f32> {
     newborn
 }
 
-/// «I have a newborn»: somebody else is one.
+/// «I have a newborn»: somebody else is one. «My newborn has a fever» speaks of the patient.
 fn is_had(before: &[Token]) -> bool {
     let mut before = before.iter().rev().map(|token| token.word.as_str());
-    let is_other = |word: &str| matches!(word, "my" | "our" | "her" | "his" | "their");
-    match before.next() {
-        Some("a" | "an" | "the") => {
-            before.next().is_some_and(|word| matches!(word, "have" | "has" | "had" | "having" | "with"))
-        }
-        Some(word) => is_other(word),
-        None => false,
-    }
+    matches!(before.next(), Some("a" | "an" | "the"))
+        && before.next().is_some_and(|word| matches!(word, "have" | "has" | "had" | "having" | "with"))
 }
 
 /// For how many weeks somebody is pregnant: «33 weeks pregnant», «gestational age of 33 weeks», «8 months pregnant».
@@ -156,8 +176,9 @@ pub(super) fn vitals(clause: &Clause, vitals: &mut Vitals, language: &Language) 
         if let Some((above, below)) = token.word.split_once('/')
             && let (Ok(above), Ok(below)) = (above.parse::<f32>(), below.parse::<f32>())
         {
-            let is_pressure =
-                tokens.iter().any(|token| PRESSURES.contains(&token.word.as_str())) || tokens.len() == 1;
+            let is_pressure = tokens.iter().any(|token| PRESSURES.contains(&token.word.as_str()))
+                || tokens.len() == 1
+                || is_among_measurements(tokens, at, language);
             let is_in_range =
                 (50.0..=300.0).contains(&above) && (20.0..=200.0).contains(&below) && below < above;
             if is_pressure && is_in_range {
@@ -233,6 +254,25 @@ pub(super) fn is_label(word: &str) -> bool {
 const PRESSURES: [&str; 9] =
     ["bp", "pressure", "pressures", "systolic", "mmhg", "hg", "vitals", "hypertensive", "hypotensive"];
 
+/// Whether two numbers stand among others that are measurements, and behind no name that they may belong to: «HR 130, 75/40», but
+/// not «HR 130, Advair 250/50».
+fn is_among_measurements(tokens: &[Token], at: usize, language: &Language) -> bool {
+    let is_measure = |token: &Token| {
+        token.number.is_some()
+            || token.is_stop
+            || language.units.contains_key(&token.word)
+            || is_label(&token.word)
+            || matches!(token.word.as_str(), "bpm" | "c" | "f")
+    };
+    let before = at.checked_sub(1).map(|before| &tokens[before]);
+    before.is_none_or(|before| before.commas < tokens[at].commas || is_measure(before))
+        && (0..tokens.len()).any(|other| {
+            tokens[other].number.is_some()
+                && !is_time_or_dose(tokens, other, language)
+                && !label(tokens, other, language).is_empty()
+        })
+}
+
 /// The word before a number that says what it measures; another number ends the search, and an age.
 fn label<'a>(tokens: &'a [Token], at: usize, language: &Language) -> &'a str {
     let is_end = |token: &Token| {
@@ -249,8 +289,12 @@ fn label<'a>(tokens: &'a [Token], at: usize, language: &Language) -> &'a str {
 
 /// «5 days», «100/25 mg»; but «160/min» after its label is a rate, and «80 mm Hg» a pressure.
 fn is_time_or_dose(tokens: &[Token], at: usize, language: &Language) -> bool {
+    // «SpO2 97%, HR 130»: what names the next number is no hour.
+    let is_name = |next: &Token| {
+        is_label(&next.word) && tokens.get(at + 2).is_some_and(|number| number.number.is_some())
+    };
     let word = |at: usize| tokens.get(at).map_or("", |token| token.word.as_str());
-    let next = word(at + 1);
+    let next = tokens.get(at + 1).filter(|next| !is_name(next)).map_or("", |token| token.word.as_str());
     let is_of_hours = language.units.get(next).is_some_and(|days| *days < 0.01);
     let is_rate = is_of_hours
         && tokens[..at]
@@ -290,8 +334,11 @@ mod tests {
             ("Today she presents with a 3-week history of cough", Some(21.0)),
             ("it began today", Some(0.4)),
         ] {
-            assert_eq!(of(text, duration), days, "{text}");
+            let told = of(text, durations);
+            assert_eq!(duration(&told), days, "{text}");
         }
+        let told = of("Knee pain for 10 years and slurred speech since this morning", durations);
+        assert_eq!(told.iter().map(|told| told.days).collect::<Vec<_>>(), [3650.0, 0.4]);
     }
 
     #[test]
@@ -306,6 +353,8 @@ mod tests {
         assert_eq!(age_of("a newborn with a fever"), Some(0.02));
         assert_eq!(age_of("I have a newborn at home, I am 30 years old"), Some(30.0));
         assert_eq!(age_of("I have a newborn at home and a cough"), None);
+        assert_eq!(age_of("a mother with a newborn has a cough"), None);
+        assert_eq!(age_of("My newborn has a fever of 38.6 and is feeding poorly"), Some(0.02));
         assert_eq!(sex(&clauses("She is 30", &language), &language), Sex::Female);
         assert_eq!(sex(&clauses("65 year old Male", &language), &language), Sex::Male);
     }
@@ -343,6 +392,7 @@ mod tests {
             "takes losartan 100/25 mg for blood pressure",
             "oxygen 60 minutes ago",
             "fever, aged 40",
+            "fever for 3 days, Advair 250/50",
         ] {
             let mut told = Vitals::default();
             vitals(&clauses(text, &language)[0], &mut told, &language);
@@ -354,5 +404,21 @@ mod tests {
         vitals(&clauses(text, &language)[0], &mut told, &language);
         assert_eq!((told.heart_rate, told.respiratory_rate), (Some(160.0), Some(24.0)));
         assert_eq!((told.systolic, told.diastolic), (Some(84.0), Some(50.0)));
+    }
+
+    #[test]
+    fn two_numbers_among_measurements_are_a_blood_pressure_and_those_of_a_drug_are_none() {
+        let language = Language::english();
+        for (text, systolic) in [
+            ("HR 130, 75/40, SpO2 97%", Some(75.0)),
+            ("75/40, HR 130", Some(75.0)),
+            ("HR 130 75/40", Some(75.0)),
+            ("HR 130, Advair 250/50", None),
+            ("vision 60/30 and a headache", None),
+        ] {
+            let mut told = Vitals::default();
+            vitals(&clauses(text, &language)[0], &mut told, &language);
+            assert_eq!(told.systolic, systolic, "{text}");
+        }
     }
 }

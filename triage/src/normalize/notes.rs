@@ -20,6 +20,12 @@ pub(super) struct Notes {
     pub severity: Option<Severity>,
     pub duration_of_complaint: Option<f32>,
     pub duration: Option<f32>,
+    /// For how long the symptom that is being read lasts, as was told beside it.
+    pub days_of_symptom: Option<f32>,
+    /// The shortest time that was told of all of it.
+    pub shortest_days: Option<f32>,
+    /// The shortest time that was told of a finding.
+    pub lasting: BTreeMap<FindingIx, f32>,
     pub vitals: Vitals,
     pub is_half_understood: bool,
 }
@@ -40,6 +46,20 @@ impl Notes {
             }
             (FindingState::Unknown | FindingState::NotAsked, state) => *held = state,
             _ => {}
+        }
+    }
+
+    /// Says that all of it has lasted for so many days, or something of it for fewer.
+    pub fn last_all(&mut self, days: f32) {
+        self.shortest_days = Some(self.shortest_days.map_or(days, |held| held.min(days)));
+    }
+
+    /// Says that a finding has lasted for so many days, and so what must be there for it.
+    pub fn lasts(&mut self, knowledge: &Knowledge, finding: FindingIx, days: f32) {
+        let above = |at: &FindingIx| knowledge.findings[at.at()].parent;
+        for finding in std::iter::successors(Some(finding), above) {
+            let held = self.lasting.entry(finding).or_insert(days);
+            *held = held.min(days);
         }
     }
 }

@@ -1,17 +1,19 @@
 //! What a clause denies, and whose illness it tells.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::clause::{Clause, Token};
 use super::language::Language;
+use super::measure::{is_label, value};
 
 /// How a clause's words are to be taken.
 #[derive(Debug, Clone)]
 pub(super) struct Scope {
     /// Per token: whether it is denied.
     pub is_denied: Vec<bool>,
-    /// Whether it is about a relative.
-    pub is_of_family: bool,
+    /// Per token: whether it is about a relative.
+    pub is_of_family: Vec<bool>,
     /// Whether a «no» still holds at its end, for the clause that carries it on.
     pub is_open: bool,
 }
@@ -33,7 +35,23 @@ const OF_NORMAL: usize = 5;
 /// Reads a clause.
 pub(super) fn scope(clause: &Clause, language: &Language, begins: Begins) -> Scope {
     let (is_denied, is_open) = denied(clause, language, begins);
-    Scope { is_denied, is_of_family: is_of_family(clause, language), is_open }
+    Scope { is_denied, is_of_family: of_family(clause, language), is_open }
+}
+
+/// The clause in parts, each all of the patient's or all of a relative's, with what of each part is denied.
+pub(super) fn parts<'a>(clause: &'a Clause, scope: &Scope) -> Vec<(Cow<'a, Clause>, Vec<bool>, bool)> {
+    let mut from = 0;
+    let part = |run: &[bool]| {
+        let at = from..from + run.len();
+        from = at.end;
+        let is_denied = scope.is_denied[at.clone()].to_vec();
+        if run.len() == clause.tokens.len() {
+            return (Cow::Borrowed(clause), is_denied, run[0]);
+        }
+        let is_first = clause.is_first && at.start == 0;
+        (Cow::Owned(Clause { tokens: clause.tokens[at].to_vec(), is_first, ..*clause }), is_denied, run[0])
+    };
+    scope.is_of_family.chunk_by(|one, next| one == next).map(part).collect()
 }
 
 fn denied(clause: &Clause, language: &Language, begins: Begins) -> (Vec<bool>, bool) {
@@ -103,15 +121,60 @@ fn deny_what_is_denied_after(clause: &Clause, language: &Language, denied: &mut 
     }
 }
 
-/// «Mother had breast cancer», «family history of gout»; not «her mother noticed a rash».
-fn is_of_family(clause: &Clause, language: &Language) -> bool {
-    clause.tokens.iter().enumerate().any(|(at, token)| {
-        let follows = |most: usize| clause.tokens.iter().skip(at + 1).take(most);
-        language.relatives.contains(&token.word)
-            && (follows(3).any(|next| language.relatives_have.contains(&next.word))
-                && !follows(6).any(|next| language.relatives_tell.contains(&next.word))
-                || clause.tokens[..at].iter().rev().take(4).any(|before| before.word == "history"))
-    })
+/// «Mother had breast cancer», «family history of gout»; not «her mother noticed a rash». It reaches over a list («father had
+/// gout, a stroke») up to where somebody else is spoken of, or something is measured or lasts.
+fn of_family(clause: &Clause, language: &Language) -> Vec<bool> {
+    let tokens = &clause.tokens;
+    let mut of_family = vec![false; tokens.len()];
+    for (at, token) in tokens.iter().enumerate() {
+        if !language.relatives.contains(&token.word) {
+            continue;
+        }
+        let follows = |most: usize| tokens.iter().skip(at + 1).take(most);
+        // «His father had a stroke, he has a cough»: the comma ends what the father may tell.
+        let tells = |next: &Token| {
+            let is_another = next.commas > token.commas && language.restarts.contains(&next.word);
+            language.relatives_tell.contains(&next.word) && !is_another
+        };
+        let is_ill =
+            follows(3).any(|next| language.relatives_have.contains(&next.word)) && !follows(6).any(tells);
+        // «A history of gout in the father»
+        let history = (at.saturating_sub(4)..at).rev().find(|before| tokens[*before].word == "history");
+        if let Some(begins) = if is_ill { Some(at) } else { history } {
+            let leads = |token: &Token| {
+                token.is_stop || matches!(token.word.as_str(), "my" | "his" | "her" | "their" | "whose")
+            };
+            let is_before = |before: &Token| before.commas < token.commas || !leads(before);
+            let first = tokens[..begins].iter().rposition(is_before).map_or(0, |before| before + 1);
+            let end = (at + 1..tokens.len()).find(|next| ends_family(tokens, *next, language));
+            of_family[first..end.unwrap_or(tokens.len())].fill(true);
+        }
+    }
+    of_family
+}
+
+/// Whether what a relative has ends before a token: behind a comma or an «and», where the patient is spoken of, or behind a comma
+/// where something is measured or lasts.
+fn ends_family(tokens: &[Token], at: usize, language: &Language) -> bool {
+    let is_after_comma = tokens[at - 1].commas < tokens[at].commas;
+    if !is_after_comma && tokens[at - 1].word != "and" {
+        return false;
+    }
+    let segment = tokens[at..].iter().take_while(|token| token.commas == tokens[at].commas);
+    let is_patient =
+        |token: &Token| matches!(token.word.as_str(), "i" | "he" | "she" | "patient" | "my" | "his" | "her");
+    let is_led = |token: &&Token| language.articles.contains(&token.word) || token.word == "and";
+    let mut said = segment.clone().skip_while(|token| is_led(token) && !is_patient(token));
+    let is_short = |days: &f32| *days < LONG_AGO_DAYS;
+    let is_measured = || {
+        segment.clone().any(|token| {
+            token.word.contains('/')
+                || is_label(&token.word) && segment.clone().any(|token| token.number.is_some())
+                || language.alone.contains_key(&token.word)
+                || language.units.get(&token.word).is_some_and(is_short)
+        })
+    };
+    said.next().is_some_and(is_patient) || is_after_comma && is_measured()
 }
 
 /// How many words behind a condition's name still say when it was.
@@ -145,6 +208,42 @@ pub(super) fn is_past(clause: &Clause, named: u128, language: &Language) -> bool
     was_before
         || is_long_ago
         || after.iter().any(|token| language.not_now.contains(&token.word) || is_year(token))
+}
+
+/// Whether something that happens in a moment is said to have happened a month ago or earlier, right behind or before it: «an
+/// overdose of paracetamol ten years ago», «ten years ago she took an overdose».
+pub(super) fn is_long_ago(clause: &Clause, named: u128, language: &Language) -> bool {
+    let tokens = &clause.tokens;
+    let first = (named.trailing_zeros() as usize).min(tokens.len());
+    let end = (128 - named.leading_zeros() as usize).clamp(first, tokens.len());
+    let is_time = |at: usize| match &tokens[at..] {
+        [number, unit, ago, ..] => {
+            let days = value(number, language).zip(language.units.get(&unit.word));
+            days.is_some_and(|(number, unit)| number * unit >= LONG_AGO_DAYS)
+                && language.ago.contains(&ago.word)
+        }
+        _ => false,
+    };
+    let says_nothing = |token: &Token| {
+        token.is_stop
+            || matches!(
+                token.word.as_str(),
+                "about" | "almost" | "nearly" | "over" | "took" | "she" | "he" | "i"
+            )
+    };
+    if tokens.iter().any(|token| token.word == "again") {
+        return false;
+    }
+    let of_what = if tokens.get(end).is_some_and(|token| token.word == "of") { 2 } else { 0 };
+    let behind = (end + of_what..tokens.len()).take(WHEN);
+    let mut behind = behind.take_while(|at| is_time(*at) || says_nothing(&tokens[*at]));
+    let mut before = (0..first)
+        .rev()
+        .take(WHEN)
+        .take_while(|at| says_nothing(&tokens[*at]) || language.ago.contains(&tokens[*at].word));
+    // «Depressed since two years ago, took an overdose» tells of the depression: the time begins the sentence.
+    let begins = |at: usize| at >= 2 && is_time(at - 2) && tokens[..at - 2].iter().all(says_nothing);
+    behind.any(is_time) || before.any(begins)
 }
 
 #[cfg(test)]
@@ -200,9 +299,25 @@ mod tests {
     #[test]
     fn a_mother_who_noticed_is_no_mother_who_is_ill() {
         let language = Language::english();
-        let of = |text: &str| scope(&clauses(text, &language)[0], &language, Begins::Plain).is_of_family;
-        assert!(of("his mother had breast cancer"));
-        assert!(of("family history of gout"));
-        assert!(!of("his mother noticed a rash"));
+        let of = |text: &str| -> Vec<String> {
+            let clause = &clauses(text, &language)[0];
+            let scope = scope(clause, &language, Begins::Plain);
+            let parts = parts(clause, &scope).into_iter().filter(|(.., is_of_family)| *is_of_family);
+            parts.flat_map(|(part, ..)| part.into_owned().tokens).map(|token| token.word).collect()
+        };
+        assert_eq!(of("his mother had breast cancer"), ["his", "mother", "had", "breast", "cancer"]);
+        assert_eq!(of("family history of gout"), ["family", "history", "of", "gout"]);
+        assert_eq!(of("his mother noticed a rash"), [""; 0]);
+        assert_eq!(
+            of("chest pain, father had gout, a stroke, he has a cough"),
+            ["father", "had", "gout", "a", "stroke"]
+        );
+        assert_eq!(of("chest pain and his father had gout"), ["and", "his", "father", "had", "gout"]);
+        assert_eq!(
+            of("a cough and a history of gout in father")[2..],
+            ["history", "of", "gout", "in", "father"]
+        );
+        assert_eq!(of("my mother had gout and my BP is 75/40"), ["my", "mother", "had", "gout", "and"]);
+        assert_eq!(of("father had gout, HR 130, BP 75/40"), ["father", "had", "gout"]);
     }
 }

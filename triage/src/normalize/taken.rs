@@ -4,8 +4,9 @@ use clinical::decision::{FindingState, Recognised};
 use clinical::person::Sex;
 use models::Finding;
 
-use super::clause::Clause;
+use super::clause::{Clause, Token};
 use super::language::Language;
+use super::measure::Lasting;
 use super::phrases::Match;
 use super::{Part, measure};
 use crate::evidence::Evidence;
@@ -72,6 +73,16 @@ pub(super) fn is_measured(clause: &Clause, tokens: u128, language: &Language) ->
         && measure::is_label(&clause.tokens[at].word)
         && is_number
         && !next.next().is_some_and(|unit| language.units.contains_key(&unit.word))
+}
+
+/// How many words a time is away from the nearest of some tokens; a comma between them counts as one.
+pub(super) fn distance(told: &Lasting, tokens: u128, clause: &Clause) -> Option<usize> {
+    let all = &clause.tokens;
+    let away = |(at, token): (usize, &Token)| {
+        let words = told.from.saturating_sub(at).max(at.saturating_sub(told.at));
+        words + usize::from(all[told.at].commas != token.commas)
+    };
+    all.iter().enumerate().filter(|(at, _)| tokens & (1 << at.min(&127)) != 0).map(away).min()
 }
 
 pub(super) fn start_of(clause: &Clause, tokens: u128) -> usize {

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use clinical::decision::FindingState::{self, Absent, Present};
 use clinical::decision::Severity;
+use clinical::person::Sex;
 
 use super::*;
 
@@ -105,6 +106,8 @@ fn a_time_or_a_dose_is_no_vital_sign() {
     assert_eq!(vitals("takes losartan 100/25 mg and Advair 250/50"), Vitals::default());
     assert_eq!(vitals("Heart racing for 30 minutes, HR 160").heart_rate, Some(160.0));
     assert_eq!(vitals("His father had a pulse of 180"), Vitals::default());
+    let told = vitals("His father had a stroke, HR 130, 75/40, SpO2 97%");
+    assert_eq!((told.heart_rate, told.systolic, told.spo2), (Some(130.0), Some(75.0), Some(97.0)));
 }
 
 #[test]
@@ -191,6 +194,48 @@ fn a_relatives_illness_is_not_the_patients() {
     assert_eq!(state(&heard, "family-history-heart-disease"), Present);
     assert_ne!(state(&heard, "history-heart-attack"), Present);
     holds("His mother noticed a rash", &["rash"]);
+    holds("Chest pain, his father had a heart attack", &["chest-pain", "family-history-heart-disease"]);
+    holds("My mother had gout and I have a cough", &["cough"]);
+}
+
+/// What a time is told of, in days; and of all of it.
+#[test]
+fn a_time_is_of_the_complaint_that_it_stands_beside() {
+    let heard = story("Knee pain for 10 years. Since this morning slurred speech.");
+    let days = |heard: &Heard, id: &str| heard.evidence.lasting.get(&KNOWLEDGE.finding(id).unwrap()).copied();
+    assert_eq!(days(&heard, "knee-pain"), Some(3650.0));
+    assert_eq!(days(&heard, "speech-difficulty"), Some(0.4));
+    assert_eq!(heard.evidence.shortest_days, None);
+    let heard = story("Slurred speech. It has been so for 10 years.");
+    assert_eq!(heard.evidence.shortest_days, Some(3650.0));
+    let heard = story("Diabetes for 20 years and slurred speech");
+    assert_eq!((days(&heard, "speech-difficulty"), heard.evidence.duration_days), (None, None));
+    let heard = read(&Presentation {
+        symptoms: serde_json::from_str(r#"[{"name": "knee pain", "duration_days": 3650}, "slurred speech"]"#)
+            .unwrap(),
+        ..Presentation::default()
+    });
+    assert_eq!((days(&heard, "knee-pain"), days(&heard, "speech-difficulty")), (Some(3650.0), None));
+}
+
+#[test]
+fn what_happened_once_and_long_ago_is_history() {
+    for text in [
+        "an overdose 10 years ago, now a cough",
+        "Ten years ago she took an overdose of paracetamol. Now a cough",
+        "took an overdose of paracetamol about 2 years ago",
+    ] {
+        holds_not(text, &["overdose-taken"]);
+        holds(text, &["history-overdose"]);
+    }
+    for text in [
+        "an overdose 10 minutes ago",
+        "took an overdose of tablets that were prescribed 2 years ago",
+        "depression since 2 years ago, took an overdose",
+        "an overdose 10 years ago and again today",
+    ] {
+        holds(text, &["overdose-taken"]);
+    }
 }
 
 #[test]

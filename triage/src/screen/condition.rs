@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use clinical::decision::Presentation;
 use models::formulary::{Formulary, plain};
 use models::{FindingKind, Knowledge};
 
@@ -97,6 +98,27 @@ impl Conditions {
             }
         }
         None
+    }
+}
+
+impl Conditions {
+    /// Whether there is a pregnancy: as it was told, by its weeks, or in the history («20 weeks pregnant»).
+    pub(super) fn is_pregnant(&self, told: &Presentation) -> Option<bool> {
+        const OTHERWISE: [&str; 9] =
+            ["not", "no", "never", "previously", "previous", "history", "past", "before", "wants"];
+        let is_said = |said: &String| {
+            let words = plain(said);
+            let has = |word: &str| words.split(' ').any(|it| it == word);
+            self.meaning(said).is_some_and(|meaning| meaning.is_pregnancy)
+                || has("pregnant") && !OTHERWISE.iter().any(|word| has(word))
+        };
+        let is_told = || told.gestation_weeks.is_some() || told.medical_history.iter().any(is_said);
+        told.pregnant.or_else(|| is_told().then_some(true))
+    }
+
+    /// As [`Presentation::filtration`]: what was told in a pregnancy, of which the history alone may say.
+    pub(super) fn filtration(&self, told: &Presentation) -> Option<f32> {
+        if self.is_pregnant(told) == Some(true) { told.egfr } else { told.filtration() }
     }
 }
 

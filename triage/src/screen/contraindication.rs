@@ -40,7 +40,9 @@ pub(super) fn check(round: &mut Round<'_>) {
             }
         }
         if let (Some(rule), Some(egfr)) = (by_kidney, patient.egfr) {
-            tell(round, rule, taken, format!("eGFR {egfr} ml/min/1.73 m²"));
+            // An estimate has more digits than it knows.
+            let shown = (egfr * 10.0).round() / 10.0;
+            tell(round, rule, taken, format!("eGFR {shown} ml/min/1.73 m²"));
         }
     }
 }

@@ -66,10 +66,10 @@ impl Patient {
             conditions: BTreeSet::new(),
             age: told.age,
             weight_kg: told.vitals.weight_kg,
-            egfr: told.filtration(),
+            egfr: conditions.filtration(told),
             child_pugh: told.child_pugh,
             sex: told.sex,
-            pregnant: told.pregnant,
+            pregnant: conditions.is_pregnant(told),
             gestation_weeks: told.gestation_weeks,
             breastfeeding: told.breastfeeding,
         };
@@ -195,9 +195,6 @@ impl Patient {
             match conditions.meaning(said) {
                 Some(meaning) => {
                     self.conditions.extend(&meaning.groups);
-                    if meaning.is_pregnancy && self.pregnant.is_none() {
-                        self.pregnant = Some(true);
-                    }
                     if meaning.is_breastfeeding && self.breastfeeding.is_none() {
                         self.breastfeeding = Some(true);
                     }

@@ -115,6 +115,22 @@ fn what_is_not_known_is_said_not_to_be_checked() {
     assert!(has(&screened, IssueKind::Interaction, IssueSeverity::High, &["aspirin", "warfarin"]));
 }
 
+/// Worked by hand: 142 (3.1/0.7)^-1.2 0.9938^70 1.012 = 15.59.
+#[test]
+fn an_estimated_filtration_is_shown_rounded_and_not_in_a_pregnancy() {
+    let told = |more: &str| {
+        let told = format!(
+            r#"{{"medications": ["metformin"], "age": 70, "sex": "female", "creatinine_mg_dl": 3.1{more}}}"#
+        );
+        let screened = check(serde_json::from_str(&told).unwrap());
+        let issues = screened.detected_issues.into_iter();
+        issues.filter_map(|issue| issue.with).find(|with| with.starts_with("eGFR"))
+    };
+    assert_eq!(told("").as_deref(), Some("eGFR 15.6 ml/min/1.73 m²"));
+    assert_eq!(told(r#", "gestation_weeks": 20"#), None);
+    assert_eq!(told(r#", "medical_history": ["pregnant"]"#), None);
+}
+
 #[test]
 fn an_empty_list_is_answered_with_nothing() {
     let screened = check(json!({}));
