@@ -41,6 +41,10 @@ migrations! {
     25 "0025_analytics"
     26 "0026_cds_tenants"
     27 "0027_drift_and_deadlines"
+    28 "0028_removed_notices"
+    29 "0029_removals_of_study"
+    30 "0030_lists_of_money"
+    31 "0031_cds_issuers"
 }
 
 /// The steps as sqlx runs them.

@@ -18,6 +18,9 @@ use crate::trust::algorithms;
 
 /// Most keys of one program.
 const KEYS: usize = 20;
+/// Why a program of another clinic stands in the way.
+const KEY_TAKEN: &str =
+    "another clinic has named this issuer, tenant and key: the token's claim tenant must tell them apart";
 /// An RSA key has at least so many bytes (NIST SP 800-131A: 2,048 bits), as base64url.
 const RSA_DIGITS: usize = 341;
 
@@ -73,18 +76,23 @@ pub(crate) struct NewClient {
 }
 
 impl NewClient {
-    fn check(&self) -> Result<(), Problem> {
+    /// Its keys, where all of it is as it must be.
+    fn check(&self) -> Result<JwkSet, Problem> {
         let mut faults: Vec<Invalid> = Vec::new();
         faults.extend(line("issuer", &self.issuer, 512).err());
         faults.extend(self.tenant.as_ref().and_then(|tenant| line("tenant", tenant, 512).err()));
         faults.extend(line("name", &self.name, 200).err());
-        faults.extend(keys(&self.jwks).err());
-        if faults.is_empty() { Ok(()) } else { Err(Problem::invalid("invalid-cds-client", faults)) }
+        match keys(&self.jwks) {
+            Ok(keys) if faults.is_empty() => return Ok(keys),
+            Ok(_) => {}
+            Err(fault) => faults.push(fault),
+        }
+        Err(Problem::invalid("invalid-cds-client", faults))
     }
 }
 
 /// Passes a set of public keys that we can use.
-fn keys(jwks: &Value) -> Result<(), Invalid> {
+fn keys(jwks: &Value) -> Result<JwkSet, Invalid> {
     let wrong = |rule| invalid("jwks", rule);
     let set: JwkSet = serde_json::from_value(jwks.clone()).map_err(|_| wrong("is a JSON Web Key Set"))?;
     if set.keys.is_empty() || set.keys.len() > KEYS {
@@ -100,16 +108,22 @@ fn keys(jwks: &Value) -> Result<(), Invalid> {
             return Err(wrong("has EC keys on P-256 or P-384, or RSA keys of 2048 bits or more"));
         }
     }
-    Ok(())
+    Ok(set)
+}
+
+/// Whether a client has one of some keys: the token would not say which of two is meant.
+fn shares_key(client: &CdsClient, keys: &JwkSet) -> bool {
+    let held: Option<JwkSet> = serde_json::from_value(client.keys.clone()).ok();
+    let held = held.map(|held| held.keys).unwrap_or_default();
+    held.iter().any(|held| keys.keys.iter().any(|key| key.algorithm == held.algorithm))
 }
 
 fn refused(error: ClientError) -> Problem {
     match error {
         ClientError::TooMany => Problem::conflict("too-many", "a clinic has at most 50 of them"),
-        ClientError::Database(DbError::Conflict) => Problem::conflict(
-            "cds-client-exists",
-            "the issuer is named already, with this tenant or by this clinic: remove it there first",
-        ),
+        ClientError::Database(DbError::Conflict) => {
+            Problem::conflict("cds-client-exists", "the clinic has named the issuer already: remove it first")
+        }
         ClientError::Database(error) => error.into(),
     }
 }
@@ -120,7 +134,13 @@ pub(crate) async fn create(
     caller: Caller,
     Json(request): Json<NewClient>,
 ) -> Result<(StatusCode, Json<ClientView>), Problem> {
-    request.check()?;
+    let keys = request.check()?;
+    let mut rows = app.db.read().await?;
+    let others = CdsClient::of_issuer(&mut rows, &request.issuer, request.tenant.as_deref()).await?;
+    drop(rows);
+    if others.iter().any(|other| other.clinic_id != caller.clinic && shares_key(other, &keys)) {
+        return Err(Problem::conflict("cds-key-taken", KEY_TAKEN));
+    }
 
     let mut tx = app.db.of(caller.clinic).begin().await?;
     let client = CdsClient {

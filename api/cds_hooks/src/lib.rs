@@ -94,7 +94,7 @@ pub fn routes(state: CdsHooksState) -> Routes {
                 .says("Name a program that may ask, by the issuer of its tokens and its public keys.")
                 .takes::<clients::NewClient>()
                 .answers::<clients::ClientView>(201, "The program.")
-                .refuses(409, "cds-client-exists: the issuer is named already, with this tenant or by this clinic; too-many: it has 50")
+                .refuses(409, "cds-client-exists: the clinic has named the issuer already; cds-key-taken: another clinic has named it with one of these keys; too-many: it has 50")
                 .refuses(422, "invalid-cds-client: errors names each member"),
             clients::create,
         )

@@ -91,11 +91,21 @@ async fn of_token(state: &CdsHooksState, token: &str, service: &str) -> Result<C
     let now = state.app.clock.now();
     told.hold(now, state.public_url.as_deref(), service)?;
     let mut rows = state.app.db.read().await?;
-    let client = CdsClient::of_issuer(&mut rows, &told.iss, told.tenant.as_deref()).await?;
+    let candidates = CdsClient::of_issuer(&mut rows, &told.iss, told.tenant.as_deref()).await?;
     drop(rows);
-    let client = client.ok_or_else(|| untrusted("no clinic has named this issuer with this tenant"))?;
-    let claims = verified(token, kid.as_deref(), &client)
-        .ok_or_else(|| untrusted("no key of this issuer has signed the token"))?;
+    if candidates.is_empty() {
+        return Err(untrusted("no clinic has named this issuer with this tenant"));
+    }
+    // Several clinics may have named the issuer: the key says which of them is meant.
+    let mut signed = candidates.into_iter().filter_map(|client| {
+        let claims = verified(token, kid.as_deref(), &client)?;
+        Some((client, claims))
+    });
+    let (client, claims) =
+        signed.next().ok_or_else(|| untrusted("no key of this issuer has signed the token"))?;
+    if signed.next().is_some() {
+        return Err(untrusted("two clinics have named the key that has signed the token"));
+    }
     if state.app.suspensions.contain(client.clinic_id).await? {
         return Err(untrusted("the clinic is suspended"));
     }

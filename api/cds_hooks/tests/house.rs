@@ -14,13 +14,14 @@ use axum::body::Body;
 use axum::http::{Method, Request, header};
 use cds_hooks::CdsHooksState;
 use clinical::audit::Outcome;
-use clinical::id::ClinicId;
+use clinical::id::{CdsClientId, ClinicId};
 use gate::testing::{Answer, app, get, post_json, send};
 use gate::{HttpLimits, layers};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use storage::db::{Db, sql};
+use storage::records::cds_client::CdsClient;
 use storage::records::clinic::Clinic;
 use storage::testing::{now, on_both, told_by_test};
 use tempfile::TempDir;
@@ -357,21 +358,26 @@ async fn two_clinics_may_name_one_program_and_the_token_says_which_is_meant() {
         let (house, key) = (house(&db), Key::elliptic());
         named(&house, &key).await;
         let mut tx = db.begin().await.unwrap();
-        let second = Clinic::create(&mut tx, "Second", "UTC", now()).await.unwrap().clinic_id;
+        let mut others = Vec::new();
+        for name in ["Second", "Third", "Fourth"] {
+            others.push(Clinic::create(&mut tx, name, "UTC", now()).await.unwrap().clinic_id);
+        }
         tx.commit().await.unwrap();
         let there = Key::elliptic();
-        let name_there = |tenant: Option<&str>| {
+        let name_there = |clinic: ClinicId, tenant: Option<&str>| {
             let client =
                 json!({"issuer": ISSUER, "tenant": tenant, "name": "The other system", "jwks": there.jwks()});
             gate::testing::request(Method::POST, "/api/v1/cds-clients")
-                .header("x-clinic-id", second.to_string())
+                .header("x-clinic-id", clinic.to_string())
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(Body::from(client.to_string()))
                 .unwrap()
         };
-        let taken = send(&house.router, name_there(None)).await;
-        assert_eq!(taken.problem(), (409, "cds-client-exists".into()));
-        assert_eq!(send(&house.router, name_there(Some("north"))).await.status.as_u16(), 201);
+        for (clinic, tenant) in [(others[0], None), (others[1], Some("north"))] {
+            assert_eq!(send(&house.router, name_there(clinic, tenant)).await.status.as_u16(), 201);
+            let again = send(&house.router, name_there(clinic, tenant)).await;
+            assert_eq!(again.problem(), (409, "cds-client-exists".into()));
+        }
         let asked = request("order-sign");
         let of_tenant = |key: &Key, tenant: &str| key.token(|claims| claims["tenant"] = json!(tenant));
         for (token, status) in [
@@ -379,10 +385,22 @@ async fn two_clinics_may_name_one_program_and_the_token_says_which_is_meant() {
             (of_tenant(&there, "north"), 200),
             (of_tenant(&key, "north"), 401),
             (of_tenant(&there, "south"), 401),
-            (there.token(|_| {}), 401),
+            (there.token(|_| {}), 200),
+            (Key::elliptic().token(|_| {}), 401),
         ] {
             assert_eq!(call(&house, SIGN, Some(&token), &asked).await.status.as_u16(), status);
         }
+        // The public keys of another are no way to be meant in its place, nor to keep it out.
+        let copied = json!({"issuer": ISSUER, "tenant": "north", "name": "x", "jwks": there.jwks()});
+        let taken = post_json(&house.router, "/api/v1/cds-clients", &copied).await;
+        assert_eq!(taken.problem(), (409, "cds-key-taken".into()));
+        let mut tx = db.begin().await.unwrap();
+        let found = CdsClient::of_issuer(&mut tx, ISSUER, Some("north")).await.unwrap();
+        let twice = CdsClient { client_id: CdsClientId::new(), clinic_id: others[2], ..found[0].clone() };
+        twice.record(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let refused = call(&house, SIGN, Some(&of_tenant(&there, "north")), &asked).await;
+        assert_eq!(refused.problem(), (401, "client-untrusted".into()), "nobody guesses which is meant");
     })
     .await;
 }

@@ -8,6 +8,8 @@ use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql, sql};
 
 /// A clinic has so many clients at most.
 pub const MOST_PER_CLINIC: i64 = 50;
+/// So many clients of one issuer and tenant are looked at, those of the longest standing.
+const CANDIDATES: i64 = 10;
 
 /// A program whose tokens a clinic believes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +52,7 @@ pub enum ClientError {
     /// There are [`MOST_PER_CLINIC`] already.
     #[error("the clinic has as many clients as one may have")]
     TooMany,
-    /// The database failed, or some clinic has a client of that issuer and tenant.
+    /// The database failed, or the clinic has a client of that issuer.
     #[error(transparent)]
     Database(#[from] DbError),
 }
@@ -60,8 +62,7 @@ impl CdsClient {
     ///
     /// # Errors
     ///
-    /// [`ClientError`]; [`DbError::Conflict`] in it where the clinic has one of that issuer, or any clinic one of that issuer
-    /// and tenant.
+    /// [`ClientError`]; [`DbError::Conflict`] in it where the clinic has one of that issuer.
     pub async fn record(&self, db: &mut Tx) -> Result<(), ClientError> {
         let count = "SELECT count(*) FROM cds_clients WHERE clinic_id = $1";
         let count: i64 = sql(count).bind(self.clinic_id).fetch_one(db).await?;
@@ -99,11 +100,13 @@ impl CdsClient {
         built_sql(text).bind(clinic).fetch_all(db).await
     }
 
-    /// The one client of an issuer and a tenant over all clinics; for the system, which learns from the token which clinic is
-    /// meant.
-    pub async fn of_issuer(db: &mut Conn, issuer: &str, tenant: Option<&str>) -> Result<Option<Self>> {
-        let text = format!("{SELECT} WHERE issuer = $1 AND coalesce(tenant, '') = $2");
-        built_sql(text).bind(issuer).bind(tenant.unwrap_or_default()).fetch_optional(db).await
+    /// The clients of an issuer and a tenant over all clinics, ten at most, the eldest first; for the system, which learns from
+    /// the token's signature which of them is meant.
+    pub async fn of_issuer(db: &mut Conn, issuer: &str, tenant: Option<&str>) -> Result<Vec<Self>> {
+        let text = format!(
+            "{SELECT} WHERE issuer = $1 AND coalesce(tenant, '') = $2 ORDER BY created_at, client_id LIMIT {CANDIDATES}"
+        );
+        built_sql(text).bind(issuer).bind(tenant.unwrap_or_default()).fetch_all(db).await
     }
 
     /// Whether one of its tokens is shown for the first time; those that have ended are forgotten.
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_issuer_and_a_tenant_name_one_client_of_all_clinics() {
+    async fn an_issuer_and_a_tenant_name_one_client_of_each_clinic() {
         on_both(async |db| {
             let mut tx = db.begin().await.unwrap();
             let second = Clinic::create(&mut tx, "Second", "UTC", now()).await.unwrap().clinic_id;
@@ -249,11 +252,20 @@ mod tests {
                 [(None, Some(&one)), (Some("north"), Some(&other)), (Some("south"), None)]
             {
                 let found = CdsClient::of_issuer(&mut tx, &one.issuer, tenant).await.unwrap();
-                assert_eq!(found.as_ref(), expected, "{tenant:?}");
+                assert_eq!(found.first(), expected, "{tenant:?}");
             }
+            // What one clinic has named, another may name too.
+            let third = Clinic::create(&mut tx, "Third", "UTC", now()).await.unwrap().clinic_id;
+            let later = CdsClient {
+                clinic_id: third,
+                created_at: now() + TimeDelta::seconds(1),
+                ..client("https://ehr.example.org", Some("north"))
+            };
+            later.record(&mut tx).await.unwrap();
+            let found = CdsClient::of_issuer(&mut tx, &one.issuer, Some("north")).await.unwrap();
+            assert_eq!(found, [other, later]);
             tx.commit().await.unwrap();
             let mut tx = db.begin().await.unwrap();
-            let third = Clinic::create(&mut tx, "Third", "UTC", now()).await.unwrap().clinic_id;
             let again = CdsClient { clinic_id: third, ..client("https://ehr.example.org", Some("north")) };
             let taken = again.record(&mut tx).await;
             assert!(matches!(taken, Err(ClientError::Database(DbError::Conflict))), "{taken:?}");
@@ -289,13 +301,13 @@ mod tests {
             let mut tx = db.begin().await.unwrap();
             client.record(&mut tx).await.unwrap();
             let found = CdsClient::of_issuer(&mut tx, &client.issuer, None).await.unwrap();
-            assert_eq!(found.as_ref(), Some(&client));
+            assert_eq!(found, std::slice::from_ref(&client));
             assert_eq!(CdsClient::list(&mut tx, clinic).await.unwrap(), std::slice::from_ref(&client));
             assert_eq!(CdsClient::list(&mut tx, ClinicId::new()).await.unwrap(), []);
             let elsewhere = CdsClient::remove(&mut tx, ClinicId::new(), client.client_id).await;
             assert!(matches!(elsewhere, Err(DbError::NotFound)));
             CdsClient::remove(&mut tx, clinic, client.client_id).await.unwrap();
-            assert_eq!(CdsClient::of_issuer(&mut tx, &client.issuer, None).await.unwrap(), None);
+            assert_eq!(CdsClient::of_issuer(&mut tx, &client.issuer, None).await.unwrap(), []);
         })
         .await;
     }
