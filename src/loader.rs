@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use inference::{BackendChoice, Candidate, InferenceBackend, InferenceError, Network, Runtimes};
-use models::{Card, ReferenceError, ReferenceVectors, Registry};
+use inference::{BackendChoice, Candidate, InferenceBackend, InferenceError, Network, Runtime, Runtimes};
+use models::{Card, Precision, ReferenceError, ReferenceVectors, Registry};
 
 use crate::proof::{Proof, ProofError, Prover};
 
@@ -147,6 +147,25 @@ impl Loader {
         Ok(*candidate)
     }
 
+    /// Whether this process may load a network by our own kernels: it is of the box, or has proved itself in a child.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`]: it may not.
+    pub fn may_load_blocked(
+        &self,
+        card: &Card,
+        weights: &[u8],
+        reference: Option<&ReferenceVectors>,
+    ) -> Result<(), LoadError> {
+        if self.is_of_the_box(card, reference)? {
+            return Ok(());
+        }
+        let candidate = Candidate { runtime: Runtime::Blocked, precision: Precision::F32 };
+        self.prover.proof(&self.runtimes, candidate, card, weights, reference)?;
+        Ok(())
+    }
+
     /// Whether it is a network of the box, told by the whole of its card but the state, with the box's own vectors.
     fn is_of_the_box(
         &self,
@@ -170,14 +189,12 @@ impl Loader {
 
 #[cfg(test)]
 mod tests {
-    use inference::Runtime;
-
     use super::*;
 
     /// A loader of the runtime in the binary alone, whose children end before they have proved anything.
     fn loader() -> Loader {
         let prover = Prover { program: "/bin/false".into(), arguments: Vec::new(), data_dir: None };
-        let runtimes = Runtimes { onnxruntime_library: None, openvino_library: None, threads: 1 };
+        let runtimes = Runtimes { threads: 1, ..Runtimes::default() };
         Loader::new(runtimes, BackendChoice::Only(Runtime::Tract), prover)
     }
 
@@ -191,6 +208,8 @@ mod tests {
         for card in [card, &shadow] {
             loader.load(card, &weights, Some(&vectors)).unwrap();
         }
+
+        loader.may_load_blocked(card, &weights, Some(&vectors)).unwrap();
 
         let mut other_vectors = vectors.clone();
         other_vectors.vectors[0].probabilities.reverse();
@@ -206,6 +225,8 @@ mod tests {
         ] {
             let refused = loader.load(card, &weights, vectors).err().map(|error| error.code().to_owned());
             assert_eq!(refused.as_deref(), Some("network-ended"), "its child is asked");
+            let refused = loader.may_load_blocked(card, &weights, vectors).unwrap_err();
+            assert_eq!(refused.code(), "network-ended", "no word of it is loaded here either");
         }
     }
 }

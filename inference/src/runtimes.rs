@@ -106,6 +106,8 @@ pub struct Runtimes {
     pub onnxruntime_library: Option<PathBuf>,
     /// OpenVINO's library, likewise.
     pub openvino_library: Option<PathBuf>,
+    /// The folder where packed weights are kept, which other processes share; `None`: each process packs its own.
+    pub packed_weights: Option<PathBuf>,
     /// So many images at a time; at least one.
     pub threads: usize,
 }
@@ -150,7 +152,10 @@ impl Runtimes {
     /// [`InferenceError::NotAvailable`]
     pub fn open(&self, candidate: Candidate) -> Result<Box<dyn InferenceBackend>, InferenceError> {
         Ok(match candidate.runtime {
-            Runtime::Blocked => Box::new(BlockedBackend::default()),
+            Runtime::Blocked => Box::new(match &self.packed_weights {
+                Some(folder) => BlockedBackend::default().with_packed_weights_in(folder),
+                None => BlockedBackend::default(),
+            }),
             Runtime::Tract => Box::new(TractBackend),
             Runtime::OnnxRuntime => {
                 Box::new(OnnxRuntimeBackend::open(self.onnxruntime_library.as_deref(), self.threads)?)
@@ -200,8 +205,12 @@ mod tests {
     fn without_libraries_the_runtimes_in_the_binary_are_left() {
         let card = Registry::built_in().get("pneumonia28").unwrap().clone();
         let nowhere = Some(PathBuf::from("/nonexistent"));
-        let runtimes =
-            Runtimes { onnxruntime_library: nowhere.clone(), openvino_library: nowhere, threads: 1 };
+        let runtimes = Runtimes {
+            onnxruntime_library: nowhere.clone(),
+            openvino_library: nowhere,
+            packed_weights: None,
+            threads: 1,
+        };
         let candidates = runtimes.candidates(BackendChoice::Auto, &card);
         let in_f32 = |runtime| Candidate { runtime, precision: Precision::F32 };
         assert_eq!(candidates, [in_f32(Runtime::Blocked), in_f32(Runtime::Tract)]);

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use clinical::id::ClinicId;
 use clinical::imaging::NetworkState;
-use inference::{BlockedBackend, InferenceBackend};
+use inference::{BlockedBackend, InferenceBackend, LoadedNetwork};
 use models::{Card, Registry};
 use storage::db::Db;
 use storage::records::network::{Proof, States, StoredNetwork};
@@ -127,10 +127,11 @@ pub async fn run(config: &Config, environment: &BTreeMap<String, String>, action
     match action {
         Action::List { clinic, json } => list::run(config, environment, *clinic, *json).await,
         Action::Show { name, version } => {
-            let registry = at_hand(config, environment).await?.registry();
+            let reader = at_hand(config, environment).await?;
+            let registry = reader.registry();
             let card = find(&registry, name, version.as_deref())?;
             show(card)?;
-            show_coverage(&registry, card)?;
+            show_coverage(&reader, card);
             match db(config).await? {
                 Some(db) => show_history(&db, card).await,
                 None => Ok(()),
@@ -217,17 +218,17 @@ fn show(card: &Card) -> Result<()> {
     Ok(())
 }
 
-/// What our own kernels compute of a network, as comments.
-fn show_coverage(registry: &Registry, card: &Card) -> Result<()> {
-    let Ok(weights) = registry.weights(card) else { return Ok(()) };
-    let loaded = match BlockedBackend::default().load(card, &weights) {
+/// What our own kernels compute of a network, as comments: of one that may be loaded here.
+fn show_coverage(reader: &Reader, card: &Card) {
+    let Ok(weights) = reader.registry().weights(card) else { return };
+    let loaded = match load_blocked(reader, card, &weights) {
         Ok(loaded) => loaded,
         Err(error) => {
-            println!("\n# our own kernels do not run it: {error}");
-            return Ok(());
+            println!("\n# our own kernels do not run it: {}", on_one_line(&format!("{error:#}")));
+            return;
         }
     };
-    let Some(coverage) = loaded.coverage() else { return Ok(()) };
+    let Some(coverage) = loaded.coverage() else { return };
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let share = 100.0 * coverage.share();
     println!("\n# our own kernels compute {share:.1} % of {} multiplications", coverage.multiplications);
@@ -244,9 +245,20 @@ fn show_coverage(registry: &Registry, card: &Card) -> Result<()> {
     let ended_by: Vec<String> =
         coverage.ended_by.iter().map(|(operator, count)| format!("{operator} ({count})")).collect();
     if !ended_by.is_empty() {
-        println!("# tract goes on at: {}", ended_by.join(", "));
+        println!("# tract goes on at: {}", on_one_line(&ended_by.join(", ")));
     }
-    Ok(())
+}
+
+/// The network on our own kernels, in this process: a file that has not proved itself is tried in a child first.
+fn load_blocked(reader: &Reader, card: &Card, weights: &[u8]) -> Result<Box<dyn LoadedNetwork>> {
+    let reference = reader.reference(card)?;
+    reader.loader().may_load_blocked(card, weights, reference.as_deref())?;
+    Ok(BlockedBackend::default().load(card, weights)?)
+}
+
+/// What others have written, so that it ends no comment.
+fn on_one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
 }
 
 /// The proof of an added network and the changes for all clinics, as comments: the whole still reads as a card.
@@ -255,9 +267,9 @@ async fn show_history(db: &Db, card: &Card) -> Result<()> {
     if let Some(row) = StoredNetwork::named(&mut rows, &card.name, &card.version).await? {
         println!("\n# added by {} at {}", row.added_by, row.added_at);
         match row.proof {
-            Proof::Proved { at, word } => println!("# proved at {at}: {}", word.replace(['\n', '\r'], " ")),
+            Proof::Proved { at, word } => println!("# proved at {at}: {}", on_one_line(&word)),
             Proof::Refused { code, reason } => {
-                println!("# refused: {code}: {}", reason.replace(['\n', '\r'], " "))
+                println!("# refused: {code}: {}", on_one_line(&reason))
             }
             Proof::Waiting | Proof::NoWeights => println!("# {}", row.proof.as_str()),
         }

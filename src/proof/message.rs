@@ -16,6 +16,7 @@ pub(super) struct Task {
     pub precision: Precision,
     onnxruntime_library: Option<PathBuf>,
     openvino_library: Option<PathBuf>,
+    packed_weights: Option<PathBuf>,
     pub weights_bytes: usize,
     reference: Option<Reference>,
 }
@@ -65,6 +66,7 @@ impl Task {
             precision: candidate.precision,
             onnxruntime_library: runtimes.onnxruntime_library.clone(),
             openvino_library: runtimes.openvino_library.clone(),
+            packed_weights: runtimes.packed_weights.clone(),
             weights_bytes: weights.len(),
             reference: reference.map(|reference| Reference {
                 rows: reference.rows,
@@ -79,6 +81,7 @@ impl Task {
         Runtimes {
             onnxruntime_library: self.onnxruntime_library.clone(),
             openvino_library: self.openvino_library.clone(),
+            packed_weights: self.packed_weights.clone(),
             threads: 1,
         }
     }

@@ -6,6 +6,8 @@ mod conv;
 mod error;
 mod finite;
 mod isa;
+#[cfg(feature = "map")]
+mod mapped;
 mod norm;
 mod pool;
 mod primitive;
@@ -26,6 +28,8 @@ pub use error::KernelError;
 pub use finite::is_finite;
 pub use isa::Isa;
 pub use isa::lanes::LANES;
+#[cfg(feature = "map")]
+pub use mapped::{Mapped, bytes_of};
 pub use norm::{Affine, LocalResponse, Normalization, Softmax};
 pub use pool::{Pool, PoolSpec, Pooling, pool_globally};
 pub use resize::{Coordinates, Interpolation, Resize};

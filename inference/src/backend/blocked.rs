@@ -4,7 +4,10 @@
 //! operator with its own plan and memory. What no region covers stays tract's. One image a thread is the default.
 
 mod constants;
+mod cut;
+mod given;
 mod operator;
+mod packing;
 mod patterns;
 mod places;
 mod plan;
@@ -12,27 +15,28 @@ mod recognize;
 mod regions;
 mod resizing;
 mod shape;
+mod shelf;
 mod steps;
 mod unit;
 mod values;
+mod weights;
 
-use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use kernels::{Isa, KernelError, OneThread, Workers};
 use models::Card;
 use ndarray::ArrayViewD;
-use tract_onnx::tract_core::internal::*;
 
-use super::tract::{TractNetwork, typed_model};
-use super::{Coverage, InferenceBackend, LoadedNetwork, Outputs, RegionFigures, guarded};
+use super::tract::{TractNetwork, known, typed_model};
+use super::{Coverage, InferenceBackend, LoadedNetwork, Outputs, guarded};
 use crate::InferenceError;
-use operator::Region;
-use plan::{Plan, Way};
-use recognize::Graph;
-use regions::Regions;
-use shape::Frame;
+use cut::Cut;
+use given::Given;
+use packing::Packing;
+use plan::Way;
+use shelf::Shelf;
 
 const NAME: &str = "blocked";
 
@@ -42,6 +46,7 @@ pub struct BlockedBackend {
     isa: Isa,
     is_exact: bool,
     workers: Arc<dyn Workers + Send>,
+    shelf: Option<Shelf>,
 }
 
 impl fmt::Debug for BlockedBackend {
@@ -56,7 +61,7 @@ impl fmt::Debug for BlockedBackend {
 
 impl Default for BlockedBackend {
     fn default() -> Self {
-        BlockedBackend { isa: Isa::best(), is_exact: false, workers: Arc::new(OneThread) }
+        BlockedBackend { isa: Isa::best(), is_exact: false, workers: Arc::new(OneThread), shelf: None }
     }
 }
 
@@ -80,6 +85,13 @@ impl BlockedBackend {
         BlockedBackend { is_exact: true, ..self }
     }
 
+    /// The same with packed weights kept in this folder, which other processes may use at the same time: a network is packed
+    /// once, and later only mapped. Nothing but such files should lie there.
+    #[must_use]
+    pub fn with_packed_weights_in(self, folder: &Path) -> Self {
+        BlockedBackend { shelf: Some(Shelf::at(folder)), ..self }
+    }
+
     /// The same with so many threads for one image: for a large image or a volume that comes alone. The answers are the
     /// same, bit by bit.
     ///
@@ -95,58 +107,13 @@ impl BlockedBackend {
             pool.map_err(|error| InferenceError::NotAvailable { backend: NAME, reason: error.to_string() })?;
         Ok(BlockedBackend { workers: Arc::new(Threads(pool)), ..self })
     }
-
-    /// Replaces what has kernels of ours by regions.
-    fn cut(&self, model: &mut TypedModel, is_exact: bool) -> TractResult<Coverage> {
-        let Some(frame) = Frame::of(model) else { return Ok(Coverage::default()) };
-        let regions = Regions::of(&Graph { model, frame, isa: self.isa })?;
-        let mut coverage =
-            Coverage { multiplications: regions.left, ended_by: regions.ended_by, ..Coverage::default() };
-        let mut patch = TypedModelPatch::new("regions");
-        let mut done: HashMap<OutletId, OutletId> = HashMap::new();
-        for (number, values) in regions.all.into_iter().enumerate() {
-            let taken: Vec<OutletId> = values.inputs.iter().map(|(outlet, _)| *outlet).collect();
-            let given: Vec<OutletId> = values.outputs.iter().map(|(outlet, _)| *outlet).collect();
-            let plan = Plan::new(values, Way { isa: self.isa, is_exact })?;
-            coverage.multiplications += plan.multiplications * frame.images as u64;
-            coverage.covered += plan.multiplications * frame.images as u64;
-            coverage.regions.push(figures(&plan));
-            let facts = given.iter().map(|outlet| {
-                let fact = model.outlet_fact(*outlet)?;
-                Ok(f32::fact(fact.shape.as_concrete().context("a covered value has a known shape")?))
-            });
-            let region = Region::new(
-                plan,
-                frame.images,
-                facts.collect::<TractResult<_>>()?,
-                Arc::clone(&self.workers),
-            );
-            let taps = taken.iter().map(|outlet| match done.get(outlet) {
-                Some(tap) => Ok(*tap),
-                None => patch.tap_model(model, *outlet),
-            });
-            let taps = taps.collect::<TractResult<Vec<_>>>()?;
-            let wires = patch.wire_node(format!("region.{number}"), region, &taps)?;
-            for (outlet, wire) in given.into_iter().zip(wires) {
-                done.insert(outlet, wire);
-                patch.shunt_outside(model, outlet, wire)?;
-            }
-        }
-        if !patch.is_empty() {
-            patch.apply(model)?;
-            model.compact()?;
-        }
-        Ok(coverage)
-    }
 }
 
-fn figures(plan: &Plan) -> RegionFigures {
-    RegionFigures {
-        steps: plan.steps.len(),
-        multiplications: plan.multiplications,
-        memory_bytes: (plan.memory * size_of::<f32>()) as u64,
-        weights_bytes: plan.weights as u64,
-    }
+/// What the packed weights of a network hang on, beside the version of the kernels' layout that they name themselves.
+fn key(card: &Card, way: Way, weights: &[u8]) -> String {
+    let (version, sha256, hash) = (env!("CARGO_PKG_VERSION"), &card.sha256, shelf::fingerprint(weights));
+    let Way { isa, is_exact } = way;
+    format!("{version} {isa} {is_exact} {sha256} {hash:016x} {:?} {:?}", card.input.shape, card.tensors())
 }
 
 /// Threads of one's own.
@@ -177,11 +144,22 @@ impl InferenceBackend for BlockedBackend {
         format!("{} ({})", env!("CARGO_PKG_VERSION"), self.isa)
     }
 
+    fn keeps_packed_weights(&self) -> bool {
+        self.shelf.is_some()
+    }
+
     fn load(&self, card: &Card, weights: &[u8]) -> Result<Box<dyn LoadedNetwork>, InferenceError> {
         let not_loaded = |reason| InferenceError::NotLoaded { backend: NAME, network: card.title(), reason };
-        let mut model = typed_model(NAME, card, weights)?;
-        let is_exact = self.is_exact || card.run.exact;
-        let coverage = guarded(|| self.cut(&mut model, is_exact)).map_err(not_loaded)?;
+        let (file, numbers) = known(NAME, card, weights)?.with_weights_apart();
+        let mut model = typed_model(NAME, card, file)?;
+        let given = Given::of(&model, &numbers);
+        let way = Way { isa: self.isa, is_exact: self.is_exact || card.run.exact };
+        let mut packing = match &self.shelf {
+            Some(shelf) => Packing::on(shelf, &key(card, way, weights)),
+            None => Packing::Here,
+        };
+        let cut = Cut { way, workers: &self.workers, packing: &mut packing };
+        let coverage = guarded(|| cut.regions(&mut model, given)).map_err(not_loaded)?;
         let most = card.run.memory_limit_mib << 20;
         if coverage.memory_bytes() + coverage.weights_bytes() > most {
             let asked = (coverage.memory_bytes() + coverage.weights_bytes()).div_ceil(1 << 20);
@@ -189,6 +167,7 @@ impl InferenceBackend for BlockedBackend {
             return Err(not_loaded(format!("it needs {asked} MiB of memory, its card allows {most} MiB")));
         }
         let network = TractNetwork::new(NAME, card, model)?;
+        packing.finish();
         Ok(Box::new(BlockedNetwork { network, isa: self.isa, coverage }))
     }
 }

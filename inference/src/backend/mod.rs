@@ -5,6 +5,7 @@ pub(crate) mod conformance;
 pub(crate) mod fake;
 pub(crate) mod library;
 pub(crate) mod onnx_file;
+mod onnx_parts;
 pub(crate) mod onnxruntime;
 pub(crate) mod openvino;
 mod pool;
@@ -84,6 +85,11 @@ pub trait InferenceBackend: Send + Sync {
     /// [`InferenceError::UnsupportedOperator`] where it says which; [`InferenceError::ExternalData`] for weights that
     /// lie in other files; [`InferenceError::CardMismatch`] for tensors other than the card's.
     fn load(&self, card: &Card, weights: &[u8]) -> Result<Box<dyn LoadedNetwork>, InferenceError>;
+
+    /// Whether a network that was loaded before is ready sooner, since what was made of its weights is kept.
+    fn keeps_packed_weights(&self) -> bool {
+        false
+    }
 }
 
 /// A network that is ready; many threads may run it at once, each with one image.

@@ -3,11 +3,14 @@
 //! Runtimes are large, and one of them follows paths that it finds in the file: a file that is none,
 //! that points outside itself or that does not fit its card is refused here.
 
+use std::collections::{BTreeMap, HashMap};
+
 use models::{Card, Input, Outputs, Registry, Run, Task};
-use tract_onnx::pb;
 use tract_onnx::prelude::Framework;
+use tract_onnx::{Onnx, pb};
 
 use super::guarded;
+use super::onnx_parts::Parts;
 use crate::InferenceError;
 
 /// `TensorProto.DataType.FLOAT` of ONNX.
@@ -19,24 +22,32 @@ const MOST_MIB: u64 = 16 << 10;
 /// The longest path of a file that a message repeats, in characters.
 const MAX_SHOWN: usize = 80;
 
+/// A network, the numbers of whose large tensors lie in its file.
+#[derive(Debug)]
+pub(crate) struct OnnxFile<'a> {
+    /// The network without those numbers.
+    model: pb::ModelProto,
+    /// Those numbers, little-endian, by the tensor's name.
+    numbers: BTreeMap<String, &'a [u8]>,
+}
+
 /// The network in a file, once it has proved to stand alone and to have the tensors of its card.
 ///
 /// # Errors
 ///
 /// [`InferenceError::NotLoaded`] for bytes that are no ONNX network, [`InferenceError::ExternalData`] where
 /// tensors lie in other files, [`InferenceError::CardMismatch`] for tensors other than the card's.
-pub(crate) fn read(
+pub(crate) fn read<'a>(
     backend: &'static str,
     card: &Card,
-    weights: &[u8],
-) -> Result<pb::ModelProto, InferenceError> {
+    weights: &'a [u8],
+) -> Result<OnnxFile<'a>, InferenceError> {
     let not_onnx = |why: &str| InferenceError::NotLoaded {
         backend,
         network: card.title(),
         reason: format!("the file is no ONNX network: {why}"),
     };
-    let model = guarded(|| tract_onnx::onnx().proto_model_for_read(&mut &*weights))
-        .map_err(|reason| not_onnx(&reason))?;
+    let OnnxFile { model, numbers } = decoded(weights).map_err(|reason| not_onnx(&reason))?;
     let graph = model.graph.as_ref().ok_or_else(|| not_onnx("it holds no graph"))?;
     if graph.node.is_empty() {
         return Err(not_onnx("its graph is empty"));
@@ -44,7 +55,81 @@ pub(crate) fn read(
     stands_alone(card, &model, weights)?;
     check_input(card, graph)?;
     check_outputs(card, graph)?;
-    Ok(model)
+    Ok(OnnxFile { model, numbers })
+}
+
+fn decoded(weights: &[u8]) -> Result<OnnxFile<'_>, String> {
+    let decode = |mut bytes: &[u8]| guarded(|| Onnx::default().proto_model_for_read(&mut bytes));
+    match Parts::of(weights) {
+        Some(Parts { rest, numbers }) => Ok(OnnxFile { model: decode(&rest)?, numbers }),
+        None => Ok(OnnxFile { model: decode(weights)?, numbers: BTreeMap::new() }),
+    }
+}
+
+impl<'a> OnnxFile<'a> {
+    /// The operators that a runtime does not know, each once; those that ONNX does not define as `domain:name`.
+    pub(crate) fn unknown_operators(&self, is_known: impl Fn(&str) -> bool) -> Vec<String> {
+        unknown_operators(&self.model, is_known)
+    }
+
+    /// The network with all its numbers.
+    pub(crate) fn whole(mut self) -> pb::ModelProto {
+        for tensor in self.model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
+            if let Some(numbers) = self.numbers.remove(&tensor.name) {
+                tensor.raw_data = numbers.to_vec();
+            }
+        }
+        self.model
+    }
+
+    /// The network whose weights that only convolutions and products take are inputs after its own, and their numbers by
+    /// name; all others are where they were.
+    pub(crate) fn with_weights_apart(mut self) -> (pb::ModelProto, BTreeMap<String, &'a [u8]>) {
+        let weights = self.weights();
+        let numbers = std::mem::take(&mut self.numbers);
+        let (apart, within) = numbers.into_iter().partition(|(name, _)| weights.contains_key(name));
+        self.numbers = within;
+        if let Some(graph) = &mut self.model.graph {
+            graph.initializer.retain(|tensor| !weights.contains_key(&tensor.name));
+            graph.input.retain(|input| !weights.contains_key(&input.name));
+            graph.input.extend(weights.into_iter().map(|(name, sides)| input(name, &sides)));
+        }
+        (self.whole(), apart)
+    }
+
+    /// The sides of each large tensor that nothing but convolutions and products of the network itself take, as weights.
+    fn weights(&self) -> BTreeMap<String, Vec<i64>> {
+        let mut uses: HashMap<&str, usize> = HashMap::new();
+        for name in nodes(&self.model).flat_map(|node| &node.input) {
+            *uses.entry(name).or_default() += 1;
+        }
+        let Some(graph) = &self.model.graph else { return BTreeMap::new() };
+        let mut as_weights: HashMap<&str, usize> = HashMap::new();
+        for node in &graph.node {
+            let is_one = ["Conv", "ConvTranspose", "Gemm", "MatMul"].contains(&node.op_type.as_str());
+            if let (true, Some(name)) = (is_one && is_standard(&node.domain), node.input.get(1)) {
+                *as_weights.entry(name).or_default() += 1;
+            }
+        }
+        let is_weights = |tensor: &&pb::TensorProto| {
+            let name = tensor.name.as_str();
+            self.numbers.contains_key(name)
+                && as_weights.get(name).is_some_and(|count| uses.get(name) == Some(count))
+                && graph.output.iter().all(|output| output.name != name)
+                && graph.initializer.iter().filter(|other| other.name == name).count() == 1
+        };
+        graph.initializer.iter().filter(is_weights).map(|it| (it.name.clone(), it.dims.clone())).collect()
+    }
+}
+
+/// An input of 32-bit numbers.
+fn input(name: String, sides: &[i64]) -> pb::ValueInfoProto {
+    use pb::tensor_shape_proto::{Dimension, dimension::Value};
+    let side = |side: &i64| Dimension { value: Some(Value::DimValue(*side)), ..Default::default() };
+    let shape = pb::TensorShapeProto { dim: sides.iter().map(side).collect() };
+    let tensor = pb::type_proto::Tensor { elem_type: FLOAT, shape: Some(shape) };
+    let kind = pb::TypeProto { value: Some(pb::type_proto::Value::TensorType(tensor)), ..Default::default() };
+    pb::ValueInfoProto { name, r#type: Some(kind), ..Default::default() }
 }
 
 /// A card that says of a network only what its file says: the input with its shape, the first output as a mask.
@@ -60,8 +145,7 @@ pub fn bare_card(weights: &[u8]) -> Result<Card, InferenceError> {
         network: "the network".to_owned(),
         reason: reason.to_owned(),
     };
-    let model = guarded(|| tract_onnx::onnx().proto_model_for_read(&mut &*weights))
-        .map_err(|reason| not_loaded(&reason))?;
+    let OnnxFile { model, .. } = decoded(weights).map_err(|reason| not_loaded(&reason))?;
     let graph = model.graph.as_ref().ok_or_else(|| not_loaded("the file holds no graph"))?;
     let is_given = |input: &&pb::ValueInfoProto| !graph.initializer.iter().any(|it| it.name == input.name);
     let input = graph.input.iter().find(is_given).ok_or_else(|| not_loaded("it takes no input"))?;
@@ -107,8 +191,7 @@ pub fn bare_card(weights: &[u8]) -> Result<Card, InferenceError> {
     })
 }
 
-/// The operators that a runtime does not know, each once; those that ONNX does not define as `domain:name`.
-pub(crate) fn unknown_operators(model: &pb::ModelProto, is_known: impl Fn(&str) -> bool) -> Vec<String> {
+fn unknown_operators(model: &pb::ModelProto, is_known: impl Fn(&str) -> bool) -> Vec<String> {
     let unknown = nodes(model).filter(|node| !is_known(&node.op_type)).map(|node| {
         let (domain, name) = (shown(&node.domain), shown(&node.op_type));
         if is_standard(&domain) { name } else { format!("{domain}:{name}") }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use models::Card;
 use ndarray::ArrayViewD;
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{
     Datum, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, OutletId, Tensor,
     TractResult, TypedModel, TypedRunnableModel, tvec,
 };
 
-use super::{InferenceBackend, LoadedNetwork, Outputs, check_shape, guarded, onnx_file};
+use super::onnx_file::{self, OnnxFile};
+use super::{InferenceBackend, LoadedNetwork, Outputs, check_shape, guarded};
 use crate::InferenceError;
 
 const NAME: &str = "tract";
@@ -39,32 +41,42 @@ impl InferenceBackend for TractBackend {
     }
 
     fn load(&self, card: &Card, weights: &[u8]) -> Result<Box<dyn LoadedNetwork>, InferenceError> {
-        Ok(Box::new(TractNetwork::new(NAME, card, typed_model(NAME, card, weights)?)?))
+        let file = known(NAME, card, weights)?.whole();
+        Ok(Box::new(TractNetwork::new(NAME, card, typed_model(NAME, card, file)?)?))
     }
+}
+
+/// The network in a file, all of whose operators tract knows.
+///
+/// # Errors
+///
+/// As [`InferenceBackend::load`].
+pub(super) fn known<'a>(
+    backend: &'static str,
+    card: &Card,
+    weights: &'a [u8],
+) -> Result<OnnxFile<'a>, InferenceError> {
+    let runtime = tract_onnx::onnx();
+    let file = onnx_file::read(backend, card, weights)?;
+    let operators = file.unknown_operators(|name| runtime.op_register.0.contains_key(name));
+    if operators.is_empty() {
+        return Ok(file);
+    }
+    Err(InferenceError::UnsupportedOperator { backend, network: card.title(), operators })
 }
 
 /// The graph of a network with all shapes known, as it was read.
 ///
 /// # Errors
 ///
-/// As [`InferenceBackend::load`].
+/// [`InferenceError::NotLoaded`], [`InferenceError::CardMismatch`].
 pub(super) fn typed_model(
     backend: &'static str,
     card: &Card,
-    weights: &[u8],
+    file: ModelProto,
 ) -> Result<TypedModel, InferenceError> {
     let not_loaded = |reason| InferenceError::NotLoaded { backend, network: card.title(), reason };
-    let runtime = tract_onnx::onnx();
-    let file = onnx_file::read(backend, card, weights)?;
-    let unknown = onnx_file::unknown_operators(&file, |name| runtime.op_register.0.contains_key(name));
-    if !unknown.is_empty() {
-        return Err(InferenceError::UnsupportedOperator {
-            backend,
-            network: card.title(),
-            operators: unknown,
-        });
-    }
-    let model = guarded(|| runtime.model_for_proto_model(&file)).map_err(not_loaded)?;
+    let model = guarded(|| tract_onnx::onnx().model_for_proto_model(&file)).map_err(not_loaded)?;
     drop(file);
     let outlets = matching_outlets(card, &model, &card.tensors())?;
     let fact = InferenceFact::dt_shape(f32::datum_type(), card.input.shape.as_slice());

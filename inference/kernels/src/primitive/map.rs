@@ -36,6 +36,78 @@ impl Affine {
     }
 }
 
+/// What happens to sixteen numbers on their way.
+///
+/// No closure does it: what has no `target_feature` of its own is a call where the compiler does not inline it, and so is
+/// each instruction in it.
+pub(crate) trait OnItsWay<L>: Copy {
+    fn of(self, x: L) -> L;
+}
+
+/// Nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct AsItIs;
+
+/// `max(scale * x + shift, 0)`
+#[derive(Clone, Copy)]
+pub(crate) struct Rectified<L> {
+    scale: L,
+    shift: L,
+}
+
+/// `max(y, slope * y)` of `y = scale * x + shift`, for slopes of 0 to 1.
+#[derive(Clone, Copy)]
+pub(crate) struct Leaking<L> {
+    scale: L,
+    shift: L,
+    slope: L,
+}
+
+impl<L: Lanes> OnItsWay<L> for AsItIs {
+    #[inline(always)]
+    fn of(self, x: L) -> L {
+        x
+    }
+}
+
+impl<L: Lanes> OnItsWay<L> for Rectified<L> {
+    #[inline(always)]
+    fn of(self, x: L) -> L {
+        L::splat(0.0).max(x.mul_add(self.scale, self.shift))
+    }
+}
+
+impl<L: Lanes> OnItsWay<L> for Leaking<L> {
+    #[inline(always)]
+    fn of(self, x: L) -> L {
+        let y = x.mul_add(self.scale, self.shift);
+        y.mul(self.slope).max(y)
+    }
+}
+
+/// Runs `$body` with what an [`Affine`] does, in as few instructions as that takes, called `$way`.
+macro_rules! by_affine {
+    ($lanes:ty, $by:expr, |$way:ident| $body:expr) => {{
+        let by: &$crate::primitive::map::Affine = $by;
+        let loaded = $crate::primitive::map::Loaded::<$lanes>::load(by);
+        match (by.bounds, by.slope) {
+            (Some((0.0, f32::INFINITY)), 1.0) => {
+                let $way = loaded.rectified();
+                $body
+            }
+            (None, 0.0..=1.0) => {
+                let $way = loaded.leaking();
+                $body
+            }
+            _ => {
+                let $way = loaded;
+                $body
+            }
+        }
+    }};
+}
+pub(crate) use by_affine;
+
 /// An [`Affine`] in registers.
 #[derive(Clone, Copy)]
 pub(crate) struct Loaded<L: Lanes> {
@@ -60,8 +132,22 @@ impl<L: Lanes> Loaded<L> {
         Loaded { scale, shift, low: L::splat(low), high: L::splat(high), slope, is_leaky: by.slope != 1.0 }
     }
 
+    /// The same without bounds but zero.
     #[inline(always)]
-    pub(crate) fn of(&self, x: L) -> L {
+    pub(crate) fn rectified(self) -> Rectified<L> {
+        Rectified { scale: self.scale, shift: self.shift }
+    }
+
+    /// The same without bounds.
+    #[inline(always)]
+    pub(crate) fn leaking(self) -> Leaking<L> {
+        Leaking { scale: self.scale, shift: self.shift, slope: self.slope }
+    }
+}
+
+impl<L: Lanes> OnItsWay<L> for Loaded<L> {
+    #[inline(always)]
+    fn of(self, x: L) -> L {
         let bounded = self.high.min(self.low.max(x.mul_add(self.scale, self.shift)));
         if self.is_leaky { leaky(bounded, self.slope) } else { bounded }
     }
@@ -74,11 +160,13 @@ impl<L: Lanes> Loaded<L> {
 /// `pixels * 16` numbers can be read at `from` and written at `to`, sixteen read at `by.scale` and `by.shift`.
 #[inline(always)]
 pub(crate) unsafe fn affine<L: Lanes>(from: *const f32, to: *mut f32, pixels: usize, by: &Affine) {
-    // SAFETY: the caller's.
-    let loaded = unsafe { Loaded::<L>::load(by) };
-    for pixel in 0..pixels {
-        // SAFETY: the caller vouches for every pixel.
-        unsafe { loaded.of(L::load(from.add(pixel * LANES))).store(to.add(pixel * LANES)) };
+    // SAFETY: the caller vouches for every pixel, and for scale and shift.
+    unsafe {
+        by_affine!(L, by, |way| {
+            for pixel in 0..pixels {
+                way.of(L::load(from.add(pixel * LANES))).store(to.add(pixel * LANES));
+            }
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! Winograd's minimal filtering: a tile in and out of the domain where a 3×3 convolution is a plain product.
 
-use super::map::{Affine, Bounds, Loaded};
+use super::map::{Affine, AsItIs, Bounds, OnItsWay, by_affine};
 use crate::isa::lanes::{LANES, Lanes};
 
 /// One-dimensional transforms of `F(OUT, 3)`: `IN` numbers in, `OUT` out.
@@ -83,6 +83,23 @@ pub(crate) struct TileIn {
 pub(crate) unsafe fn tile_in<L: Lanes, T: Transform<IN, OUT>, const IN: usize, const OUT: usize>(
     tile: &TileIn,
 ) {
+    // SAFETY: the caller's.
+    unsafe {
+        match &tile.prologue {
+            None => bring_in::<L, T, _, IN, OUT>(tile, AsItIs),
+            Some(by) => by_affine!(L, by, |way| bring_in::<L, T, _, IN, OUT>(tile, way)),
+        }
+    }
+}
+
+/// # Safety
+///
+/// As [`tile_in`].
+#[inline(always)]
+unsafe fn bring_in<L: Lanes, T: Transform<IN, OUT>, W: OnItsWay<L>, const IN: usize, const OUT: usize>(
+    tile: &TileIn,
+    way: W,
+) {
     let zero = L::splat(0.0);
     let mut columns = [[zero; IN]; IN];
     let (height, width) = (tile.height as isize, tile.width as isize);
@@ -100,24 +117,19 @@ pub(crate) unsafe fn tile_in<L: Lanes, T: Transform<IN, OUT>, const IN: usize, c
     }
     // SAFETY: only places inside of the plane are read; what is written the caller vouches for.
     unsafe {
-        let prologue = tile.prologue.map(|by| Loaded::<L>::load(&by));
         for (x, transformed) in columns.iter_mut().enumerate() {
             let mut column = [zero; IN];
             let at = tile.column + x as isize;
             if is_inside {
                 let top = tile.plane.offset((tile.row * width + at) * LANES as isize);
                 for (y, it) in column.iter_mut().enumerate() {
-                    *it = L::load(top.add(y * tile.width * LANES));
-                }
-                if let Some(prologue) = &prologue {
-                    column = column.map(|it| prologue.of(it));
+                    *it = way.of(L::load(top.add(y * tile.width * LANES)));
                 }
             } else if at >= 0 && at < width {
                 for (y, it) in column.iter_mut().enumerate() {
                     let row = tile.row + y as isize;
                     if row >= 0 && row < height {
-                        let value = L::load(tile.plane.offset((row * width + at) * LANES as isize));
-                        *it = prologue.as_ref().map_or(value, |prologue| prologue.of(value));
+                        *it = way.of(L::load(tile.plane.offset((row * width + at) * LANES as isize)));
                     }
                 }
             }

@@ -9,6 +9,7 @@ use super::constants;
 use super::recognize::Graph;
 use super::shape::Shape;
 use super::unit::{Convolve, Doing, Normalize, Unit, Window};
+use super::weights::Weights;
 
 /// Views of axes one after another that are followed.
 const LONGEST: usize = 8;
@@ -64,7 +65,7 @@ fn mean(graph: &Graph<'_>, outlet: OutletId) -> Option<(OutletId, usize)> {
     let sides = graph.model.outlet_fact(input).ok()?.shape.as_concrete()?;
     let is_over_space = reduce.reducer == Reducer::Sum && reduce.axes.iter().copied().eq(2..sides.len());
     let pixels: usize = sides.get(2..)?.iter().product();
-    (is_over_space && constants::scalar(graph.model, count)? == pixels as f32).then_some((input, sum.node))
+    (is_over_space && constants::scalar(graph, count)? == pixels as f32).then_some((input, sum.node))
 }
 
 /// A product or sum of a value and a constant of one number a channel: the value, and the numbers.
@@ -80,7 +81,7 @@ fn with_constant(
     }
     [(left, right), (right, left)]
         .into_iter()
-        .find_map(|(value, constant)| Some((value, constants::per_channel(graph.model, constant, channels)?)))
+        .find_map(|(value, constant)| Some((value, constants::per_channel(graph, constant, channels)?)))
 }
 
 /// `(x - mean) * rsqrt(variance + epsilon) * gamma + beta`, as tract takes InstanceNormalization apart.
@@ -98,7 +99,7 @@ fn instance_normalization(graph: &Graph<'_>, outlet: OutletId) -> Option<Unit> {
     let ("Add", one, other) = graph.pair(sane)? else { return None };
     let (variance, epsilon) = [(one, other), (other, one)]
         .into_iter()
-        .find_map(|(value, constant)| Some((value, constants::scalar(graph.model, constant)?)))?;
+        .find_map(|(value, constant)| Some((value, constants::scalar(graph, constant)?)))?;
     let (squares, square_sum) = mean(graph, variance)?;
     let (name, squared) = graph.curve(squares)?;
     if of != x || name != "Square" || squared != difference || graph.shape(x)? != shape {
@@ -115,7 +116,7 @@ fn instance_normalization(graph: &Graph<'_>, outlet: OutletId) -> Option<Unit> {
 pub(super) fn leaky_by_channel(graph: &Graph<'_>, node: &TypedNode, shape: Shape) -> Option<Unit> {
     let [test, product, x] = node.inputs[..] else { return None };
     let (name, zero, of) = graph.pair(test)?;
-    let is_test = name == "GT" && of == x && constants::scalar(graph.model, zero)? == 0.0;
+    let is_test = name == "GT" && of == x && constants::scalar(graph, zero)? == 0.0;
     let (value, slopes) = with_constant(graph, product, "Mul", shape.channels)?;
     if !is_test || value != x || graph.shape(x)? != shape {
         return None;
@@ -142,13 +143,12 @@ pub(super) fn dense(graph: &Graph<'_>, node: &TypedNode, shape: Shape) -> Option
         return None;
     }
     let flat = graph.shape(node.inputs[0])?;
-    let mut weights = constants::numbers(graph.model, node.inputs[1])?;
-    let (ins, outs) = (flat.channels, shape.channels);
-    if flat.extent != [1; 3] || weights.len() != ins * outs {
+    let weights = graph.weights(node.inputs[1])?;
+    let weights = if is_turned { Weights::turned(weights) } else { Weights::of(weights) };
+    let outs = shape.channels;
+    let numbers = graph.model.outlet_fact(node.inputs[1]).ok()?.shape.volume().to_usize().ok()?;
+    if flat.extent != [1; 3] || numbers != flat.channels * outs {
         return None;
-    }
-    if is_turned {
-        weights = (0..ins * outs).map(|place| weights[place % ins * outs + place / ins]).collect();
     }
     let (input, extent, absorbed) = match flattened(graph, node.inputs[0]) {
         Some((input, shape, absorbed)) => (input, shape.extent, absorbed),

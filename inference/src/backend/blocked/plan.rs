@@ -5,9 +5,12 @@ use kernels::{
     LocalResponse, Normalization, Options, Pool, Pooling, Resize, Softmax, Winograd,
 };
 
+use super::packing::Packing;
 use super::places::{Place, Places};
+use super::recognize::Graph;
 use super::unit::{Before, Convolve, Doing};
 use super::values::Values;
+use super::weights::Between;
 
 /// Channels up to which a value from outside is read as it comes.
 const MOST_PLAIN: usize = 8;
@@ -84,8 +87,18 @@ pub(super) struct Plan {
     pub weights: usize,
 }
 
+/// An operator that the kernels refuse.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub error: KernelError,
+    /// tract's node that it stands for; none where it is the region as a whole.
+    pub node: Option<usize>,
+}
+
 /// A plan that is being made.
-struct Draft {
+struct Draft<'a, 's> {
+    graph: &'a Graph<'a>,
+    packing: &'a mut Packing<'s>,
     way: Way,
     /// By value: its channels, its extent. A value that is read as it comes has no channels.
     channels: Vec<Option<Channels>>,
@@ -94,22 +107,31 @@ struct Draft {
 }
 
 impl Plan {
-    /// Makes the plan; the values' weights are packed, and the originals go.
+    /// Makes the plan; the weights are packed, one convolution's after the other.
     ///
     /// # Errors
     ///
-    /// [`KernelError`]: an operator that the kernels refuse.
-    pub fn new(mut values: Values, way: Way) -> Result<Plan, KernelError> {
+    /// [`Refused`]: an operator that the kernels refuse.
+    pub fn new(
+        mut values: Values,
+        way: Way,
+        graph: &Graph<'_>,
+        packing: &mut Packing<'_>,
+    ) -> Result<Plan, Refused> {
         let count = values.all.len();
         let extents = values.all.iter().map(|it| it.shape.extent).collect();
-        let mut draft = Draft { way, channels: vec![None; count], extents, steps: Vec::new() };
+        let channels = vec![None; count];
+        let mut draft = Draft { graph, packing, way, channels, extents, steps: Vec::new() };
         for index in 0..count {
-            let doing = std::mem::replace(&mut values.all[index].doing, Doing::Gone);
-            draft.step(&values, index, doing)?;
+            let value = &mut values.all[index];
+            let doing = std::mem::replace(&mut value.doing, Doing::Gone);
+            let node = Some(value.node).filter(|_| !matches!(doing, Doing::Input));
+            draft.step(&values, index, doing).map_err(|error| Refused { error, node })?;
         }
         let outputs: Vec<usize> = values.outputs.iter().map(|(_, value)| *value).collect();
         let Draft { channels, extents, steps, .. } = draft;
-        let Places { all, memory, steps } = Places::of(steps, channels, extents, &outputs)?;
+        let Places { all, memory, steps } =
+            Places::of(steps, channels, extents, &outputs).map_err(|error| Refused { error, node: None })?;
         let convolutions = || {
             steps.iter().filter_map(|step| match &step.work {
                 Work::Convolve(it) => Some(&it.convolution),
@@ -122,7 +144,7 @@ impl Plan {
     }
 }
 
-impl Draft {
+impl Draft<'_, '_> {
     fn step(&mut self, values: &Values, index: usize, doing: Doing) -> Result<(), KernelError> {
         let value = &values.all[index];
         let inputs = &value.inputs[..];
@@ -237,8 +259,21 @@ impl Draft {
         convolve.shape_of(&mut spec);
         let winograd = if self.way.is_exact { Winograd::Never } else { Winograd::Auto };
         let options = Options { isa: self.way.isa, winograd, prologue: before.is_some() };
-        let convolution =
-            Convolution::new(spec, &convolve.weights, Some(&convolve.bias), &convolve.activation, options)?;
+        let between = Between {
+            ins: source.shape.channels,
+            outs: convolve.out_channels,
+            groups: convolve.groups,
+            direction: convolve.direction,
+        };
+        let weights = || {
+            let weights = convolve.weights.numbers(self.graph, between);
+            Ok((
+                weights.ok_or(KernelError::Mismatch("weights that hang on more than constants"))?,
+                convolve.bias,
+            ))
+        };
+        let name = &self.graph.model.node(values.all[index].node).name;
+        let convolution = self.packing.convolution(name, spec, weights, (&convolve.activation, options))?;
         let mut reads = Vec::new();
         if !is_plain {
             reads.push(inputs[0]);

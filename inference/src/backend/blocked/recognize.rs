@@ -3,6 +3,8 @@
 //! The graph is looked at as it was read: there a convolution is still a convolution, whatever its window, and every
 //! value has its images and channels in front. tract's own rewriting comes later, for what no region covers.
 
+use std::collections::HashSet;
+
 use kernels::{Activation, Direction, Extent, Pair, Pool, PoolSpec, Pooling};
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{Pad, PadMode, TypedConcat};
@@ -17,9 +19,11 @@ use tract_onnx::tract_core::ops::nn::gelu_approximate::GeluApproximate;
 use tract_onnx::tract_core::ops::nn::{DataFormat, LeakyRelu, Reduce, Reducer, Softmax, SoftmaxKind};
 use tract_onnx_opl::lrn::Lrn;
 
+use super::given::Given;
 use super::patterns;
 use super::shape::{Frame, Shape, filled};
 use super::unit::{Convolve, Doing, Scale, Unit, Window};
+use super::weights::Weights;
 use super::{constants, resizing};
 
 /// Zeros before and after each axis of space.
@@ -28,8 +32,11 @@ type Pads = (Extent, Extent);
 /// A graph that is looked at.
 pub(super) struct Graph<'m> {
     pub model: &'m TypedModel,
+    pub given: &'m Given<'m>,
     pub frame: Frame,
     pub isa: kernels::Isa,
+    /// Nodes that the kernels have refused: they stay tract's.
+    pub refused: &'m HashSet<usize>,
 }
 
 impl Graph<'_> {
@@ -67,7 +74,8 @@ impl Graph<'_> {
         let is_alone = others.map(|slot| OutletId::new(node.id, slot)).all(|other| {
             self.model.outlet_successors(other).is_empty() && !self.model.outputs.contains(&other)
         });
-        if !is_alone || node.inputs.is_empty() || constants::tensor(self.model, outlet).is_some() {
+        let is_refused = self.refused.contains(&node.id);
+        if !is_alone || is_refused || node.inputs.is_empty() || constants::is_constant(self, outlet) {
             return None;
         }
         let shape = self.shape(outlet)?;
@@ -100,7 +108,7 @@ impl Graph<'_> {
         }
         if let Some(op) = node.op_as::<TypedConcat>() {
             let is_of_values =
-                |it: &OutletId| self.shape(*it).is_some() && constants::tensor(self.model, *it).is_none();
+                |it: &OutletId| self.shape(*it).is_some() && !constants::is_constant(self, *it);
             return (op.axis == 1 && node.inputs.iter().all(is_of_values))
                 .then(|| Unit::of(Doing::Concat, node.inputs.to_vec()));
         }
@@ -151,7 +159,7 @@ impl Graph<'_> {
             out_channels: op.pool_spec.output_channels,
             groups: op.group,
             direction: Direction::Forward,
-            weights: constants::numbers(self.model, node.inputs[1])?,
+            weights: self.weights(node.inputs[1]).map(Weights::of)?,
             bias: self.bias(node.inputs[2], shape.channels)?,
             activation: Activation::None,
             before: None,
@@ -184,27 +192,16 @@ impl Graph<'_> {
             pad_before: filled(&side(&|axis| padding[axis].pad_before), 0),
             pad_after: filled(&side(&|axis| padding[axis].pad_after), 0),
         };
-        // tract has [out, in / groups, …], ONNX and the kernels [in, out / groups, …]
         let (ins, outs, groups) = (spec.input_channels, spec.output_channels, op.group);
-        let weights = constants::numbers(self.model, node.inputs[1])?;
-        let taps: usize = spec.kernel_shape.iter().product();
-        if groups == 0 || weights.len() != outs * (ins / groups) * taps {
+        if groups == 0 || !ins.is_multiple_of(groups) || !outs.is_multiple_of(groups) {
             return None;
-        }
-        let (group_in, group_out) = (ins / groups, outs / groups);
-        let mut turned = Vec::with_capacity(weights.len());
-        for channel in 0..ins {
-            for out in 0..group_out {
-                let from = (channel / group_in * group_out + out) * group_in + channel % group_in;
-                turned.extend_from_slice(&weights[from * taps..][..taps]);
-            }
         }
         let convolve = Convolve {
             window,
             out_channels: outs,
             groups,
             direction: Direction::Transposed { extra: filled(&op.adjustments, 0) },
-            weights: turned,
+            weights: self.weights(node.inputs[1]).map(Weights::of_deconv)?,
             bias: self.bias(node.inputs[2], shape.channels)?,
             activation: Activation::None,
             before: None,
@@ -214,9 +211,15 @@ impl Graph<'_> {
         Some(Unit::of(Doing::Convolve(Box::new(convolve)), vec![node.inputs[0]]))
     }
 
+    /// An outlet of 32-bit numbers that hangs on constants alone.
+    pub fn weights(&self, outlet: OutletId) -> Option<OutletId> {
+        let is_float = self.model.outlet_fact(outlet).ok()?.datum_type == f32::datum_type();
+        (is_float && constants::is_constant(self, outlet)).then_some(outlet)
+    }
+
     /// One number a channel; tract has one for all where a convolution has none of its own.
     fn bias(&self, outlet: OutletId, channels: usize) -> Option<Vec<f32>> {
-        let bias = constants::numbers(self.model, outlet)?;
+        let bias = constants::numbers(self, outlet)?;
         match bias.as_slice() {
             [one] => Some(vec![*one; channels]),
             _ => (bias.len() == channels).then_some(bias),
@@ -288,7 +291,7 @@ impl Graph<'_> {
     /// Two numbers to one: with a constant it is a scale, a shift or a bound.
     fn of_pair(&self, outlet: OutletId, shape: Shape) -> Option<Unit> {
         let (name, left, right) = self.pair(outlet)?;
-        let constant = |it| constants::per_channel(self.model, it, shape.channels);
+        let constant = |it| constants::per_channel(self, it, shape.channels);
         if let Some(by) = constant(right) {
             return (self.shape(left)? == shape).then(|| by_constant(name, &by, false, left)).flatten();
         }

@@ -63,7 +63,7 @@ impl Regions {
         let model = graph.model;
         for node in order.iter().map(|node| model.node(*node)).filter(|node| !is_ours(node.id)) {
             let facts = model.node_input_facts(node.id)?;
-            if constants::tensor(model, OutletId::new(node.id, 0)).is_some() {
+            if constants::is_constant(graph, OutletId::new(node.id, 0)) {
                 continue;
             }
             if node.op_is::<Conv>() || node.op_is::<EinSum>() {
@@ -141,7 +141,7 @@ fn values(graph: &Graph<'_>, nodes: &[usize], units: &mut HashMap<usize, Unit>) 
                 Some(value) => *value,
                 None => {
                     let shape = graph.shape(outlet).context("what a region takes in has a shape of ours")?;
-                    let value = values.add(Doing::Input, Vec::new(), shape);
+                    let value = values.add(Doing::Input, Vec::new(), (shape, outlet.node));
                     values.inputs.push((outlet, value));
                     place.insert(outlet, value);
                     value
@@ -151,7 +151,7 @@ fn values(graph: &Graph<'_>, nodes: &[usize], units: &mut HashMap<usize, Unit>) 
         }
         let outlet = OutletId::new(*node, 0);
         let shape = graph.shape(outlet).context("a unit has a shape of ours")?;
-        let value = values.add(unit.doing, inputs, shape);
+        let value = values.add(unit.doing, inputs, (shape, *node));
         place.insert(outlet, value);
         let is_needed_outside = model.outputs.contains(&outlet)
             || model.outlet_successors(outlet).iter().any(|user| !inside.contains(&user.node));

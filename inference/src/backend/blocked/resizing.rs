@@ -39,7 +39,7 @@ pub(super) fn unit(graph: &Graph<'_>, node: &TypedNode, shape: Shape) -> Option<
     let from = graph.shape(input)?;
     let rank = graph.model.outlet_fact(input).ok()?.rank();
     let scales = op.optional_scales_input.and_then(|slot| {
-        let scales = constants::numbers(graph.model, *node.inputs.get(slot)?)?;
+        let scales = constants::numbers(graph, *node.inputs.get(slot)?)?;
         (scales.len() == rank).then_some(scales)
     });
     let scales = scales.map(|scales| {

@@ -3,6 +3,8 @@
 use kernels::{Activation, Coordinates, Direction, Extent, Interpolation, Pair, PoolSpec, Pooling};
 use tract_onnx::tract_core::internal::OutletId;
 
+use super::weights::Weights;
+
 /// One operator of ours, and the nodes of tract's that it stands for.
 #[derive(Debug)]
 pub(super) struct Unit {
@@ -48,14 +50,14 @@ pub(super) enum Doing {
     Gone,
 }
 
-/// A convolution with its weights in ONNX's order.
+/// A convolution.
 #[derive(Debug, Clone)]
 pub(super) struct Convolve {
     pub window: Window,
     pub out_channels: usize,
     pub groups: usize,
     pub direction: Direction,
-    pub weights: Vec<f32>,
+    pub weights: Weights,
     /// One number an output channel.
     pub bias: Vec<f32>,
     pub activation: Activation,

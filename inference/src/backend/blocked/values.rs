@@ -12,6 +12,8 @@ pub(super) struct Value {
     pub doing: Doing,
     pub inputs: Vec<usize>,
     pub shape: Shape,
+    /// tract's node that gives it.
+    pub node: usize,
     /// How often the region itself needs it.
     pub uses: usize,
     /// Whether somebody outside needs it.
@@ -28,12 +30,18 @@ pub(super) struct Values {
 }
 
 impl Values {
-    pub fn add(&mut self, doing: Doing, inputs: Vec<usize>, shape: Shape) -> usize {
+    /// A value with its shape and the node that gives it.
+    pub fn add(&mut self, doing: Doing, inputs: Vec<usize>, (shape, node): (Shape, usize)) -> usize {
         for input in &inputs {
             self.all[*input].uses += 1;
         }
-        self.all.push(Value { doing, inputs, shape, uses: 0, is_output: false });
+        self.all.push(Value { doing, inputs, shape, node, uses: 0, is_output: false });
         self.all.len() - 1
+    }
+
+    /// tract's nodes that give values made here.
+    pub fn nodes(&self) -> impl Iterator<Item = usize> {
+        self.all.iter().filter(|it| !matches!(it.doing, Doing::Input)).map(|it| it.node)
     }
 
     /// Brings what can be done at once into one value: activations, scales, sums.
@@ -215,28 +223,9 @@ fn composed(
     (scale, shifts.map(|(first, (by, shift))| first * by + shift).collect())
 }
 
-/// Scales each output channel by its factor.
+/// Scales each output channel by its factor, and shifts it.
 fn scale_convolution(convolve: &mut Convolve, by: &[f32], shift: &[f32]) {
-    let taps: usize = convolve.window.kernel.iter().product();
-    match convolve.direction {
-        kernels::Direction::Forward => {
-            let each = convolve.weights.len() / convolve.out_channels;
-            for (weights, by) in convolve.weights.chunks_exact_mut(each).zip(by) {
-                weights.iter_mut().for_each(|it| *it *= by);
-            }
-        }
-        kernels::Direction::Transposed { .. } => {
-            // [in, out / groups, …]: the outputs of an input's group, one after another
-            let group_out = convolve.out_channels / convolve.groups;
-            let ins = convolve.weights.len() / (group_out * taps);
-            let group_in = ins / convolve.groups;
-            for (place, weights) in convolve.weights.chunks_exact_mut(taps).enumerate() {
-                let (channel, out) = (place / group_out, place % group_out);
-                let by = by[channel / group_in * group_out + out];
-                weights.iter_mut().for_each(|it| *it *= by);
-            }
-        }
-    }
+    convolve.weights.scale(by);
     for (bias, (by, shift)) in convolve.bias.iter_mut().zip(by.iter().zip(shift)) {
         *bias = *bias * by + shift;
     }
