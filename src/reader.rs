@@ -200,12 +200,11 @@ impl Reader {
         let image = pixels::image_context(object.header());
         let started = Instant::now();
         if object.pixel_data().is_none() {
-            return Ok(vec![Reading::abstained(
-                None,
-                AbstentionCode::NoPixels,
-                "the object holds no pixels",
-                started,
-            )]);
+            let (code, reason) = match object.float_pixels() {
+                Some(_) => (AbstentionCode::NotDecodable, "no network reads floating-point pixels"),
+                None => (AbstentionCode::NoPixels, "the object holds no pixels"),
+            };
+            return Ok(vec![Reading::abstained(None, code, reason, started)]);
         }
         let mut readings = Vec::new();
         let mut decoded: Option<(DecodeRequest, Result<Vec<Frame>, PixelError>)> = None;

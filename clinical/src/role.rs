@@ -72,6 +72,7 @@ const TABLE: &str = "
     study           update               * c . c . . . . . . . .
     study           export               * c . c . . . . . . . .
     study           delete,erase         * c . . . . . . . . . .
+    removal         list                 * c . . . . . . . . . .
     workitem        create,update        * c . c . . . c . . . .
     workitem        read,list            * c c c c . . c . . . .
     quarantine      read,list            * c c . . . . c . . . .
@@ -116,6 +117,7 @@ const TABLE: &str = "
 
     notification    create               * c c c c c . . . . . .
     notification    read,list,update     * o o o o o o o o o o o
+    app_event       create               o o o o o o o o o o o o
     report          create               * c c c . . . . . c c .
     report          read,list            * c c c . . . . . c c *
     report          export               * c . . . . . . . c . *
@@ -255,6 +257,8 @@ words! {
         LabReport = "lab_report",
         /// A DICOM study down to its frames.
         Study = "study",
+        /// What was removed or rejected of the images.
+        Removal = "removal",
         /// An object that is held back.
         Quarantine = "quarantine",
         /// A step of work that is to be done with images.
@@ -293,6 +297,8 @@ words! {
         Inventory = "inventory",
         /// Word to a person.
         Notification = "notification",
+        /// What a person did in an app.
+        AppEvent = "app_event",
         /// A report or analytics.
         Report = "report",
         /// The audit trail.

@@ -13,7 +13,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_object::mem::InMemElement;
 
-use part10::text;
+use part10::{float_pixel_tag, text};
 pub use read::{BulkData, BulkPart, FromJsonError, part10_of, sop_of};
 pub use write::URL_PLACE;
 use write::Writer;
@@ -30,7 +30,7 @@ const AVAILABLE_TRANSFER_SYNTAX: Tag = Tag(0x0008, 0x3002);
 /// Texts were decoded before, so Specific Character Set says UTF-8 (F.2); IS and DS become numbers where they are
 /// such; Available Transfer Syntax UID is `transfer_syntax`. Where the URL of the instance belongs, in each
 /// BulkDataURI, stands the byte [`URL_PLACE`], which JSON never holds. `frame_count` is `None` for an instance
-/// without Pixel Data.
+/// without pixels.
 pub fn data_set(
     header: &InMemDicomObject,
     transfer_syntax: &TransferSyntaxUid,
@@ -59,17 +59,21 @@ pub fn data_set(
         }
     }
     if frame_count.is_some() {
-        json.pixels(pixel_vr(header, transfer_syntax));
+        let (tag, vr) = pixels(header, transfer_syntax);
+        json.pixels(tag, vr);
     }
     json.out.close_object();
     json.out.into_bytes()
 }
 
-/// The VR of Pixel Data (PS3.5, section 8.2 and annex A.4).
-fn pixel_vr(header: &InMemDicomObject, transfer_syntax: &TransferSyntaxUid) -> VR {
+/// Which element the pixels are, and its VR (PS3.5, section 8.2 and annex A.4; PS3.3, section C.7.6.24).
+fn pixels(header: &InMemDicomObject, transfer_syntax: &TransferSyntaxUid) -> (Tag, VR) {
+    if let Some(tag) = float_pixel_tag(header) {
+        return (tag, if tag == tags::FLOAT_PIXEL_DATA { VR::OF } else { VR::OD });
+    }
     let bits = text(header, tags::BITS_ALLOCATED).and_then(|bits| bits.parse::<u16>().ok());
     let is_words = is_native(transfer_syntax) && bits.is_some_and(|bits| bits > 8);
-    if is_words { VR::OW } else { VR::OB }
+    (tags::PIXEL_DATA, if is_words { VR::OW } else { VR::OB })
 }
 
 /// Whether frames follow one another without fragments (PS3.5, annex A.1 to A.3 and A.5).
@@ -121,9 +125,9 @@ impl Json {
         self.out.raw("]}");
     }
 
-    fn pixels(&mut self, vr: VR) {
-        self.out.open_attribute(tags::PIXEL_DATA, vr);
-        self.out.bulk_data_uri(&self.path, tags::PIXEL_DATA);
+    fn pixels(&mut self, tag: Tag, vr: VR) {
+        self.out.open_attribute(tag, vr);
+        self.out.bulk_data_uri(&self.path, tag);
         self.out.raw("}");
     }
 
@@ -232,6 +236,18 @@ mod tests {
         let places: Vec<usize> =
             names.iter().map(|name| text.find(&format!("\"{name}\":{{")).unwrap()).collect();
         assert!(places.is_sorted(), "F.2.2: in the order of their names");
+    }
+
+    /// PS3.3, sections C.7.6.24 and C.7.6.25.
+    #[test]
+    fn real_numbers_are_told_under_their_own_names() {
+        for (bits, name, vr) in [(32_u16, "7FE00008", "OF"), (64, "7FE00009", "OD")] {
+            let bits = DataElement::new(tags::BITS_ALLOCATED, VR::US, PrimitiveValue::from(bits));
+            let text = written(&InMemDicomObject::from_element_iter([bits]), Some(1));
+            let json: Parsed = serde_json::from_str(&text.replace(char::from(URL_PLACE), "/1")).unwrap();
+            assert_eq!(json[name], json!({"vr": vr, "BulkDataURI": format!("/1/bulkdata/{name}")}));
+            assert_eq!(json.get("7FE00010"), None);
+        }
     }
 
     #[test]

@@ -27,6 +27,8 @@ use crate::scp::{AeTitle, AssociationInfo, InstanceSink, Judged, KnownTitles, St
 use crate::spool::Spool;
 
 use clinics::{Clinics, NoClinic};
+#[cfg(test)]
+pub(crate) use matching::key_rows;
 
 pub use find::HallMatches;
 pub use retrieve::{Body, HallRetrieval, Shelves};

@@ -124,12 +124,15 @@ impl Facts {
         let header = scan.header();
         let word = |tag| indexed(header, tag);
         let number = |tag| text(header, tag).and_then(|text| text.parse::<i64>().ok());
-        let pixels_at = match scan.pixel_data() {
-            Some(PixelDataAt::Native { offset, length }) if !scan.is_deflated() => {
-                i64::try_from(*offset).ok().zip(i64::try_from(*length).ok())
-            }
+        let native = match (scan.pixel_data(), scan.float_pixels()) {
+            (Some(PixelDataAt::Native { offset, length }), _) => Some((*offset, *length)),
+            (None, Some(floats)) => Some((floats.offset, floats.length)),
             _ => None,
         };
+        let pixels_at = native
+            .filter(|_| !scan.is_deflated())
+            .and_then(|(offset, length)| i64::try_from(offset).ok().zip(i64::try_from(length).ok()));
+        let has_pixels = scan.pixel_data().is_some() || scan.float_pixels().is_some();
         let note = note(header);
         Self {
             patient: PatientFacts {
@@ -163,9 +166,8 @@ impl Facts {
             rows: number(tags::ROWS),
             columns: number(tags::COLUMNS),
             bits_allocated: number(tags::BITS_ALLOCATED),
-            frame_count: scan
-                .pixel_data()
-                .map(|_| number(tags::NUMBER_OF_FRAMES).filter(|count| *count > 0).unwrap_or(1)),
+            frame_count: has_pixels
+                .then(|| number(tags::NUMBER_OF_FRAMES).filter(|count| *count > 0).unwrap_or(1)),
             pixels_at,
             is_note_too_long: note.as_ref().is_some_and(is_too_long),
             note,

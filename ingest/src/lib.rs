@@ -1,5 +1,7 @@
 //! From bytes to a stored instance: the doors' common hall, the DIMSE door, and the parsing of what comes in.
 
+#[cfg(test)]
+mod conformance_tests;
 pub mod dicom_json;
 pub mod dimse_door;
 pub mod forward;

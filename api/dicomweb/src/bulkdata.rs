@@ -6,12 +6,14 @@ use std::collections::HashMap;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use dicom_dictionary_std::tags;
 use gate::{Caller, Problem};
-use ingest::dicom_json::bulk_data;
+use ingest::dicom_json::{bulk_data, tag_of};
 
 use crate::accept::{Accept, AskedSyntax, MediaRange, not_acceptable};
 use crate::base_url::BaseUrl;
 use crate::conditional::{ETag, Wanted};
+use crate::frames;
 use crate::multipart::{self, Part};
 use crate::native::LITTLE_ENDIAN_FRAME;
 use crate::pixels;
@@ -32,10 +34,14 @@ pub(crate) async fn value(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let instance = resource.one(&state.app, &caller).await?;
+    let path = named.get("attribute").cloned().unwrap_or_default();
+    let floats = [tags::FLOAT_PIXEL_DATA, tags::DOUBLE_FLOAT_PIXEL_DATA];
+    if let Some(element) = tag_of(&path).filter(|tag| floats.contains(tag)) {
+        return frames::of_element(element, &state, &instance, (&base, &accept, &headers)).await;
+    }
     if !accept.ranges().iter().any(is_plain) {
         return Err(not_acceptable("application/octet-stream in Explicit VR Little Endian"));
     }
-    let path = named.get("attribute").cloned().unwrap_or_default();
     let etag = ETag::of([instance.sha256.as_str(), "bulkdata", &path]);
     if let Some(known) = etag.not_modified(&headers) {
         return Ok(known);

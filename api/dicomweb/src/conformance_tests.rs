@@ -5,17 +5,9 @@ use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_dictionary_std::{StandardDataDictionary, uids};
 use ingest::pixels::ENCODERS;
 
-use crate::search::key_rows;
+use crate::search::{answer_rows, key_rows};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../CONFORMANCE.md");
-
-/// The document with `table` between the marks of this name; `None` where it has no such marks.
-fn with_table(document: &str, name: &str, table: &str) -> Option<String> {
-    let (begin, end) = (format!("<!-- table {name} -->\n"), format!("<!-- end {name} -->"));
-    let (before, rest) = document.split_once(&begin)?;
-    let (_, after) = rest.split_once(&end)?;
-    Some(format!("{before}{begin}{table}{end}{after}"))
-}
 
 fn keyword(tag: Tag) -> &'static str {
     StandardDataDictionary.by_tag(tag).map_or("", |entry| entry.alias())
@@ -49,26 +41,18 @@ fn encoded() -> String {
     format!("| Transfer syntax | UID |\n|---|---|\n{}", rows.collect::<String>())
 }
 
-/// `UPDATE_GOLDEN=1` writes the tables anew.
-#[test]
-fn the_conformance_statement_has_the_code_s_own_tables() {
-    let kept = std::fs::read_to_string(PATH).unwrap();
-    let mut made = kept.clone();
-    for (name, table) in [("qido-keys", keys()), ("encoded-transfer-syntaxes", encoded())] {
-        made = with_table(&made, name, &table)
-            .unwrap_or_else(|| panic!("CONFORMANCE.md has no marks of {name}"));
-    }
-    #[expect(clippy::disallowed_methods, reason = "a test has no Config")]
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        return std::fs::write(PATH, made).unwrap();
-    }
-    assert!(kept == made, "a table of CONFORMANCE.md is not the code's: run with UPDATE_GOLDEN=1");
+/// What each result of a level tells.
+fn answers() -> String {
+    let rows = answer_rows().iter().map(|(level, tags)| {
+        let names: Vec<_> = tags.iter().map(|tag| keyword(*tag)).collect();
+        format!("| {level:?} | {} |\n", names.join(", "))
+    });
+    format!("| Level | Attributes |\n|---|---|\n{}", rows.collect::<String>())
 }
 
 #[test]
-fn a_table_is_put_between_its_marks_alone() {
-    let document = "a\n<!-- table x -->\nold\n<!-- end x -->\nb\n";
-    let made = with_table(document, "x", "new\n").unwrap();
-    assert_eq!(made, "a\n<!-- table x -->\nnew\n<!-- end x -->\nb\n");
-    assert_eq!(with_table(document, "y", "new\n"), None);
+fn the_conformance_statement_has_the_code_s_own_tables() {
+    let tables =
+        [("qido-keys", keys()), ("qido-answers", answers()), ("encoded-transfer-syntaxes", encoded())];
+    storage::testing::hold_tables(PATH, &tables);
 }

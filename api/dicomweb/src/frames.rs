@@ -14,12 +14,15 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use clinical::imaging::Frame;
 use clinical::uid::TransferSyntaxUid;
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
 use gate::{Caller, Problem};
+use ingest::part10::float_pixel_tag;
 use storage::archive::ArchiveError;
 use storage::records::instance::Instance;
 
 use self::given::{Given, given};
-use self::plain::{plain, refuse_other_colours};
+use self::plain::{cut, plain, refuse_other_colours};
 use crate::accept::{Accept, MediaRange};
 use crate::base_url::BaseUrl;
 use crate::bulkdata;
@@ -92,8 +95,6 @@ pub(crate) async fn frames(
 }
 
 /// `GET …/bulkdata/7FE00010`: every frame, as Pixel Data's BulkDataURI promises.
-///
-/// Uncompressed pixels that are asked for as one part are the value itself, and come in ranges.
 pub(crate) async fn all_frames(
     State(state): State<DicomWebState>,
     caller: Caller,
@@ -103,22 +104,45 @@ pub(crate) async fn all_frames(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let instance = resource.one(&state.app, &caller).await?;
+    of_element(tags::PIXEL_DATA, &state, &instance, (&base, &accept, &headers)).await
+}
+
+/// Every frame of `element`, which is Pixel Data, Float or Double Float Pixel Data.
+///
+/// Uncompressed pixels that are asked for as one part are the value itself, and come in ranges.
+///
+/// # Errors
+///
+/// 404 `no-such-frame` where the instance's pixels are none or another element.
+pub(crate) async fn of_element(
+    element: Tag,
+    state: &DicomWebState,
+    instance: &Instance,
+    (base, accept, headers): (&BaseUrl, &Accept, &HeaderMap),
+) -> Result<Response, Problem> {
+    if matches!(instance.bits_allocated, Some(32 | 64)) || element != tags::PIXEL_DATA {
+        let header = crate::header::read(state, instance).await?;
+        if element != float_pixel_tag(&header).unwrap_or(tags::PIXEL_DATA) {
+            return Err(no_such_frame());
+        }
+    }
     let count = instance.frame_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
     if count == 0 {
         return Err(no_such_frame());
     }
-    if let Some((offset, length)) = native::place_of(&instance)
+    if let Some((offset, length)) = native::place_of(instance)
         && instance.transfer_syntax_uid.as_str() != native::EXPLICIT_VR_BIG_ENDIAN
-        && bulkdata::is_one_part(&accept, &headers)
+        && bulkdata::is_one_part(accept, headers)
     {
-        let uri = format!("{}/bulkdata/7FE00010", url_of(&instance, &base));
+        let name = format!("{:04X}{:04X}", element.group(), element.element());
+        let uri = format!("{}/bulkdata/{name}", url_of(instance, base));
         let place = (&state.app.archive, instance.blob_key.as_str(), offset..offset + length);
         let part = Part::of_range(LITTLE_ENDIAN_FRAME.to_owned(), uri, place);
-        return part.alone(&headers, &ETag::of([instance.sha256.as_str(), "bulkdata", "7FE00010"])).await;
+        return part.alone(headers, &ETag::of([instance.sha256.as_str(), "bulkdata", &name])).await;
     }
     refuse_too_many(u64::from(count), state.pixel_limits.frames)?;
-    let answer = Answer { state: &state, instance: &instance, base: &base, headers: &headers };
-    answer.frames((0..count).collect(), &accept).await
+    let answer = Answer { state, instance, base, headers };
+    answer.frames((0..count).collect(), accept).await
 }
 
 /// What every frame of one answer is made with.
@@ -245,6 +269,13 @@ impl Answer<'_> {
             return Ok(frames.into_iter().map(part).collect());
         }
         let held = pixels::hold(self.state, self.instance, frames.len() as u64).await?;
+        if let Some(floats) = held.object.float_pixels() {
+            let part = |frame| {
+                let bytes = cut(&held.object, floats, frame)?;
+                Ok(held_part(&held, LITTLE_ENDIAN_FRAME.to_owned(), self.location(frame), bytes))
+            };
+            return frames.into_iter().map(part).collect();
+        }
         refuse_other_colours(held.object.header())?;
         let decoded = pixels::decoded(self.state, &held, frames).await?;
         let part = |frame: Frame| {

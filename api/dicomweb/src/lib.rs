@@ -18,7 +18,6 @@ mod metadata;
 mod multipart;
 mod native;
 mod pixels;
-mod preamble;
 mod removal;
 mod rendered;
 mod resource;
@@ -45,9 +44,9 @@ const INSTANCE: &str = "/dicom-web/studies/{study}/series/{series}/instances/{in
 
 /// `all`, or keywords or tags, one of a sequence with the path behind it; PS3.6 says which there are.
 const INCLUDED: &str = "^(all|[0-9A-Za-z.]+)(,(all|[0-9A-Za-z.]+))*$";
-/// Centre, width and function.
-const WINDOW: &str =
-    r"^[+-]?[0-9]{1,9}(\.[0-9]+)?,[1-9][0-9]{0,8}(\.[0-9]+)?(,(linear|linear-exact|sigmoid))?$";
+/// Centre, width and function; below 1 a width is for the two exact functions alone.
+const WINDOW: &str = "^[+-]?[0-9]{1,9}(\\.[0-9]+)?,\
+    ([1-9][0-9]{0,8}(\\.[0-9]+)?(,(linear|linear-exact|sigmoid))?|0\\.0{0,3}[1-9][0-9]*,(linear-exact|sigmoid))$";
 /// `patient`, `technique` or both.
 const ANNOTATION: &str = "^(patient|technique)(,(patient|technique))?$";
 /// Columns and rows, each from 1 to 16,384; then left, top, columns and rows of the source.
@@ -117,6 +116,14 @@ pub fn routes(state: DicomWebState) -> Routes {
         .add(remove(of(""), "Removes a study."), removal::remove)
         .add(remove(in_series(""), "Removes a series."), removal::remove)
         .add(remove(at(""), "Removes an instance."), removal::remove)
+        .add(
+            get("/api/v1/removals", Rule::may(Action::List, Resource::Removal))
+                .says("What was removed, or rejected by a note of IHE IOCM, newest first.")
+                .query::<removal::TombstoneFilter>()
+                .paged::<removal::TombstoneView>("The removals.")
+                .refuses(400, "invalid-query: the study is no UID"),
+            removal::list,
+        )
         .add(
             described(put(of("/lock"), Rule::may(Action::Update, Resource::Study)))
                 .says("Locks a study: nothing is stored into it or removed from it.")

@@ -15,7 +15,6 @@ use storage::archive::{Archive, ArchiveError};
 use uuid::Uuid;
 
 use crate::conditional::{ETag, Wanted};
-use crate::preamble;
 
 /// Parts that are opened, or made, before their turn comes.
 pub(crate) const AHEAD: usize = 2;
@@ -146,9 +145,11 @@ impl Part {
             Source::Blob { archive, key, range } => {
                 archive.stream_range(&key, range).await?.map_err(BoxError::from).boxed()
             }
-            Source::File { archive, key, range: None } => preamble::file(&archive, &key).await?,
+            Source::File { archive, key, range: None } => {
+                archive.stream_out(&key).await?.map_err(BoxError::from).boxed()
+            }
             Source::File { archive, key, range: Some(range) } => {
-                preamble::range(&archive, &key, range).await?
+                archive.stream_range_out(&key, range).await?.map_err(BoxError::from).boxed()
             }
         })
     }

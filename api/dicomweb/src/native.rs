@@ -81,8 +81,11 @@ impl NativeFrames {
         let mut word_bytes = 1;
         if instance.transfer_syntax_uid.as_str() == EXPLICIT_VR_BIG_ENDIAN {
             let head = archive.get_range(&instance.blob_key, offset.saturating_sub(12)..offset).await?;
-            if head.get(4..6) == Some(b"OW") {
-                word_bytes = (bits as usize / 8).max(2);
+            match head.get(4..6) {
+                Some(b"OW") => word_bytes = (bits as usize / 8).max(2),
+                Some(b"OF") => word_bytes = 4,
+                Some(b"OD") => word_bytes = 8,
+                _ => {}
             }
             if word_bytes > 1 && !frame_bits.is_multiple_of(8 * word_bytes as u64) {
                 return Err(malformed("a frame ends within a big-endian word"));
@@ -161,7 +164,8 @@ pub(crate) fn number(header: &InMemDicomObject, tag: Tag) -> Option<u64> {
     text(header, tag)?.parse().ok()
 }
 
-fn malformed(what: &str) -> Problem {
+/// 406 `malformed-pixels`.
+pub(crate) fn malformed(what: &str) -> Problem {
     Problem::new(StatusCode::NOT_ACCEPTABLE, "malformed-pixels", what)
 }
 

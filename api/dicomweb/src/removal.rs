@@ -1,19 +1,20 @@
-//! `DELETE` of a study, a series or an instance, and the lock of a study: beyond the standard.
+//! `DELETE` of a study, a series or an instance, what stays known of it, and the lock of a study: beyond the standard.
 //!
 //! What the law still keeps is refused, or, by who may and says why, hidden until it may go; a tombstone stays.
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use clinical::event::Event;
-use clinical::id::TombstoneId;
+use clinical::id::{StudyId, TombstoneId};
 use clinical::invalid::line;
 use clinical::role::{Action, Permission, Resource as Kind};
-use gate::{App, Caller, Json, Problem, Query};
+use clinical::uid::StudyInstanceUid;
+use gate::{App, Caller, Cursor, Json, Paged, Problem, Query};
 use serde::{Deserialize, Serialize};
 use storage::archive::ArchiveError;
 use storage::outbox;
-use storage::records::rejection::{self, Code, Ground, Target};
+use storage::records::rejection::{self, Code, Ground, Target, Tombstone};
 use storage::records::study::Study;
 use utoipa::{IntoParams, ToSchema};
 
@@ -49,6 +50,72 @@ pub struct RemovalView {
     pub kept_until: Option<NaiveDate>,
 }
 
+/// Of which study.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(crate) struct TombstoneFilter {
+    /// The removals from this study alone.
+    #[param(value_type = Option<String>, max_length = 64, pattern = "^[0-9]+(\\.[0-9]+)*$")]
+    study: Option<StudyInstanceUid>,
+}
+
+/// What was removed or rejected, by whom and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TombstoneView {
+    id: TombstoneId,
+    /// Our identifier of the study, whether anything of it is left or not.
+    study_id: StudyId,
+    study_instance_uid: String,
+    /// Where no more than a series, or an instance, was meant; of a note none, for it names instances.
+    series_instance_uid: Option<String>,
+    sop_instance_uid: Option<String>,
+    /// `deleted`, or the code of the rejection note's title in the scheme DCM: `113001`, `113037`, `113038`, `113039`.
+    #[schema(value_type = String)]
+    code: &'static str,
+    reason: String,
+    /// A name, or `note:` and the SOP Instance UID of the rejection note.
+    removed_by: String,
+    removed_at: DateTime<Utc>,
+    /// So many instances it has hidden, those included that came later.
+    instances: i64,
+    /// Until then the bytes are kept, hidden.
+    kept_until: NaiveDate,
+    /// When they went; `null` where they are kept.
+    purged_at: Option<DateTime<Utc>>,
+}
+
+impl From<Tombstone> for TombstoneView {
+    fn from(tombstone: Tombstone) -> Self {
+        Self {
+            id: tombstone.tombstone_id,
+            study_id: tombstone.study_id,
+            study_instance_uid: tombstone.study_uid,
+            series_instance_uid: tombstone.series_uid,
+            sop_instance_uid: tombstone.sop_uid,
+            code: tombstone.code.as_str(),
+            reason: tombstone.reason,
+            removed_by: tombstone.removed_by,
+            removed_at: tombstone.removed_at,
+            instances: tombstone.instance_count,
+            kept_until: tombstone.kept_until,
+            purged_at: tombstone.purged_at,
+        }
+    }
+}
+
+/// `GET /api/v1/removals?study=…`: newest first.
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    page: Cursor,
+    Query(filter): Query<TombstoneFilter>,
+) -> Result<Paged<TombstoneView>, Problem> {
+    let (clinic, after) = (caller.clinic, page.after.map(TombstoneId));
+    let mut rows = app.db.of(clinic).read().await?;
+    let found = Tombstone::list(&mut rows, clinic, filter.study.as_ref(), after, page.rows()).await?;
+    Ok(page.of_rows(found, |tombstone| tombstone.tombstone_id.0).map(TombstoneView::from))
+}
+
 /// `DELETE /dicom-web/studies/{study}`, `…/series/{series}` and `…/instances/{instance}`
 pub(crate) async fn remove(
     State(app): State<App>,
@@ -73,6 +140,7 @@ pub(crate) async fn remove(
     let (clinic, now) = (caller.clinic, app.clock.now());
 
     let mut tx = app.db.of(clinic).begin().await?;
+    rejection::wait_to_remove(&mut tx, clinic, [study]).await?;
     let Some(standed) = target.look(&mut tx, clinic).await? else { return Err(Problem::not_found()) };
     caller.sees(&mut tx, standed.patient_id).await?;
     caller.about_record(standed.study_id);
@@ -157,6 +225,7 @@ async fn set_lock(
     let Some(uid) = &resource.study else { return Err(Problem::not_found()) };
     let (clinic, now) = (caller.clinic, app.clock.now());
     let mut tx = app.db.of(clinic).begin().await?;
+    rejection::wait_to_remove(&mut tx, clinic, [uid]).await?;
     let study = Study::by_uid(&mut tx, clinic, uid).await?;
     caller.sees(&mut tx, study.patient_id).await?;
     caller.about_record(study.study_id);

@@ -18,6 +18,8 @@ use storage::records::search::{FoundInstance, FoundSeries, FoundStudy, Level, sa
 use uuid::Uuid;
 
 use self::answer::Attributes;
+#[cfg(test)]
+pub(crate) use self::answer::answer_rows;
 use self::data_sets::Wanted;
 #[cfg(test)]
 pub(crate) use self::keys::key_rows;
@@ -44,6 +46,9 @@ pub(crate) async fn studies(
     let mut rows = app.db.of(caller.clinic).read().await?;
     let mut found = FoundStudy::search(&mut rows, caller.clinic, &query.search).await?;
     let seen = Seen::of(&mut rows, &caller, Level::Study, &query, &mut found).await?;
+    if query.wants_classes {
+        FoundStudy::add_sop_classes(&mut rows, caller.clinic, &mut found).await?;
+    }
     let mut results: Vec<Attributes> = found.iter().map(|study| answer::study(study, &base)).collect();
     if !query.fields.is_empty() {
         let ids: Vec<Uuid> = found.iter().map(|study| study.study_id.0).collect();
@@ -70,7 +75,7 @@ pub(crate) async fn series(
     let mut found = FoundSeries::search(&mut rows, caller.clinic, &query.search).await?;
     let seen = Seen::of(&mut rows, &caller, Level::Series, &query, &mut found).await?;
     let studies = found.iter().map(|series| series.study_id);
-    let studies = studies_of(&mut rows, &caller, query.wants_study, studies, &base).await?;
+    let studies = studies_of(&mut rows, &caller, &query, studies, &base).await?;
     let mut results: Vec<Attributes> = found
         .iter()
         .map(|series| {
@@ -113,7 +118,7 @@ pub(crate) async fn instances(
         HashMap::new()
     };
     let studies = found.iter().map(|instance| instance.study_id);
-    let studies = studies_of(&mut rows, &caller, query.wants_study, studies, &base).await?;
+    let studies = studies_of(&mut rows, &caller, &query, studies, &base).await?;
     drop(rows);
     let mut results: Vec<Attributes> = found
         .iter()
@@ -154,14 +159,17 @@ fn query_of(level: Level, resource: &Resource, uri: &Uri, caller: &Caller) -> Re
 async fn studies_of(
     rows: &mut Conn,
     caller: &Caller,
-    is_wanted: bool,
+    query: &Query,
     ids: impl Iterator<Item = StudyId>,
     base: &BaseUrl,
 ) -> Result<HashMap<StudyId, Attributes>, Problem> {
-    if !is_wanted {
+    if !query.wants_study {
         return Ok(HashMap::new());
     }
-    let studies = FoundStudy::of(rows, caller.clinic, &distinct(ids)).await?;
+    let mut studies = FoundStudy::of(rows, caller.clinic, &distinct(ids)).await?;
+    if query.wants_classes {
+        FoundStudy::add_sop_classes(rows, caller.clinic, &mut studies).await?;
+    }
     Ok(studies.into_iter().map(|study| (study.study_id, answer::study(&study, base))).collect())
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
-use clinical::imaging::{DecodeRequest, Frame, FrameSelection};
+use clinical::imaging::{DecodeRequest, FrameSelection};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use gate::Problem;
-use ingest::part10::text;
-use ingest::pixels::{Animation, Picture, PixelError, RenderFormat, RenderOptions, decode};
+use ingest::part10::{Part10, text};
+use ingest::pixels::{Animation, Picture, PixelError, RenderFormat, RenderOptions, decode, decode_floats};
 use storage::records::instance::Instance;
 use tokio::sync::OnceCell;
 
@@ -138,12 +138,22 @@ impl Studio {
         let header = held.object.header();
         let request =
             DecodeRequest { frames: FrameSelection::These(vec![frame]), least_size: self.least_size(header) };
-        let decoded = decode(&held.object, &request, &self.state.pixel_limits, &self.state.pool);
-        let Some(frame) = decoded.map_err(picture_problem)?.into_iter().next() else { return Ok(None) };
-        let frame: Frame = frame;
-        let mut picture = Picture::of(&frame, &self.options()).map_err(picture_problem)?;
-        picture.annotate(&self.lines(header));
-        Ok(Some(picture))
+        let picture = self.picture_of(&held.object, &request).map_err(picture_problem)?;
+        Ok(picture.map(|mut picture| {
+            picture.annotate(&self.lines(header));
+            picture
+        }))
+    }
+
+    /// The picture of the first frame that `request` names.
+    fn picture_of(&self, object: &Part10, request: &DecodeRequest) -> Result<Option<Picture>, PixelError> {
+        let (limits, options) = (&self.state.pixel_limits, self.options());
+        if object.float_pixels().is_some() {
+            let frames = decode_floats(object, request, limits)?;
+            return frames.first().map(|frame| Picture::of_floats(frame, &options)).transpose();
+        }
+        let frames = decode(object, request, limits, &self.state.pool)?;
+        frames.first().map(|frame| Picture::of(frame, &options)).transpose()
     }
 
     /// Rows and columns that serve the viewport, for codecs that can leave out the rest.

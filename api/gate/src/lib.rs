@@ -10,6 +10,7 @@ mod app;
 mod authenticate;
 mod body;
 mod caller;
+mod cors;
 mod cursor;
 mod extract;
 mod guard;
@@ -37,6 +38,7 @@ pub use authenticate::{
 };
 pub use body::{BodyIdle, TooLarge, body_problem};
 pub use caller::Caller;
+pub use cors::{OriginError, Origins, open_to};
 pub use cursor::{Cursor, Paged};
 pub use extract::{Json, Path, Query};
 pub use idempotency::{ShownOnce, idempotent};

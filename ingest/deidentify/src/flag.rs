@@ -87,7 +87,11 @@ pub(crate) fn flags_of(header: &InMemDicomObject, has_pixels: bool) -> Vec<Flag>
 /// Whether native Pixel Data is longer than the frames that the object describes (PS3.5, section 8.1.1), whose bits
 /// may be filled up to a byte each, with a byte to even length. Where the object describes none, it is not said.
 pub(crate) fn holds_bytes_behind_frames(scan: &Scan) -> bool {
-    let Some(PixelDataAt::Native { length, .. }) = scan.pixel_data() else { return false };
+    let length = match (scan.pixel_data(), scan.float_pixels()) {
+        (Some(PixelDataAt::Native { length, .. }), _) => *length,
+        (None, Some(floats)) => floats.length,
+        _ => return false,
+    };
     let number = |tag: Tag| scan.header().get(tag).and_then(|it| it.to_int::<u16>().ok()).map(u128::from);
     let (Some(rows), Some(columns), Some(bits)) =
         (number(tags::ROWS), number(tags::COLUMNS), number(tags::BITS_ALLOCATED))
@@ -99,5 +103,5 @@ pub(crate) fn holds_bytes_behind_frames(scan: &Scan) -> bool {
         _ => number(tags::SAMPLES_PER_PIXEL).unwrap_or(1),
     };
     let frame = (rows * columns * samples * bits).div_ceil(8);
-    u128::from(*length) > (frame * u128::from(scan.frame_count())).next_multiple_of(2)
+    u128::from(length) > (frame * u128::from(scan.frame_count())).next_multiple_of(2)
 }

@@ -62,7 +62,7 @@ impl Plan {
         if class == uids::MEDIA_STORAGE_DIRECTORY_STORAGE {
             return Err(DeidentifyError::Dicomdir);
         }
-        let mut flags = flags_of(scan.header(), scan.pixel_data().is_some());
+        let mut flags = flags_of(scan.header(), scan.pixel_data().is_some() || scan.float_pixels().is_some());
         let declared = flags.iter().find(|flag| flag.is_declared());
         if let (Some(flag), BurnedIn::Refused) = (declared, profile.burned_in) {
             return Err(DeidentifyError::Refused(*flag));

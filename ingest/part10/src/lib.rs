@@ -11,11 +11,11 @@ mod dataset;
 mod deflate;
 mod element;
 mod error;
+mod float_pixels;
 mod frames;
 mod limits;
 mod meta;
 mod part10;
-mod preamble;
 mod rewrite;
 mod scan;
 mod syntax;
@@ -28,12 +28,12 @@ pub use element::{
     Content, Element, ITEM, ITEM_DELIMITATION, LONGEST, SEQUENCE_DELIMITATION, UNDEFINED, implied_vr,
 };
 pub use error::Part10Error;
+pub use float_pixels::float_pixel_tag;
 pub use limits::Limits;
 pub use meta::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, data_set_start, file_with_meta};
 pub use part10::Part10;
-pub use preamble::clean_preamble;
 pub use rewrite::{NewElement, NewValue, VrForm};
 pub use scan::Scan;
 pub use syntax::Encoding;
 pub use text::text;
-pub use walk::PixelDataAt;
+pub use walk::{FloatPixelDataAt, PixelDataAt};

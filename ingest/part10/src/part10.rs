@@ -7,7 +7,7 @@ use bytes::Bytes;
 use clinical::uid::TransferSyntaxUid;
 use dicom_object::InMemDicomObject;
 
-use crate::{Limits, Part10Error, PixelDataAt, Scan};
+use crate::{FloatPixelDataAt, Limits, Part10Error, PixelDataAt, Scan};
 
 /// A checked file with its bytes, from which pixel data is sliced without a copy.
 #[derive(Debug)]
@@ -50,6 +50,11 @@ impl Part10 {
     /// Where Pixel Data (7FE0,0010) lies; `None` where the object has none.
     pub fn pixel_data(&self) -> Option<&PixelDataAt> {
         self.scan.pixel_data()
+    }
+
+    /// As [`Scan::float_pixels`].
+    pub fn float_pixels(&self) -> Option<&FloatPixelDataAt> {
+        self.scan.float_pixels()
     }
 
     /// The bytes of `range` as [`PixelDataAt`] counts them, without a copy; what lies beyond the end is left out.

@@ -14,7 +14,9 @@ use crate::frames::{self, Extended};
 use crate::syntax::{Encoding, is_deflated};
 use crate::walk::{Layout, walk};
 use crate::window::Window;
-use crate::{Limits, Part10Error, PixelDataAt, dataset, deflate, meta, text};
+use crate::{
+    FloatPixelDataAt, Limits, Part10Error, PixelDataAt, dataset, deflate, float_pixel_tag, meta, text,
+};
 
 /// A file whose every length has been checked: its header in memory, its pixel data by place.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub struct Scan {
     data_set_at: u64,
     header: InMemDicomObject,
     pixel_data: Option<PixelDataAt>,
+    float_pixels: Option<FloatPixelDataAt>,
     inflated: Option<Bytes>,
     /// How the data set is really written.
     pub(crate) encoding: Encoding,
@@ -86,11 +89,14 @@ impl Scan {
         let build = || dataset::build(bytes, layout.encoding, limits);
         let panicked = |_| Err(Part10Error::Malformed { at: 0, what: "a text cannot be decoded" });
         let header = catch_unwind(build).unwrap_or_else(panicked)?;
+        let described = float_pixel_tag(&header);
+        let is_described = |found: &FloatPixelDataAt| described == Some(found.tag);
         Ok(Self {
             meta,
             transfer_syntax,
             data_set_at,
             header,
+            float_pixels: layout.float_pixels.filter(is_described).filter(|_| layout.pixel_data.is_none()),
             pixel_data: layout.pixel_data,
             inflated,
             encoding: layout.encoding,
@@ -121,6 +127,12 @@ impl Scan {
     /// Where Pixel Data (7FE0,0010) lies; `None` where the object has none.
     pub fn pixel_data(&self) -> Option<&PixelDataAt> {
         self.pixel_data.as_ref()
+    }
+
+    /// Where floating-point pixels lie; `None` where there are none, where Pixel Data (7FE0,0010) stands beside them,
+    /// and where the header describes others ([`float_pixel_tag`]).
+    pub fn float_pixels(&self) -> Option<&FloatPixelDataAt> {
+        self.float_pixels.as_ref()
     }
 
     /// Number of Frames (0028,0008); 1 where it is absent or no positive number.

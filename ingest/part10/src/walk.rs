@@ -42,6 +42,19 @@ pub enum PixelDataAt {
     },
 }
 
+/// Where Float (7FE0,0008) or Double Float Pixel Data (7FE0,0009) lies, counted as [`PixelDataAt`] is.
+///
+/// Frames stand one behind the other, one number a pixel (PS3.3, sections C.7.6.24 and C.7.6.25).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FloatPixelDataAt {
+    /// Which of the two it is.
+    pub tag: Tag,
+    /// The first byte of the value.
+    pub offset: u64,
+    /// Bytes of the value.
+    pub length: u64,
+}
+
 /// What the walk found.
 #[derive(Debug)]
 pub(crate) struct Layout {
@@ -50,6 +63,8 @@ pub(crate) struct Layout {
     /// Where the parsed part ends: at the first pixel data, or with the data set.
     pub(crate) header_end: u64,
     pub(crate) pixel_data: Option<PixelDataAt>,
+    /// The first of the floating-point ones.
+    pub(crate) float_pixels: Option<FloatPixelDataAt>,
     /// Where the last element ends; zeros may follow.
     pub(crate) end: u64,
 }
@@ -88,7 +103,7 @@ pub(crate) fn walk<R: Read + Seek>(
     let encoding = window.peek(start, 8)?.map_or(encoding, |header| encoding.as_seen(header));
     let file_end = window.length();
     let mut walk = Walk { window, limits, at: start, file_end, counted: 0, open: Vec::new() };
-    let (mut header_end, mut pixel_data) = (None, None);
+    let (mut header_end, mut pixel_data, mut float_pixels) = (None, None, None);
     while let Some(element) = walk.next(encoding)? {
         let element_start = walk.at;
         if walk.open.is_empty() && is_pixels(element.tag) {
@@ -100,13 +115,18 @@ pub(crate) fn walk<R: Read + Seek>(
                 return Err(Part10Error::Malformed { at: element_start, what: "Pixel Data stands twice" });
             }
             pixel_data = found;
+        } else if let Some(PixelDataAt::Native { offset, length }) = found
+            && walk.open.is_empty()
+            && is_pixels(element.tag)
+        {
+            float_pixels.get_or_insert(FloatPixelDataAt { tag: element.tag, offset, length });
         }
         if header_end.is_none() && walk.at - start > limits.header_bytes {
             return Err(Part10Error::TooLarge { what: "bytes before Pixel Data" });
         }
     }
     let header_end = header_end.unwrap_or(walk.at);
-    Ok(Layout { encoding, header_end, pixel_data, end: walk.at })
+    Ok(Layout { encoding, header_end, pixel_data, float_pixels, end: walk.at })
 }
 
 /// Walks the items of `sequence`, whose value `bytes` are; gives how many elements they count for.

@@ -32,7 +32,7 @@ impl<'a> Containers<'a> {
         limits: &PixelLimits,
         pool: &'a DecodePool,
     ) -> Result<Self, PixelError> {
-        let place = object.pixel_data().ok_or_else(|| without_pixel_data(object.header()))?;
+        let place = object.pixel_data().ok_or_else(|| without_pixel_data(object))?;
         let stored = ImagePixel::read(object.header())?;
         wanted(object, &DecodeRequest::everything(), &stored, limits)?;
         let is_native = matches!(place, PixelDataAt::Native { .. });

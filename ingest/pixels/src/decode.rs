@@ -40,7 +40,7 @@ pub fn decode(
     limits: &PixelLimits,
     pool: &DecodePool,
 ) -> Result<Vec<Frame>, PixelError> {
-    let place = object.pixel_data().ok_or_else(|| without_pixel_data(object.header()))?;
+    let place = object.pixel_data().ok_or_else(|| without_pixel_data(object))?;
     let form = ImagePixel::read(object.header())?;
     let frames = wanted(object, request, &form, limits)?;
     let source = Source::open(object, place, form, pool)?;

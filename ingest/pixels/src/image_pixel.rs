@@ -3,6 +3,7 @@
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
+use part10::Part10;
 
 use crate::PixelError;
 
@@ -87,18 +88,7 @@ impl ImagePixel {
     /// [`PixelError::MalformedPixels`] where an attribute is missing or out of range,
     /// [`PixelError::UnsupportedPixelFormat`] for forms that are not decoded.
     pub(crate) fn read(header: &InMemDicomObject) -> Result<Self, PixelError> {
-        if header.get(tags::FLOAT_PIXEL_DATA).is_some() || header.get(tags::DOUBLE_FLOAT_PIXEL_DATA).is_some()
-        {
-            return Err(PixelError::unsupported("floating-point pixels"));
-        }
-        let needed = |tag, name: &str| {
-            number(header, tag).ok_or_else(|| PixelError::malformed(format!("{name} is missing")))
-        };
-        let rows = needed(tags::ROWS, "Rows")?;
-        let columns = needed(tags::COLUMNS, "Columns")?;
-        if rows == 0 || columns == 0 {
-            return Err(PixelError::malformed("Rows or Columns is zero"));
-        }
+        let (rows, columns) = edges(header)?;
         let text = part10::text(header, tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
         let interpretation = Interpretation::read(text.trim_matches(['\0', ' ']))?;
         let samples_per_pixel = number(header, tags::SAMPLES_PER_PIXEL).unwrap_or(1);
@@ -107,7 +97,7 @@ impl ImagePixel {
                 "Samples per Pixel does not fit the photometric interpretation",
             ));
         }
-        let bits_allocated = needed(tags::BITS_ALLOCATED, "Bits Allocated")?;
+        let bits_allocated = needed(header, tags::BITS_ALLOCATED, "Bits Allocated")?;
         if !matches!(bits_allocated, 1 | 8 | 16 | 32) {
             return Err(PixelError::unsupported(format!("{bits_allocated} bits allocated")));
         }
@@ -120,14 +110,41 @@ impl ImagePixel {
             return Err(PixelError::malformed("High Bit is out of range"));
         }
         Ok(Self {
-            rows: rows.into(),
-            columns: columns.into(),
+            rows,
+            columns,
             samples_per_pixel: samples_per_pixel as u8,
             bits_allocated: bits_allocated as u8,
             bits_stored: bits_stored as u8,
             high_bit: high_bit as u8,
             is_signed: number(header, tags::PIXEL_REPRESENTATION) == Some(1),
             is_planar: samples_per_pixel > 1 && number(header, tags::PLANAR_CONFIGURATION) == Some(1),
+            interpretation,
+        })
+    }
+
+    /// Reads the module of an image of real numbers, each a double here; what only integers have is made up.
+    ///
+    /// Source: PS3.3, sections C.7.6.24 and C.7.6.25: one grey sample a pixel.
+    ///
+    /// # Errors
+    ///
+    /// As [`ImagePixel::read`].
+    pub(crate) fn read_floats(header: &InMemDicomObject) -> Result<Self, PixelError> {
+        let (rows, columns) = edges(header)?;
+        let text = part10::text(header, tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
+        let interpretation = Interpretation::read(&text)?;
+        if !interpretation.is_grey() || number(header, tags::SAMPLES_PER_PIXEL).is_some_and(|it| it != 1) {
+            return Err(PixelError::unsupported("colours of floating point"));
+        }
+        Ok(Self {
+            rows,
+            columns,
+            samples_per_pixel: 1,
+            bits_allocated: 64,
+            bits_stored: 64,
+            high_bit: 63,
+            is_signed: true,
+            is_planar: false,
             interpretation,
         })
     }
@@ -143,15 +160,26 @@ impl ImagePixel {
     }
 }
 
-/// Why an object has no Pixel Data: floating-point images keep theirs under another name, and without Bits Stored.
-///
-/// Source: PS3.3, sections C.7.6.24 and C.7.6.25.
-pub(crate) fn without_pixel_data(header: &InMemDicomObject) -> PixelError {
-    let is_floating = matches!(number(header, tags::BITS_ALLOCATED), Some(32 | 64));
-    if is_floating && header.get(tags::BITS_STORED).is_none() {
-        return PixelError::unsupported("floating-point pixels");
+/// Rows and Columns.
+fn edges(header: &InMemDicomObject) -> Result<(u32, u32), PixelError> {
+    let rows = needed(header, tags::ROWS, "Rows")?;
+    let columns = needed(header, tags::COLUMNS, "Columns")?;
+    if rows == 0 || columns == 0 {
+        return Err(PixelError::malformed("Rows or Columns is zero"));
     }
-    PixelError::NoPixels
+    Ok((rows.into(), columns.into()))
+}
+
+fn needed(header: &InMemDicomObject, tag: Tag, name: &str) -> Result<u16, PixelError> {
+    number(header, tag).ok_or_else(|| PixelError::malformed(format!("{name} is missing")))
+}
+
+/// Why an object has no Pixel Data: real numbers stand elsewhere, and are no samples.
+pub(crate) fn without_pixel_data(object: &Part10) -> PixelError {
+    match object.float_pixels() {
+        Some(_) => PixelError::unsupported("floating-point pixels"),
+        None => PixelError::NoPixels,
+    }
 }
 
 /// The first value of an unsigned short, if the attribute is there and readable.

@@ -1,7 +1,7 @@
 //! From a stored object to frames, and from frames to pictures.
 //!
-//! [`decode`] gives raw stored values with their look-up tables as data; [`render`]
-//! applies the tables for a screen. What cannot be decoded is an error, never a
+//! [`decode`] gives raw stored values with their look-up tables as data, [`decode_floats`]
+//! those of images of real numbers; [`render`] applies the tables for a screen. What cannot be decoded is an error, never a
 //! wrong pixel. Codecs in foreign code run in child processes ([`DecodePool`]).
 
 mod codec;
@@ -12,6 +12,7 @@ mod decode_pool;
 mod decoded;
 mod encode;
 mod error;
+mod floats;
 mod image_pixel;
 mod jpeg;
 mod jpeg2000;
@@ -37,6 +38,7 @@ pub use context::image_context;
 pub use decode::decode;
 pub use decode_pool::{DecodePool, PoolSettings, run_child};
 pub use error::PixelError;
+pub use floats::{FloatFrame, decode_floats};
 pub use limits::PixelLimits;
 pub use position::slice_position;
 pub use render::{Animation, Picture, Region, RenderFormat, RenderOptions, Viewport, render};

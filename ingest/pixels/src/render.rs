@@ -8,9 +8,9 @@ mod shades;
 
 use clinical::imaging::{Frame, Photometric, Window};
 
-use crate::PixelError;
+use crate::{FloatFrame, PixelError};
 pub use encode::Animation;
-use shades::{Shades, colours};
+use shades::{Shades, colours, float_shades};
 
 /// The file format of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,18 +96,32 @@ impl Picture {
     ///
     /// [`PixelError::MalformedPixels`], as [`render`].
     pub fn of(frame: &Frame, options: &RenderOptions) -> Result<Self, PixelError> {
-        if options.window.is_some_and(|window| !(window.width > 0.0 && window.center.is_finite())) {
-            return Err(PixelError::malformed("a window's width is above zero"));
-        }
+        check(options)?;
         let (channels, pixels) = match frame.photometric {
             Photometric::Rgb => (3, colours(frame)),
             _ => (1, Shades::new(frame, options.window).apply()),
         };
-        let filled = u64::from(frame.columns) * u64::from(frame.rows) * u64::from(channels);
-        if pixels.len() as u64 != filled {
+        Self { columns: frame.columns, rows: frame.rows, channels, pixels }.shown(options)
+    }
+
+    /// The picture of a frame of real numbers, by the same rules; what is no number is black as padding is.
+    ///
+    /// # Errors
+    ///
+    /// [`PixelError::MalformedPixels`], as [`render`].
+    pub fn of_floats(frame: &FloatFrame, options: &RenderOptions) -> Result<Self, PixelError> {
+        check(options)?;
+        let pixels = float_shades(frame, options.window);
+        Self { columns: frame.columns, rows: frame.rows, channels: 1, pixels }.shown(options)
+    }
+
+    /// What the viewport shows of a whole frame.
+    fn shown(self, options: &RenderOptions) -> Result<Self, PixelError> {
+        let whole = self;
+        let filled = u64::from(whole.columns) * u64::from(whole.rows) * u64::from(whole.channels);
+        if whole.pixels.len() as u64 != filled {
             return Err(PixelError::malformed("the frame's samples do not fill it"));
         }
-        let whole = Self { columns: frame.columns, rows: frame.rows, channels, pixels };
         let Some(viewport) = options.viewport else { return Ok(whole) };
         let shown = match viewport.region {
             Some(region) => whole.cut(&region)?,
@@ -125,6 +139,14 @@ impl Picture {
     pub fn size(&self) -> (u32, u32) {
         (self.columns, self.rows)
     }
+}
+
+/// Whether the window wanted is one.
+fn check(options: &RenderOptions) -> Result<(), PixelError> {
+    if options.window.is_some_and(|window| !(window.width > 0.0 && window.center.is_finite())) {
+        return Err(PixelError::malformed("a window's width is above zero"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ pub fn transcode(
         return Ok(file.file().clone());
     }
     let changes = match (target, file.pixel_data()) {
+        (Target::Encapsulated(_), None) if file.float_pixels().is_some() => return Err(of_real_numbers()),
         (Target::Encapsulated(encoder), _) => encapsulated(file, encoder, limits, pool)?,
         (_, Some(PixelDataAt::Encapsulated { .. })) => native(file, limits, pool)?,
         _ => Vec::new(),
@@ -176,6 +177,9 @@ pub fn encode_frame(
     if is_encapsulated && file.transfer_syntax() == to {
         return Ok(joined(file.encapsulated_frame(index)?).to_vec());
     }
+    if file.float_pixels().is_some() {
+        return Err(of_real_numbers());
+    }
     let containers = Containers::open(file, limits, pool)?;
     let form = containers.form();
     match target {
@@ -183,6 +187,11 @@ pub fn encode_frame(
         _ if form.bits_allocated == 1 => Ok(packed(&containers.frame(index)?)),
         _ => Ok(containers.frame(index)?),
     }
+}
+
+/// Floating-point pixels are never encapsulated (PS3.5, section A.4).
+fn of_real_numbers() -> TranscodeError {
+    TranscodeError::NotRepresentable("floating-point pixels")
 }
 
 /// What changes where compressed pixels become native.

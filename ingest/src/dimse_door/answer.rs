@@ -53,6 +53,11 @@ impl Asked {
         self.keys.iter().any(is_of_study)
     }
 
+    /// Whether the SOP classes of studies are asked for.
+    pub(super) fn needs_sop_classes(&self) -> bool {
+        self.keys.contains(&tags::SOP_CLASSES_IN_STUDY)
+    }
+
     /// Whether anything is asked that a series alone tells.
     pub(super) fn needs_series(&self) -> bool {
         let is_of_series = |tag: &Tag| *tag != tags::SERIES_INSTANCE_UID && SERIES_KEYS.contains(tag);
@@ -87,7 +92,7 @@ impl Asked {
 }
 
 /// What a study tells, its patient included.
-const STUDY_KEYS: [Tag; 16] = [
+const STUDY_KEYS: [Tag; 17] = [
     tags::PATIENT_NAME,
     tags::PATIENT_ID,
     tags::ISSUER_OF_PATIENT_ID,
@@ -101,6 +106,7 @@ const STUDY_KEYS: [Tag; 16] = [
     tags::STUDY_DESCRIPTION,
     tags::REFERRING_PHYSICIAN_NAME,
     tags::MODALITIES_IN_STUDY,
+    tags::SOP_CLASSES_IN_STUDY,
     tags::NUMBER_OF_STUDY_RELATED_SERIES,
     tags::NUMBER_OF_STUDY_RELATED_INSTANCES,
     tags::TIMEZONE_OFFSET_FROM_UTC,
@@ -164,6 +170,10 @@ fn of_study(study: &FoundStudy, tag: Tag) -> Option<InMemElement> {
         tags::STUDY_DESCRIPTION => text(tag, VR::LO, study.description.as_deref()),
         tags::REFERRING_PHYSICIAN_NAME => text(tag, VR::PN, study.referring_physician.as_deref()),
         tags::MODALITIES_IN_STUDY => text(tag, VR::CS, Some(&study.modalities.join("\\"))),
+        tags::SOP_CLASSES_IN_STUDY => {
+            let classes: Vec<&str> = study.sop_classes.iter().map(|class| class.as_str()).collect();
+            text(tag, VR::UI, Some(&classes.join("\\")))
+        }
         tags::NUMBER_OF_STUDY_RELATED_SERIES => number(tag, Some(study.series_count)),
         tags::NUMBER_OF_STUDY_RELATED_INSTANCES => number(tag, Some(study.instance_count)),
         tags::TIMEZONE_OFFSET_FROM_UTC => text(tag, VR::SH, study.timezone_offset.as_deref()),

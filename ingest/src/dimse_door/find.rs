@@ -80,7 +80,8 @@ impl HallMatches {
                 shown.map(|patient| asked.answer(Found::Patient(patient))).collect()
             }
             Level::Study => {
-                let found = FoundStudy::in_order(rows, clinic, ids).await?;
+                let mut found = FoundStudy::in_order(rows, clinic, ids).await?;
+                self.add_sop_classes(rows, &mut found).await?;
                 found.iter().map(|study| asked.answer(Found::Study(study))).collect()
             }
             Level::Series => {
@@ -109,8 +110,16 @@ impl HallMatches {
         if !self.asked.needs_study() {
             return Ok(HashMap::new());
         }
-        let found = FoundStudy::of(rows, self.clinic, &distinct(ids)).await?;
+        let mut found = FoundStudy::of(rows, self.clinic, &distinct(ids)).await?;
+        self.add_sop_classes(rows, &mut found).await?;
         Ok(found.into_iter().map(|study| (study.study_id, study)).collect())
+    }
+
+    async fn add_sop_classes(&self, rows: &mut Conn, studies: &mut [FoundStudy]) -> Result<(), DbError> {
+        if self.asked.needs_sop_classes() {
+            FoundStudy::add_sop_classes(rows, self.clinic, studies).await?;
+        }
+        Ok(())
     }
 
     async fn series(

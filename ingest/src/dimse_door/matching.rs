@@ -6,7 +6,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use part10::text;
-use storage::records::search::{Condition, Key};
+use storage::records::search::{Condition, Key, combine_date_and_time};
 
 use crate::scp::StoreStatus;
 use crate::scp::query::{Level, Query};
@@ -54,6 +54,7 @@ keys! {
     STUDY_DESCRIPTION Study StudyDescription Text;
     REFERRING_PHYSICIAN_NAME Study ReferringPhysicianName Name;
     MODALITIES_IN_STUDY Study ModalitiesInStudy Text;
+    SOP_CLASSES_IN_STUDY Study SopClassesInStudy Uid;
     MODALITY Series Modality Text;
     SERIES_NUMBER Series SeriesNumber Number;
     SERIES_INSTANCE_UID Series SeriesInstanceUid Uid;
@@ -77,16 +78,35 @@ const REQUEST_KEYS: [(Tag, Key); 2] = [
     (tags::REQUESTED_PROCEDURE_ID, Key::RequestedProcedureId),
 ];
 
+/// Path, level and kind of matching of each key, for the conformance statement.
+#[cfg(test)]
+pub(crate) fn key_rows() -> impl Iterator<Item = (Vec<Tag>, Level, &'static str)> {
+    let keys = KEYS.iter().map(|(tag, level, _, kind)| {
+        let matching = match kind {
+            Kind::Uid => "single value, list of UID",
+            Kind::Text => "single value, wildcard, list",
+            Kind::Name => "single value, wildcard",
+            Kind::Date | Kind::Time => "single value, range",
+            Kind::Number => "single value, list",
+        };
+        (vec![*tag], *level, matching)
+    });
+    let within = REQUEST_KEYS.iter().map(|(tag, _)| {
+        (vec![tags::REQUEST_ATTRIBUTES_SEQUENCE, *tag], Level::Series, "single value, wildcard, list")
+    });
+    keys.chain(within)
+}
+
 type Conditions = Vec<(Key, Condition)>;
 
 /// What a C-FIND asks. Keys of levels below the query's do not restrict it, but Modality, which of a study is
-/// Modalities in Study.
+/// Modalities in Study. Ranges of days and times are one stretch where the peer has asked for that.
 ///
 /// # Errors
 ///
 /// A900 names the key whose value does not read.
 pub(super) fn conditions(query: &Query) -> Result<Conditions, StoreStatus> {
-    let mut conditions = Conditions::new();
+    let (mut conditions, mut ranges) = (Conditions::new(), Vec::new());
     for (tag, level, key, kind) in KEYS {
         let (key, is_asked) = match *tag {
             tags::MODALITY if query.level() == Level::Study => (Key::ModalitiesInStudy, true),
@@ -94,7 +114,13 @@ pub(super) fn conditions(query: &Query) -> Result<Conditions, StoreStatus> {
         };
         if is_asked && let Some(value) = text(query.identifier(), *tag) {
             add(&mut conditions, key, *kind, &value).map_err(|wanted| mismatch(*tag, wanted))?;
+            if matches!(kind, Kind::Date | Kind::Time) && value.contains('-') {
+                ranges.push(key);
+            }
         }
+    }
+    if query.combines_date_and_time() {
+        combine_date_and_time(&mut conditions, &ranges);
     }
     if query.level() >= Level::Series
         && let Some(item) = first_item(query.identifier(), tags::REQUEST_ATTRIBUTES_SEQUENCE)

@@ -32,6 +32,14 @@ impl Hall {
         let destinations = self.rules.destinations(clinic, arrival.seen()).await?;
         let mut tx = self.db.begin().await?;
         let Identity { study_uid, series_uid, .. } = &**identity;
+        let note = arrival.facts.note.as_ref().filter(|_| arrival.receipt.may_reject);
+        match note {
+            Some(note) => {
+                let named = note.instances.iter().map(|(study, _)| study);
+                rejection::wait_to_remove(&mut tx, clinic, named.chain([study_uid])).await?;
+            }
+            None => rejection::wait_to_store(&mut tx, clinic, study_uid).await?,
+        }
         let mut inserted = Instance::insert(&mut tx, clinic, study_uid, series_uid, &facts, now).await?;
         let (mut way, has_made_place) = (Way::default(), inserted.is_none());
         if inserted.is_none() {
@@ -61,7 +69,7 @@ impl Hall {
             return Ok(Outcome { is_named: received.disposition != Disposition::AlreadyStored, received });
         };
         self.keep_metadata(&mut tx, arrival, instance_id).await?;
-        if let Some(note) = arrival.facts.note.as_ref().filter(|_| arrival.receipt.may_reject) {
+        if let Some(note) = note {
             let applied = rejection::apply(&mut tx, clinic, note, &identity.sop_uid, now).await?;
             if applied.locked > 0 {
                 tracing::warn!(

@@ -146,7 +146,13 @@ mod tests {
 
     fn context(transfer_syntax: &str) -> Context {
         let sop_class: SopClassUid = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND.parse().unwrap();
-        Context { id: 1, sop_class, transfer_syntax: transfer_syntax.parse().unwrap(), takes_storage: false }
+        Context {
+            id: 1,
+            sop_class,
+            transfer_syntax: transfer_syntax.parse().unwrap(),
+            takes_storage: false,
+            combines_date_and_time: false,
+        }
     }
 
     fn put(object: &mut InMemDicomObject, tag: dicom_core::Tag, vr: VR, text: &str) {

@@ -19,7 +19,7 @@ use dicom_ul::pdu::{
 use part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 
 use super::pdu::PduError;
-use super::query::Model;
+use super::query::{Model, Service};
 use super::user_identity::Identified;
 use super::{AeTitle, KnownTitles, ScpSettings, identifier};
 
@@ -81,6 +81,8 @@ pub(crate) struct Context {
     pub(crate) transfer_syntax: TransferSyntaxUid,
     /// Whether the peer takes C-STORE requests on it, as SCP of its own association (C-GET) or of ours.
     pub(crate) takes_storage: bool,
+    /// Whether date and time are matched together, which the peer has asked for (C-FIND).
+    pub(crate) combines_date_and_time: bool,
 }
 
 /// An association that may begin, and the answer that begins it.
@@ -142,7 +144,10 @@ pub(crate) fn negotiate(
         let takes_storage = takes_storage(&request.user_variables, &proposed.abstract_syntax);
         let (result, context) = answer_context(proposed, takes_storage);
         results.push(result);
-        contexts.extend(context);
+        contexts.extend(context.map(|context| Context {
+            combines_date_and_time: combines_date_and_time(&request.user_variables, &context),
+            ..context
+        }));
     }
     let answer = AssociationAC {
         protocol_version: 1,
@@ -238,7 +243,13 @@ fn answer_context(
     };
     (
         result(Reason::Acceptance, text),
-        Some(Context { id: proposed.id, sop_class, transfer_syntax, takes_storage }),
+        Some(Context {
+            id: proposed.id,
+            sop_class,
+            transfer_syntax,
+            takes_storage,
+            combines_date_and_time: false,
+        }),
     )
 }
 
@@ -284,14 +295,26 @@ fn answer_user_variables(proposed: &[UserVariableItem], max_pdu_bytes: u32) -> V
     answers
 }
 
-/// What of a query's or retrieval's options we do: the first, relational queries and retrieval, and none of the others
-/// (PS3.4, sections C.5.1.1, C.5.2.1 and C.5.3.1). As many bytes as were asked.
+/// What of a query's or retrieval's options we do: the first, relational queries and retrieval, and of a query the
+/// second, combined matching of date and time (PS3.4, sections C.5.1.1, C.5.2.1 and C.5.3.1). As many bytes as were
+/// asked.
 fn answer_extended(sop_class: &str, asked: &[u8]) -> Option<Vec<u8>> {
     /// Options that PS3.4 knows today, and room for more.
     const MOST: usize = 16;
-    Model::of(sop_class)?;
+    let (_, service) = Model::of(sop_class)?;
+    let done = if service == Service::Find { 2 } else { 1 };
     let options = asked.iter().take(MOST).enumerate();
-    Some(options.map(|(index, option)| u8::from(index == 0 && *option == 1)).collect())
+    Some(options.map(|(index, option)| u8::from(index < done && *option == 1)).collect())
+}
+
+/// Whether the peer has asked that date and time be matched together in this context.
+fn combines_date_and_time(proposed: &[UserVariableItem], context: &Context) -> bool {
+    proposed.iter().any(|item| {
+        let UserVariableItem::SopClassExtendedNegotiationSubItem(class, asked) = item else { return false };
+        let class = class.trim_end_matches(['\0', ' ']);
+        class == context.sop_class.as_str()
+            && answer_extended(class, asked).is_some_and(|answer| answer.get(1) == Some(&1))
+    })
 }
 
 #[cfg(test)]

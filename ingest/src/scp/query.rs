@@ -103,6 +103,7 @@ impl Level {
 pub struct Query {
     level: Level,
     identifier: InMemDicomObject,
+    combines_date_and_time: bool,
 }
 
 impl Query {
@@ -118,7 +119,17 @@ impl Query {
             .ok_or_else(|| mismatch("the identifier has no Query/Retrieve Level"))?;
         let level = Level::ALL.into_iter().find(|level| level.as_str() == word && model.has(*level));
         let level = level.ok_or_else(|| mismatch("the model has no such Query/Retrieve Level"))?;
-        Ok(Self { level, identifier })
+        Ok(Self { level, identifier, combines_date_and_time: false })
+    }
+
+    /// The same, with what was negotiated about dates and times.
+    pub(crate) fn combining(self, combines_date_and_time: bool) -> Self {
+        Self { combines_date_and_time, ..self }
+    }
+
+    /// Whether a range of days and one of times are matched as one stretch (PS3.4, sections C.2.2.2.5.3 and C.5.1.1).
+    pub fn combines_date_and_time(&self) -> bool {
+        self.combines_date_and_time
     }
 
     /// The level whose entities are asked for.

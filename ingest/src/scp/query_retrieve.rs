@@ -50,7 +50,7 @@ impl<S: QueryScp> Operation<'_, S> {
             return self.end(&StoreStatus::new(StoreStatus::DATA_SET_MISMATCH, comment)).await;
         }
         let query = match identifier::read(self.stream, self.context, model).await? {
-            Ok(query) => query,
+            Ok(query) => query.combining(self.context.combines_date_and_time),
             Err(status) => return self.end(&status).await,
         };
         match service {

@@ -104,6 +104,7 @@ mod tests {
             sop_class: sop_class.parse().unwrap(),
             transfer_syntax: uids::IMPLICIT_VR_LITTLE_ENDIAN.parse().unwrap(),
             takes_storage: false,
+            combines_date_and_time: false,
         }
     }
 

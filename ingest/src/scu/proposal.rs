@@ -114,6 +114,7 @@ impl Proposal {
                 sop_class: class.clone(),
                 transfer_syntax: syntax.clone(),
                 takes_storage: true,
+                combines_date_and_time: false,
             })
         };
         results.iter().filter_map(accepted).collect()

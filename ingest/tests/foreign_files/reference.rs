@@ -57,6 +57,16 @@ impl Reference {
         Some(serde_json::from_slice(&text).unwrap())
     }
 
+    /// The real numbers of `pixels`, frame by frame; `None` where they are integers.
+    pub fn reals(&self, pixels: &Pixels) -> Option<Vec<f64>> {
+        let raw = std::fs::read(self.folder.path().join(&pixels.file)).unwrap();
+        match pixels.kind.as_str() {
+            "f4" => Some(raw.as_chunks().0.iter().map(|it| f32::from_le_bytes(*it).into()).collect()),
+            "f8" => Some(raw.as_chunks().0.iter().map(|it| f64::from_le_bytes(*it)).collect()),
+            _ => None,
+        }
+    }
+
     /// The samples of `pixels`, frame by frame.
     pub fn samples(&self, pixels: &Pixels) -> Vec<i64> {
         let raw = std::fs::read(self.folder.path().join(&pixels.file)).unwrap();

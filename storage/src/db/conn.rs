@@ -37,7 +37,7 @@ impl Conn {
         }
     }
 
-    fn is_postgres(&self) -> bool {
+    pub(crate) fn is_postgres(&self) -> bool {
         matches!(self.0, Inner::PostgresReader(_) | Inner::PostgresWriter(_))
     }
 

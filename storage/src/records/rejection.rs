@@ -9,6 +9,8 @@ mod purge;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tombstone;
+mod turn;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +22,8 @@ pub use self::arrival::{Hidden, Standing, hidden, hide_again, restore, standing}
 pub use self::purge::{Purged, purge_due};
 pub(crate) use self::target::{Found, kept_until};
 pub use self::target::{Standed, Target};
+pub use self::tombstone::Tombstone;
+pub use self::turn::{wait_to_remove, wait_to_store};
 use crate::db::{Result, Tx, built_sql, sql};
 use crate::records::patient::retention_years;
 use crate::records::study::Study;
@@ -137,7 +141,7 @@ pub struct Applied {
 
 /// Hides what is visible of `target`, and removes it for good where the law no longer keeps it.
 ///
-/// The caller deletes [`Removed::blob_keys`] once the transaction is committed.
+/// The caller has [waited](wait_to_remove) for the study, and deletes [`Removed::blob_keys`] once the transaction is committed.
 pub async fn remove(
     tx: &mut Tx,
     clinic: ClinicId,
@@ -163,6 +167,8 @@ pub async fn remove(
 }
 
 /// Hides what a rejection note refers to, and remembers it for what has not come yet, be it a whole study.
+///
+/// The caller has [waited](wait_to_remove) for the studies.
 pub async fn apply(
     tx: &mut Tx,
     clinic: ClinicId,

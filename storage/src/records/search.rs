@@ -4,6 +4,7 @@
 //! ([`crate::records::rejection`]) is found by nobody.
 
 mod clauses;
+mod combined;
 mod found_instance;
 mod found_patient;
 mod found_series;
@@ -11,6 +12,7 @@ mod found_study;
 mod held;
 mod ids;
 mod sample;
+mod sop_classes;
 #[cfg(test)]
 mod tests;
 mod way;
@@ -20,6 +22,7 @@ use clinical::uid::{SeriesInstanceUid, StudyInstanceUid};
 use uuid::Uuid;
 
 pub(crate) use self::clauses::like_pattern;
+pub use self::combined::combine_date_and_time;
 pub use self::found_instance::FoundInstance;
 pub use self::found_patient::FoundPatient;
 pub use self::found_series::FoundSeries;
@@ -51,6 +54,7 @@ pub enum Key {
     StudyTime,
     AccessionNumber,
     ModalitiesInStudy,
+    SopClassesInStudy,
     ReferringPhysicianName,
     PatientName,
     PatientId,
@@ -88,6 +92,7 @@ impl Key {
             Self::StudyTime => "studies.study_time",
             Self::AccessionNumber => "studies.accession_number",
             Self::ModalitiesInStudy => "any_series.modality",
+            Self::SopClassesInStudy => "any_instance.sop_class_uid",
             Self::ReferringPhysicianName => "studies.referring_key",
             Self::PatientName => "patients.name_key",
             Self::PatientId => "patients.mrn",
@@ -114,6 +119,14 @@ impl Key {
             Self::Columns => "instances.image_columns",
             Self::BitsAllocated => "instances.bits_allocated",
             Self::AvailableTransferSyntaxUid => "instances.transfer_syntax_uid",
+        }
+    }
+
+    /// The column of the time that stands beside a day.
+    fn time_column(self) -> &'static str {
+        match self {
+            Self::PerformedProcedureStepStartDate => Self::PerformedProcedureStepStartTime.column(),
+            _ => Self::StudyTime.column(),
         }
     }
 
@@ -148,6 +161,13 @@ pub enum Condition {
     Numbers(Vec<i64>),
     /// A day `YYYYMMDD` within these bounds, both included (C.2.2.2.5).
     Days {
+        /// Not before.
+        from: Option<String>,
+        /// Not after.
+        to: Option<String>,
+    },
+    /// A day and the time beside it, `YYYYMMDDHHMMSS`, within these bounds, both included (C.2.2.2.5.3); of a day.
+    Moments {
         /// Not before.
         from: Option<String>,
         /// Not after.

@@ -2,8 +2,8 @@
 //! same of a thousand rows and of a million.
 
 use clinical::id::{
-    AnalysisId, AssessmentId, AuditId, ClinicId, FindingId, GrantId, PatientId, StatementId, StudyId, UserId,
-    WebhookId,
+    AnalysisId, AssessmentId, AuditId, ClinicId, FindingId, GrantId, PatientId, StatementId, StudyId,
+    TombstoneId, UserId, WebhookId,
 };
 use clinical::imaging::ReviewState;
 use clinical::role::Resource;
@@ -17,6 +17,7 @@ use super::forward::ForwardRule;
 use super::patient::{Grant, Patient, PatientFilter, Shown, Sight};
 use super::peer::DicomPeer;
 use super::quarantine::Held;
+use super::rejection::Tombstone;
 use super::roster::Rostered;
 use super::statement::{self, Mistakes};
 use super::user::User;
@@ -198,6 +199,13 @@ async fn the_peers_and_forward_rules_of_a_clinic() {
             Held::list(conn, CLINIC, Some(Uuid::max()), 9).await.unwrap();
         })
         .await;
+        let study = "1.2.3".parse().unwrap();
+        for (study, index) in [(None, "tombstones_newest"), (Some(&study), "tombstones_of_study")] {
+            assert_reads_along(&db, &[index], async |conn: &mut Conn| {
+                Tombstone::list(conn, CLINIC, study, Some(TombstoneId(Uuid::max())), 9).await.unwrap();
+            })
+            .await;
+        }
         assert_reads_along(&db, &["dicom_peers_newest"], async |conn: &mut Conn| {
             DicomPeer::list(conn, CLINIC, Some(Uuid::max()), 9).await.unwrap();
         })

@@ -5,10 +5,10 @@ use clinical::imaging::{Frame, Samples};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use gate::Problem;
-use ingest::part10::text;
+use ingest::part10::{FloatPixelDataAt, Part10, text};
 
 use crate::accept::not_acceptable;
-use crate::native::number;
+use crate::native::{malformed, number};
 
 /// Decoding turns YBR and palette colours to RGB, which metadata does not say of the
 /// instance: a client that trusted them would show wrong colours. The colour
@@ -49,6 +49,19 @@ pub(super) fn plain(frame: &Frame, header: &InMemDicomObject) -> Result<Bytes, P
         (0..samples.len()).for_each(push);
     }
     Ok(bytes.into())
+}
+
+/// The bytes of a frame of real numbers out of a deflated object, which are little-endian (PS3.5, section A.5).
+pub(super) fn cut(object: &Part10, floats: &FloatPixelDataAt, frame: u32) -> Result<Bytes, Problem> {
+    let edge = |tag| number(object.header(), tag).unwrap_or_default();
+    let bits =
+        edge(tags::BITS_ALLOCATED).saturating_mul(edge(tags::ROWS)).saturating_mul(edge(tags::COLUMNS));
+    let (length, frame) = (bits / 8, u64::from(frame));
+    let end = length.saturating_mul(frame + 1);
+    if length == 0 || end > floats.length {
+        return Err(malformed("there are fewer pixels than the header says"));
+    }
+    Ok(object.bytes(floats.offset + length * frame..floats.offset + end))
 }
 
 /// Planar Configuration (0028,0006) of 1: colours stand apart.

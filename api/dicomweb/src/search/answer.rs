@@ -65,6 +65,12 @@ const COLUMNS: [(Level, &[Tag]); 3] = [
     ),
 ];
 
+/// The columns of each level, for the conformance statement.
+#[cfg(test)]
+pub(crate) fn answer_rows() -> &'static [(Level, &'static [Tag])] {
+    &COLUMNS
+}
+
 /// The level whose results hold the attribute anyway.
 pub(super) fn level_of(tag: Tag) -> Option<Level> {
     COLUMNS.iter().find(|(_, columns)| columns.contains(&tag)).map(|(level, _)| *level)
@@ -156,8 +162,11 @@ fn quoted(text: &str) -> String {
 pub(super) fn study(study: &FoundStudy, base: &BaseUrl) -> Attributes {
     let url = format!("{}/studies/{}", base.0, study.study_uid);
     let modalities = study.modalities.join("\\");
+    let classes: Vec<&str> = study.sop_classes.iter().map(|class| class.as_str()).collect();
+    let classes = Some(classes.join("\\")).filter(|classes| !classes.is_empty());
     let mut attributes = Attributes::begun(study.timezone_offset.as_deref());
     attributes
+        .known_text(tags::SOP_CLASSES_IN_STUDY, VR::UI, classes.as_deref())
         .text(tags::STUDY_DATE, VR::DA, study.study_date.as_deref())
         .text(tags::STUDY_TIME, VR::TM, study.study_time.as_deref())
         .text(tags::ACCESSION_NUMBER, VR::SH, study.accession_number.as_deref())

@@ -50,6 +50,7 @@ matching_keys! {
     STUDY_TIME Study StudyTime Time;
     ACCESSION_NUMBER Study AccessionNumber Text;
     MODALITIES_IN_STUDY Study ModalitiesInStudy Code;
+    SOP_CLASSES_IN_STUDY Study SopClassesInStudy Uid;
     REFERRING_PHYSICIAN_NAME Study ReferringPhysicianName Name;
     PATIENT_NAME Study PatientName Name;
     PATIENT_ID Study PatientId Text;

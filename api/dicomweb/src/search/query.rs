@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use axum::http::Uri;
 use dicom_core::Tag;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
-use dicom_dictionary_std::StandardDataDictionary;
+use dicom_dictionary_std::{StandardDataDictionary, tags};
 use gate::Problem;
-use storage::records::search::{Condition, Level, Search};
+use storage::records::search::{Condition, Key, Level, Search, combine_date_and_time};
 
 use super::answer;
 use super::keys::{self, matching_key, path_of};
@@ -37,10 +37,14 @@ pub(crate) struct Query {
     pub(crate) wants_study: bool,
     /// The attributes of the series are part of each result.
     pub(crate) wants_series: bool,
+    /// SOP Classes in Study is part of each result, or of the study's attributes in it.
+    pub(crate) wants_classes: bool,
     /// Every attribute of the data set is part of each result.
     pub(crate) wants_all: bool,
     /// Attributes that are no columns: from the data set of the instance, or of one of those below.
     pub(crate) fields: BTreeSet<Tag>,
+    /// The keys whose values are ranges.
+    ranges: Vec<Key>,
     /// Attributes by which was asked and is not matched.
     pub(crate) unmatched: BTreeSet<Tag>,
 }
@@ -69,8 +73,10 @@ impl Query {
             is_literal: false,
             wants_study: level > Level::Study && resource.study.is_none(),
             wants_series: level > Level::Series && resource.series.is_none(),
+            wants_classes: false,
             wants_all: false,
             fields: BTreeSet::new(),
+            ranges: Vec::new(),
             unmatched: BTreeSet::new(),
         };
         let fuzzy = pairs.iter().rev().find(|(name, _)| name == "fuzzymatching");
@@ -82,7 +88,9 @@ impl Query {
         for (name, value) in &pairs {
             query.parameter(level, name, value, is_fuzzy)?;
         }
-        if (query.wants_all || !query.fields.is_empty()) && query.search.limit > DATA_SETS_MAX {
+        combine_date_and_time(&mut query.search.conditions, &query.ranges);
+        let looks_further = query.wants_all || query.wants_classes || !query.fields.is_empty();
+        if looks_further && query.search.limit > DATA_SETS_MAX {
             (query.search.limit, query.is_capped) = (DATA_SETS_MAX, true);
         }
         query.shown = query.search.limit as usize;
@@ -112,6 +120,7 @@ impl Query {
             if field == "all" {
                 (self.wants_study, self.wants_series) = (level > Level::Study, level > Level::Series);
                 self.wants_all = level == Level::Instance;
+                self.wants_classes = true;
                 continue;
             }
             // a path into a sequence names the sequence first, and the sequence comes whole
@@ -119,6 +128,10 @@ impl Query {
                 let wanted = "all, or keywords or tags of attributes, parted by commas";
                 return Err(invalid("includefield", wanted));
             };
+            if first == tags::SOP_CLASSES_IN_STUDY {
+                (self.wants_study, self.wants_classes) = (level > Level::Study, true);
+                continue;
+            }
             match answer::level_of(first) {
                 Some(Level::Study) => self.wants_study |= level > Level::Study,
                 Some(Level::Series) if level >= Level::Series => self.wants_series |= level > Level::Series,
@@ -164,6 +177,10 @@ impl Query {
                 condition = Condition::Words(vec![value.to_owned()]);
             }
         }
+        self.wants_classes |= key.key == Key::SopClassesInStudy && level == Level::Study;
+        if matches!(condition, Condition::Days { .. } | Condition::Times { .. }) && value.contains('-') {
+            self.ranges.push(key.key);
+        }
         let asked = &mut self.search.conditions;
         let before = asked.iter().position(|(it, _)| *it == key.key).map(|place| asked.swap_remove(place).1);
         match before.map(|before| keys::joined(before, condition.clone())) {
@@ -195,8 +212,6 @@ fn invalid(name: &str, wanted: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dicom_dictionary_std::tags;
-    use storage::records::search::Key;
 
     fn read(level: Level, query: &str) -> Result<Query, Problem> {
         Query::read(level, &Resource::default(), &format!("/studies?{query}").parse().unwrap())
@@ -259,6 +274,28 @@ mod tests {
         assert!(twice.contains(&(Key::PatientId, Condition::Pattern(vec!["1".into(), "2".into()]))));
         let ranges = read(Level::Study, "StudyDate=20260101-&StudyDate=-20260201").unwrap();
         assert_eq!(ranges.search.conditions.len(), 2);
+    }
+
+    /// PS3.4, C.2.2.2.5.3, which PS3.18, 8.3.4.1 asks of every search.
+    #[test]
+    fn ranges_of_days_and_times_are_one_stretch_and_a_single_time_is_none() {
+        let stretch = read(Level::Study, "StudyDate=20260101-20260103&StudyTime=1000-18").unwrap();
+        let (from, to) = (Some("20260101100000".into()), Some("20260103185959".into()));
+        let stretched = (Key::StudyDate, Condition::Moments { from, to });
+        assert!(stretch.search.conditions.contains(&stretched), "{:?}", stretch.search.conditions);
+        let single = read(Level::Study, "StudyDate=20260101-20260103&StudyTime=10").unwrap();
+        assert!(matches!(single.search.conditions[1], (Key::StudyTime, Condition::Times { .. })));
+    }
+
+    #[test]
+    fn the_classes_of_a_study_are_looked_up_where_they_are_asked_for() {
+        assert!(!read(Level::Study, "includefield=StudyDescription").unwrap().wants_classes);
+        for asked in ["includefield=00080062", "includefield=all", "SOPClassesInStudy=1.2.3"] {
+            let query = read(Level::Study, asked).unwrap();
+            assert!(query.wants_classes && query.fields.is_empty(), "{asked}");
+        }
+        let series = read(Level::Series, "includefield=SOPClassesInStudy").unwrap();
+        assert!(series.wants_classes && series.wants_study);
     }
 
     #[test]

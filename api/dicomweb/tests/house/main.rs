@@ -4,6 +4,7 @@
 
 mod conditional;
 mod deidentified;
+mod floats;
 mod own_record;
 mod pictures;
 mod pixels;

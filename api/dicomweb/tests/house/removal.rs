@@ -92,6 +92,44 @@ async fn what_must_be_kept_is_hidden_by_who_may_and_says_why() {
     .await;
 }
 
+#[tokio::test]
+async fn who_removed_what_and_why_is_told_page_by_page_to_who_may_know() {
+    on_each(async |house| {
+        let second = Image { number: 2, ..Image::new("1.2.3.1.2") };
+        let other = Image { study: "1.2.4", series: "1.2.4.1", ..Image::new("1.2.4.1.1") };
+        let files = [Image::new("1.2.3.1.1").plain(), second.plain(), other.plain()];
+        assert_eq!(house.store("/studies", &files).await.status, 200);
+        let note = note("1.2.3.9.1", "113001", &["1.2.3.1.2"]);
+        assert_eq!(house.store("/studies", &[note]).await.status, 200);
+        delete(&house, "/studies/1.2.4?override=true&reason=wrong%20patient").await;
+        let ask = async |query: &str| {
+            let answer = house.ask(Method::GET, &format!("/api/v1/removals{query}"), &[]).await;
+            (answer.status.as_u16(), answer)
+        };
+        let (status, first) = ask("?limit=1").await;
+        let told = &first.json()[0];
+        assert_eq!(
+            (status, &told["studyInstanceUid"], &told["code"]),
+            (200, &json!("1.2.4"), &json!("deleted"))
+        );
+        assert_eq!((&told["reason"], &told["instances"]), (&json!("wrong patient"), &json!(1)));
+        assert_eq!((&told["purgedAt"], told["keptUntil"].is_string()), (&json!(null), true));
+        assert!(first.header("link").contains("cursor="), "there is more");
+        let (_, noted) = ask("?study=1.2.3").await;
+        assert_eq!(noted.json().as_array().unwrap().len(), 1);
+        assert_eq!(noted.json()[0]["code"], "113001");
+        assert_eq!(noted.json()[0]["removedBy"], "note:1.2.3.9.1");
+        assert_eq!(ask("?study=x").await.0, 400);
+        for (role, status) in [(Role::ClinicAdmin, 200), (Role::Doctor, 403)] {
+            let token = gate::testing::token_of(&house.app, ClinicId::DEFAULT, &Position::of(role)).await;
+            let bearer = format!("Bearer {token}");
+            let answer = house.ask(Method::GET, "/api/v1/removals", &[("authorization", &bearer)]).await;
+            assert_eq!(answer.status, status, "{role:?}");
+        }
+    })
+    .await;
+}
+
 /// A Key Object Selection Document (PS3.3, section A.35.4) of that title that names these instances of 1.2.3.
 fn note(uid: &str, code: &str, instances: &[&str]) -> Vec<u8> {
     let text = |tag: Tag, vr, text: &str| DataElement::new(tag, vr, PrimitiveValue::from(text));

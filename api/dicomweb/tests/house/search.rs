@@ -63,6 +63,24 @@ async fn series_are_found_by_what_requested_them() {
     .await;
 }
 
+/// PS3.4, C.2.2.2.5.3: the study of 2 January, 10:15.
+#[tokio::test]
+async fn studies_are_found_by_their_classes_and_by_a_stretch_of_time() {
+    on_each(async |house| {
+        house_of_two(&house).await;
+        let found = async |query: &str| house.get(&format!("/studies?{query}")).await.json();
+        let told = found("SOPClassesInStudy=1.2.840.10008.5.1.4.1.1.2&PatientID=P2").await;
+        assert_eq!(told[0]["00080062"], json!({"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.2"]}));
+        assert!(found("PatientID=P2").await[0].get("00080062").is_none(), "not asked for");
+        assert_eq!(found("00080062=1.2.3").await, json!([]));
+        for (times, count) in [("1000-0900", 2), ("1016-0900", 0)] {
+            let query = format!("StudyDate=20260102-20260103&StudyTime={times}");
+            assert_eq!(found(&query).await.as_array().unwrap().len(), count, "{times}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn names_are_found_by_words_and_a_warning_says_where_they_are_not() {
     on_each(async |house| {

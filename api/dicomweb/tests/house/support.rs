@@ -23,6 +23,7 @@ use storage::testing::on_both;
 use tower::ServiceExt;
 
 pub const EXPLICIT_LE: &str = "1.2.840.10008.1.2.1";
+pub const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
 pub const RLE: &str = "1.2.840.10008.1.2.5";
 pub const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 

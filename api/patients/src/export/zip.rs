@@ -1,4 +1,4 @@
-//! The ZIP: the FHIR Bundle, each stored file bit for bit, and what networks saw.
+//! The ZIP: the FHIR Bundle, each stored file bit for bit (but for a program in its preamble), and what networks saw.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,7 +57,7 @@ impl Zip<'_> {
     async fn file(&mut self, export: &Export, name: &str, blob_key: &str) -> Result<(), ExportError> {
         // Images are compressed already, or shall stay what a viewer reads in place.
         self.begin(name, CompressionMethod::Stored)?;
-        let mut bytes = export.app.archive.stream(blob_key).await?;
+        let mut bytes = export.app.archive.stream_out(blob_key).await?;
         while let Some(piece) = bytes.next().await {
             self.write(&piece?).await?;
         }

@@ -2,6 +2,8 @@
 
 use clinical::imaging::{Frame, ModalityLut, Photometric, Samples, VoiLut, Window};
 
+use crate::FloatFrame;
+
 /// Colours scaled to 8 bits.
 pub(super) fn colours(frame: &Frame) -> Vec<u8> {
     if let (Samples::U8(values), 8) = (&frame.samples, frame.bits_stored) {
@@ -22,6 +24,54 @@ enum Voi<'a> {
     Range(f64, f64),
 }
 
+impl<'a> Voi<'a> {
+    /// The window wanted, else the frame's own, else what spans the values from end to end.
+    fn of(window: Option<Window>, own: Option<&'a VoiLut>, ends: impl FnOnce() -> (f64, f64)) -> Self {
+        match (window, own) {
+            (Some(window), _) => Self::Own(VoiLut::Window(window)),
+            (None, Some(lut)) => Self::Given(lut),
+            (None, None) => {
+                let (one, other) = ends();
+                Self::Range(one.min(other), one.max(other))
+            }
+        }
+    }
+
+    /// The shade of a value in modality units.
+    fn shade(&self, value: f64, photometric: Photometric) -> u8 {
+        let by = |lut: &VoiLut| match lut {
+            VoiLut::Window(window) => window.shade(value),
+            VoiLut::Table(table) => {
+                f64::from(table.at(value.round() as i32)) / ((1_u32 << table.bits) - 1) as f64
+            }
+        };
+        let part = match self {
+            Self::Given(lut) => by(lut),
+            Self::Own(lut) => by(lut),
+            Self::Range(least, most) if most > least => (value - least) / (most - least),
+            Self::Range(..) => 0.5,
+        };
+        let part = if photometric == Photometric::Monochrome1 { 1.0 - part } else { part };
+        (part.clamp(0.0, 1.0) * 255.0).round() as u8
+    }
+}
+
+/// The shades of a frame of real numbers; padding, and what is no number, is black.
+pub(super) fn float_shades(frame: &FloatFrame, window: Option<Window>) -> Vec<u8> {
+    let units = |stored: f64| modality(frame.modality_lut.as_ref(), stored);
+    let is_image = |stored: f64| {
+        !stored.is_nan() && frame.padding.is_none_or(|(first, last)| !(first..=last).contains(&stored))
+    };
+    let ends = || {
+        let shown = frame.values.iter().copied().filter(|stored| stored.is_finite() && is_image(*stored));
+        let nothing = (f64::INFINITY, f64::NEG_INFINITY);
+        shown.map(units).fold(nothing, |(least, most), value| (least.min(value), most.max(value)))
+    };
+    let voi = Voi::of(window, frame.voi_lut.as_ref(), ends);
+    let shade = |stored: f64| if is_image(stored) { voi.shade(units(stored), frame.photometric) } else { 0 };
+    frame.values.iter().map(|stored| shade(*stored)).collect()
+}
+
 /// The way from stored values to shades of grey.
 pub(super) struct Shades<'a> {
     frame: &'a Frame,
@@ -30,15 +80,11 @@ pub(super) struct Shades<'a> {
 
 impl<'a> Shades<'a> {
     pub(super) fn new(frame: &'a Frame, window: Option<Window>) -> Self {
-        let voi = match (window, &frame.voi_lut) {
-            (Some(window), _) => Voi::Own(VoiLut::Window(window)),
-            (None, Some(lut)) => Voi::Given(lut),
-            (None, None) => {
-                let (least, most) = Self::stored_range(frame);
-                let ends = [modality(frame, least), modality(frame, most)];
-                Voi::Range(ends[0].min(ends[1]), ends[0].max(ends[1]))
-            }
-        };
+        let voi = Voi::of(window, frame.voi_lut.as_ref(), || {
+            let (least, most) = Self::stored_range(frame);
+            let units = |stored: i64| modality(frame.modality_lut.as_ref(), stored as f64);
+            (units(least), units(most))
+        });
         Self { frame, voi }
     }
 
@@ -94,21 +140,7 @@ impl<'a> Shades<'a> {
         if is_padding(self.frame, stored) {
             return 0;
         }
-        let value = modality(self.frame, stored);
-        let table = |lut: &VoiLut| match lut {
-            VoiLut::Window(window) => window.shade(value),
-            VoiLut::Table(table) => {
-                f64::from(table.at(value.round() as i32)) / ((1_u32 << table.bits) - 1) as f64
-            }
-        };
-        let part = match &self.voi {
-            Voi::Given(lut) => table(lut),
-            Voi::Own(lut) => table(lut),
-            Voi::Range(least, most) if most > least => (value - least) / (most - least),
-            Voi::Range(..) => 0.5,
-        };
-        let part = if self.frame.photometric == Photometric::Monochrome1 { 1.0 - part } else { part };
-        (part.clamp(0.0, 1.0) * 255.0).round() as u8
+        self.voi.shade(modality(self.frame.modality_lut.as_ref(), stored as f64), self.frame.photometric)
     }
 }
 
@@ -127,12 +159,10 @@ fn is_padding(frame: &Frame, stored: i64) -> bool {
 }
 
 /// The modality units of a stored value.
-fn modality(frame: &Frame, stored: i64) -> f64 {
-    match &frame.modality_lut {
-        None => stored as f64,
-        Some(ModalityLut::Rescale(line)) => line.slope * stored as f64 + line.intercept,
-        Some(ModalityLut::Table(table)) => {
-            table.at(stored.clamp(i32::MIN.into(), i32::MAX.into()) as i32).into()
-        }
+fn modality(lut: Option<&ModalityLut>, stored: f64) -> f64 {
+    match lut {
+        None => stored,
+        Some(ModalityLut::Rescale(line)) => line.slope * stored + line.intercept,
+        Some(ModalityLut::Table(table)) => table.at(stored.round() as i32).into(),
     }
 }

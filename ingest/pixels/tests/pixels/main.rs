@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod decode;
 #[cfg(test)]
+mod floats;
+#[cfg(test)]
 mod pool;
 #[cfg(test)]
 mod support;

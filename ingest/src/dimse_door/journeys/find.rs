@@ -94,6 +94,7 @@ async fn studies_match_by_every_kind() {
             (vec![b"StudyTime=10-11", b"PatientID=G1"], vec!["1.2.3"]),
             (vec![b"StudyTime=1016-"], vec![]),
             (vec![b"StudyInstanceUID=1.2.1\\1.2.3\\9.9"], vec!["1.2.1", "1.2.3"]),
+            (vec![b"SOPClassesInStudy=1.2.840.10008.5.1.4.1.1.2\\1.2.3"], vec!["1.2.1", "1.2.2", "1.2.3"]),
             (vec![b"ModalitiesInStudy=SR"], vec!["1.2.1"]),
             (vec![b"ModalitiesInStudy=SR\\MR"], vec!["1.2.1", "1.2.3"]),
             (vec![b"Modality=MR"], vec!["1.2.3"]),
@@ -107,7 +108,9 @@ async fn studies_match_by_every_kind() {
                 keys.iter().map(|it| String::from_utf8_lossy(it)).collect::<Vec<_>>()
             );
         }
-        assert_eq!(count(&door.db, "audit_trail").await, 19, "a row each");
+        let classes = studies(&door, &[b"SOPClassesInStudy", b"PatientID=A1"], tags::SOP_CLASSES_IN_STUDY);
+        assert_eq!(classes.await, ["1.2.840.10008.5.1.4.1.1.2"]);
+        assert_eq!(count(&door.db, "audit_trail").await, 21, "a row each");
         door.close().await;
     })
     .await;

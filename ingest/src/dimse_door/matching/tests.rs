@@ -45,6 +45,17 @@ fn ranges_may_be_open_at_one_end() {
     assert_eq!(asked(tags::STUDY_TIME, "10-12:30"), times);
 }
 
+/// PS3.4, C.2.2.2.5.3: only where it was negotiated (table C.5-1).
+#[test]
+fn days_and_times_are_one_stretch_where_the_peer_has_asked_for_it() {
+    let keys = [(tags::STUDY_DATE, "20260101-20260103"), (tags::STUDY_TIME, "10-18")];
+    let (from, to) = (Some("20260101100000".to_owned()), Some("20260103185959".to_owned()));
+    let stretch = (Key::StudyDate, Condition::Moments { from, to });
+    let apart = conditions(&query("STUDY", &keys)).unwrap();
+    assert!(!apart.contains(&stretch));
+    assert!(conditions(&query("STUDY", &keys).combining(true)).unwrap().contains(&stretch));
+}
+
 /// PS3.5, section 6.2.1.1: a name has up to three component groups, parted by `=`.
 #[test]
 fn a_name_matches_by_each_of_its_groups() {

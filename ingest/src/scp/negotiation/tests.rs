@@ -208,11 +208,14 @@ fn who_gets_is_scp_of_storage_and_of_nothing_else() {
     );
 }
 
-/// PS3.4, section C.5.1.1.1: byte 1 is relational queries.
+/// PS3.4, tables C.5-1 and C.5-3: byte 1 is relational queries and retrieval, byte 2 of a query date and time together,
+/// of a retrieval enhanced images as single frames.
 #[test]
-fn relational_queries_are_agreed_on_and_other_options_are_not() {
+fn relational_and_combined_queries_are_agreed_on_and_other_options_are_not() {
     let find = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;
-    assert_eq!(answer_extended(find, &[1, 1, 1]), Some(vec![1, 0, 0]));
-    assert_eq!(answer_extended(find, &[0, 1]), Some(vec![0, 0]));
+    let get = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET;
+    assert_eq!(answer_extended(find, &[1, 1, 1]), Some(vec![1, 1, 0]));
+    assert_eq!(answer_extended(find, &[0, 1]), Some(vec![0, 1]));
+    assert_eq!(answer_extended(get, &[1, 1]), Some(vec![1, 0]));
     assert_eq!(answer_extended(CT, &[1]), None);
 }

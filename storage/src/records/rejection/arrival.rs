@@ -19,9 +19,9 @@ pub struct Standing {
     pub rejected: Option<(Code, TombstoneId)>,
 }
 
-struct Tombstone(Code, TombstoneId);
+struct Word(Code, TombstoneId);
 
-impl FromRow for Tombstone {
+impl FromRow for Word {
     fn from_row(row: &Row) -> Result<Self> {
         let code: String = row.get("code")?;
         let code = code.parse().map_err(|()| DbError::Corrupt("rejections.code".to_owned()))?;
@@ -39,8 +39,7 @@ pub async fn standing(
 ) -> Result<Standing> {
     let rejected = "SELECT code, tombstone_id FROM rejections
                      WHERE clinic_id = $1 AND study_uid = $2 AND sop_uid = $3";
-    let rejected =
-        sql(rejected).bind(clinic).bind(study).bind(instance).fetch_optional::<Tombstone>(db).await?;
+    let rejected = sql(rejected).bind(clinic).bind(study).bind(instance).fetch_optional::<Word>(db).await?;
     let locked = "SELECT count(*) FROM studies
                    WHERE clinic_id = $1 AND study_uid = $2 AND locked_at IS NOT NULL";
     let locked: i64 = sql(locked).bind(clinic).bind(study).fetch_one(db).await?;
@@ -52,7 +51,7 @@ pub async fn standing(
     Ok(Standing {
         is_locked: locked > 0,
         is_place_hidden: hidden > 0,
-        rejected: rejected.map(|Tombstone(code, tombstone)| (code, tombstone)),
+        rejected: rejected.map(|Word(code, tombstone)| (code, tombstone)),
     })
 }
 

@@ -4,7 +4,7 @@ use clinical::uid::{SopInstanceUid, StudyInstanceUid};
 
 use super::{
     Again, Applied, Code, Ground, Note, Purged, Standing, Target, apply, hidden, hide_again, purge_due,
-    remove, restore, standing,
+    remove, restore, standing, wait_to_remove, wait_to_store,
 };
 use crate::archive::Archive;
 use crate::db::{Db, sql};
@@ -331,6 +331,34 @@ async fn a_long_note_hides_all_that_it_names() {
             apply(&mut tx, CLINIC, &note_of("113001", &named), &sop("2.25.1"), now()).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!((applied.raised.len(), count(&db, "rejections").await), (1, 1_200));
+        assert_eq!(visible(&db).await, (0, 0, 0));
+    })
+    .await;
+}
+
+/// On PostgreSQL neither transaction sees what the other has not committed; on SQLite one comes after the other.
+#[tokio::test]
+async fn a_note_and_the_first_instance_of_its_study_wait_for_each_other() {
+    on_both(async |db| {
+        let note = Note { code: Code::Quality, instances: vec![(study(), sop("1.2.3.1.1"))] };
+        let mut arrival = db.begin().await.unwrap();
+        wait_to_store(&mut arrival, CLINIC, &study()).await.unwrap();
+        let place = place_of(&mut arrival, "1.2.3", "1.2.3.1").await;
+        place.insert(&mut arrival, &instance_facts("1.2.3.1.1", "aa"), now()).await.unwrap();
+        let rejecting = tokio::spawn({
+            let (db, note) = (db.clone(), note.clone());
+            async move {
+                let mut tx = db.begin().await.unwrap();
+                wait_to_remove(&mut tx, CLINIC, [&study()]).await.unwrap();
+                let applied = apply(&mut tx, CLINIC, &note, &sop("1.2.3.9"), now()).await.unwrap();
+                tx.commit().await.unwrap();
+                applied
+            }
+        });
+        // the note is given every chance to be too early
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        arrival.commit().await.unwrap();
+        assert_eq!(rejecting.await.unwrap().raised.len(), 1, "the note has seen the study");
         assert_eq!(visible(&db).await, (0, 0, 0));
     })
     .await;

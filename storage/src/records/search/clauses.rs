@@ -37,15 +37,19 @@ impl Clauses {
             let tests: Vec<String> = texts.iter().map(|text| self.test(key, text, has_wildcards)).collect();
             tests.join(" OR ")
         };
-        if key == Key::ModalitiesInStudy {
-            self.text += &format!(
+        self.text += &match key {
+            Key::ModalitiesInStudy => format!(
                 " AND EXISTS (SELECT 1 FROM series AS any_series
                                WHERE any_series.study_id = studies.study_id
                                  AND any_series.hidden_at IS NULL AND ({any}))"
-            );
-        } else {
-            self.text += &format!(" AND ({any})");
-        }
+            ),
+            Key::SopClassesInStudy => format!(
+                " AND EXISTS (SELECT 1 FROM instances AS any_instance
+                               WHERE any_instance.study_id = studies.study_id
+                                 AND any_instance.hidden_at IS NULL AND ({any}))"
+            ),
+            _ => format!(" AND ({any})"),
+        };
     }
 
     fn test(&mut self, key: Key, text: &str, has_wildcards: bool) -> String {
@@ -96,6 +100,11 @@ impl Clauses {
                 self.text += &format!(" AND {} IN ({})", key.column(), places.join(", "));
             }
             Condition::Days { from, to } => self.between(key.column(), from.as_ref(), to.as_ref()),
+            Condition::Moments { from, to } => {
+                let (day, time) = (key.column(), key.time_column());
+                let moment = format!("{day} || substr(COALESCE({time}, '') || '000000', 1, 6)");
+                self.between(&moment, from.as_ref(), to.as_ref());
+            }
             Condition::Times { from, to } => {
                 let second = format!("substr({} || '0000', 1, 6)", key.column());
                 self.between(&second, from.as_ref(), to.as_ref());

@@ -1,7 +1,7 @@
 //! What a search returns of a study, counts included.
 
 use clinical::id::{ClinicId, StudyId};
-use clinical::uid::StudyInstanceUid;
+use clinical::uid::{SopClassUid, StudyInstanceUid};
 use uuid::Uuid;
 
 use super::{Level, Search, in_order, these};
@@ -40,6 +40,8 @@ pub struct FoundStudy {
     pub sex: Option<String>,
     /// Modalities in Study (0008,0061), in alphabetical order.
     pub modalities: Vec<String>,
+    /// SOP Classes in Study (0008,0062); empty until [`FoundStudy::add_sop_classes`] has looked.
+    pub sop_classes: Vec<SopClassUid>,
     /// Number of Study Related Series (0020,1206).
     pub series_count: i64,
     /// Number of Study Related Instances (0020,1208).
@@ -82,6 +84,7 @@ impl FromRow for FoundStudy {
             birth_date: row.get("birth_date")?,
             sex: row.get("sex")?,
             modalities: modalities.iter().flat_map(|all| all.split('\\')).map(str::to_owned).collect(),
+            sop_classes: Vec::new(),
             series_count: row.get("series_count")?,
             instance_count: row.get("instance_count")?,
         })

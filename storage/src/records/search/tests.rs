@@ -129,6 +129,45 @@ async fn ranges_include_their_bounds() {
     .await;
 }
 
+/// PS3.4, C.2.2.2.5.3: of 2 January 10:15 and 3 January 09:30 the second lies between the first's 10:16 and 09:30.
+#[tokio::test]
+async fn days_and_times_match_as_one_stretch() {
+    on_both(async |db| {
+        three_studies(&db).await;
+        let stretch = |from: &str, to: &str| Condition::Moments {
+            from: Some(from.to_owned()),
+            to: Some(to.to_owned()).filter(|to| !to.is_empty()),
+        };
+        for (from, to, expected) in [
+            ("20260102101600", "20260103093000", vec!["1.2.2"]),
+            ("20260102101500", "20260103092959", vec!["1.2.1"]),
+            ("20260102101500", "", vec!["1.2.2", "1.2.1"]),
+        ] {
+            assert_eq!(found(&db, Key::StudyDate, stretch(from, to)).await, expected, "{from}-{to}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn studies_are_found_by_the_classes_in_them_and_tell_them_where_asked() {
+    on_both(async |db| {
+        three_studies(&db).await;
+        let class = instance_facts("1.2", "aa").sop_class_uid;
+        let any = Condition::OneOf(vec!["1.2.3".to_owned(), class.to_string()]);
+        assert_eq!(found(&db, Key::SopClassesInStudy, any).await, ["1.2.2", "1.2.1"]);
+        let none = Condition::OneOf(vec!["1.2.3".to_owned()]);
+        assert!(found(&db, Key::SopClassesInStudy, none).await.is_empty());
+        let mut read = db.read().await.unwrap();
+        let all = Search { limit: 10, ..Search::default() };
+        let mut studies = FoundStudy::search(&mut read, CLINIC, &all).await.unwrap();
+        FoundStudy::add_sop_classes(&mut read, CLINIC, &mut studies).await.unwrap();
+        let classes: Vec<_> = studies.into_iter().map(|study| study.sop_classes).collect();
+        assert_eq!(classes, [vec![class.clone()], vec![class], vec![]]);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn lists_and_modalities_match_any_of_their_values() {
     on_both(async |db| {
