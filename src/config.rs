@@ -49,6 +49,8 @@ pub struct Config {
     pub token: String,
     /// Where browsers reach this service, without a slash at the end.
     pub public_url: String,
+    /// Pages of these origins (`https://HOST[:PORT]`, or `*`) may read DICOMweb in a browser, with a token; empty: none.
+    pub cors_origins: Vec<String>,
     /// Where people may sign in instead of here: `[[oidc]]` with name, issuer, client_id and client_secret.
     pub oidc: Vec<OidcProvider>,
     /// The key-encryption keys, `id:base64` of 32 bytes each, the current one first; empty: those of `key_file`.
@@ -143,7 +145,8 @@ pub struct Config {
     pub dicom_first_wait_seconds: i64,
     /// How many jobs of each queue run together.
     pub queues: Queues,
-    /// Who carries messages for the clinics without providers of their own.
+    /// Who carries messages for the clinics without providers of their own; in the environment
+    /// `MEDILINK_CHANNELS_SES_BASE_URL` or, for what begins with a provider's name, `MEDILINK_SES_BASE_URL`.
     pub channels: ChannelSettings,
     /// The account at Stripe of the clinics without accounts of their own.
     pub stripe: StripeAccount,
@@ -193,6 +196,7 @@ impl Default for Config {
             dicom_tls_peer_ca: String::new(),
             token: String::new(),
             public_url: "http://127.0.0.1:8080".into(),
+            cors_origins: Vec::new(),
             oidc: Vec::new(),
             kek: String::new(),
             key_file: String::new(),
@@ -268,7 +272,7 @@ fn is_no_setting(name: &str) -> bool {
 const LEAST_SWEEP_AGE_SECONDS: i64 = 600;
 
 /// The seeds' names and the usual ones, in rising precedence below `MEDILINK_…`.
-const OTHER_NAMES: [(&str, &str); 19] = [
+const OTHER_NAMES: [(&str, &str); 27] = [
     ("CONNECTION_STRING", "database_url"),
     ("DATABASE_URL", "database_url"),
     ("DICOM_STORAGE_PATH", "archive_url"),
@@ -288,7 +292,19 @@ const OTHER_NAMES: [(&str, &str); 19] = [
     ("PHONEPE_MERCHANT_ID", "phonepe_merchant_id"),
     ("PHONEPE_SALT_KEY", "phonepe_salt_key"),
     ("PHONEPE_SALT_INDEX", "phonepe_salt_index"),
+    ("ZEPTOMAIL_TOKEN", "channels_zeptomail_token"),
+    ("ZEPTOMAIL_WEBHOOK_KEY", "channels_zeptomail_webhook_key"),
+    ("WHATSAPP_TOKEN", "channels_whatsapp_token"),
+    ("WHATSAPP_APP_SECRET", "channels_whatsapp_app_secret"),
+    ("WHATSAPP_VERIFY_TOKEN", "channels_whatsapp_verify_token"),
+    ("TWILIO_ACCOUNT_SID", "channels_twilio_account_sid"),
+    ("TWILIO_AUTH_TOKEN", "channels_twilio_auth_token"),
+    ("VAPID_PRIVATE_KEY", "channels_vapid_private_key"),
 ];
+
+/// How the keys of `[channels]` begin that the environment may name without their table: `MEDILINK_SES_BASE_URL`.
+const OF_CHANNELS: [&str; 8] =
+    ["zeptomail_", "ses_", "sns_", "smtp_", "fcm_", "whatsapp_", "twilio_", "vapid_"];
 
 impl Config {
     /// The settings of a file (if one is named), the environment and the flags, the later over the earlier.
@@ -315,7 +331,11 @@ impl Config {
             if is_no_setting(name) {
                 continue;
             }
-            set(&mut table, &defaults, &key.to_lowercase(), value).with_context(|| name.clone())?;
+            let mut key = key.to_lowercase();
+            if OF_CHANNELS.iter().any(|beginning| key.starts_with(beginning)) {
+                key.insert_str(0, "channels_");
+            }
+            set(&mut table, &defaults, &key, value).with_context(|| name.clone())?;
         }
         for (key, value) in flags {
             set(&mut table, &defaults, key, value).with_context(|| format!("--{}", key.replace('_', "-")))?;
@@ -398,107 +418,4 @@ fn set(table: &mut toml::Table, defaults: &toml::Table, key: &str, value: &str) 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn flags_win_over_the_environment_and_that_over_the_file() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "ae_title = 'FILE'\nhttp_listen = '127.0.0.1:1'\nallowed_ae = ['A']")
-            .unwrap();
-        let environment =
-            environment(&[("MEDILINK_AE_TITLE", "ENV"), ("MEDILINK_HTTP_LISTEN", "127.0.0.1:2")]);
-        let flags = [("http_listen", "127.0.0.1:3".to_owned())];
-        let config = Config::load(Some(file.path()), &environment, &flags).unwrap();
-        assert_eq!((config.ae_title.as_str(), config.http_listen.as_str()), ("ENV", "127.0.0.1:3"));
-        assert_eq!(config.allowed_ae, ["A"]);
-    }
-
-    #[test]
-    fn the_seeds_names_are_understood() {
-        let environment = environment(&[
-            ("CONNECTION_STRING", "postgres://a"),
-            ("DICOM_STORAGE_PATH", "/uploads/dicom"),
-            ("MAX_FILE_SIZE", "1234"),
-        ]);
-        let config = Config::load(None, &environment, &[]).unwrap();
-        assert_eq!(config.database_url(), "postgres://a");
-        assert_eq!((config.archive_url().as_str(), config.upload_bytes), ("/uploads/dicom", 1234));
-        assert_eq!(Config::default().instance_bytes, config.instance_bytes, "it binds the upload alone");
-    }
-
-    #[test]
-    fn a_key_of_a_table_is_set_from_the_file_and_the_environment() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "[queues]\nimaging = 3\nemail = 7").unwrap();
-        let environment = environment(&[("MEDILINK_QUEUES_IMAGING", "2")]);
-        let config = Config::load(Some(file.path()), &environment, &[]).unwrap();
-        assert_eq!((config.queues.imaging, config.queues.email), (2, 7));
-        assert_eq!(config.queues.report, Queues::default().report);
-    }
-
-    #[test]
-    fn an_unknown_key_is_an_error_wherever_it_stands() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "ae_titel = 'X'").unwrap();
-        let in_file = Config::load(Some(file.path()), &BTreeMap::new(), &[]).unwrap_err();
-        assert!(format!("{in_file:#}").contains("ae_titel"), "{in_file:#}");
-        let in_environment =
-            Config::load(None, &environment(&[("MEDILINK_AE_TITEL", "X")]), &[]).unwrap_err();
-        assert!(format!("{in_environment:#}").contains("MEDILINK_AE_TITEL"), "{in_environment:#}");
-    }
-
-    #[test]
-    fn a_token_of_digits_is_a_text() {
-        let digits = "12345678901234567890";
-        let config = Config::load(None, &environment(&[("MEDILINK_TOKEN", digits)]), &[]).unwrap();
-        assert_eq!(config.token, digits);
-    }
-
-    #[test]
-    fn a_short_token_is_taken_and_known_as_weak_and_a_blank_one_is_none() {
-        for (token, is_weak) in
-            [("short", true), (" fifteen-letters\n", true), ("sixteen-letters!", false), (" \n", false)]
-        {
-            let config = Config::load(None, &environment(&[("MEDILINK_TOKEN", token)]), &[]).unwrap();
-            assert_eq!((config.token.as_str(), config.has_weak_token()), (token.trim(), is_weak));
-        }
-    }
-
-    #[test]
-    fn the_settings_file_and_what_tests_tell_are_no_settings() {
-        let names = environment(&[("MEDILINK_CONFIG", "a.toml"), ("MEDILINK_TEST_S3_URL", "s3://a")]);
-        assert_eq!(Config::load(None, &names, &[]).unwrap(), Config::default());
-    }
-
-    #[test]
-    fn a_value_that_does_not_fit_is_refused_with_its_name() {
-        for (name, value) in [
-            ("MEDILINK_UPLOAD_BYTES", "ten"),
-            ("MEDILINK_BACKEND", "rten"),
-            ("MEDILINK_ON_CONFLICT", "overwrite"),
-            ("MEDILINK_AE_TITLE", "SEVENTEEN_LETTERS"),
-            ("MEDILINK_QUERY_AE", "SEVENTEEN_LETTERS"),
-            ("MEDILINK_HTTP_LISTEN", "here"),
-            ("MEDILINK_PEERS", "PACS=10.0.0.7"),
-            ("MEDILINK_PEERS", "PACS=a:104,PACS=b:104"),
-            ("MEDILINK_CONFIGURATION", "x"),
-            ("MEDILINK_ALLOWED_ADDRESSES", "10.1.0.0/33"),
-            ("MEDILINK_DICOM_TLS_LISTEN", "127.0.0.1:2762"),
-            ("MEDILINK_QUEUES_IMAGING", "many"),
-            ("MEDILINK_QUEUES_IMAGING", "0"),
-            ("MEDILINK_QUEUES_LUNCH", "1"),
-            ("MEDILINK_QUEUES", "1"),
-            ("MEDILINK_NATS_URL", "http://127.0.0.1"),
-            ("MEDILINK_WEBHOOK_TRIES", "0"),
-            ("MEDILINK_CLAMD_ADDRESS", "127.0.0.1:3310"),
-        ] {
-            let refused = Config::load(None, &environment(&[(name, value)]), &[]);
-            assert!(refused.is_err(), "{name}={value}");
-        }
-    }
-}
+mod tests;

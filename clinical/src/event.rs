@@ -290,13 +290,29 @@ events! {
         /// When it began.
         starts_at: DateTime<Utc>,
     }
+    /// A visit will not take place.
+    VisitCancelled "visit_cancelled" Appointment Normal Appointment(visit_id) {
+        /// The visit.
+        visit_id: VisitId,
+        /// Who was to come.
+        patient_id: PatientId,
+    }
+    /// A person did something in an app of the clinic's, as the app tells it.
+    AppUsed "app_used" UserActivity Low Account(user_id) {
+        /// The person.
+        user_id: UserId,
+        /// What, in the app's own word, as `screen.opened`.
+        what: String,
+        /// How often, since the app told of it last.
+        times: i64,
+    }
     /// What became of a message to one person on one channel.
     NotificationSettled "notification_settled" Clinic Low Notification(notification_id) {
         /// The message.
         notification_id: NotificationId,
         /// By which way, as `email`.
         channel: String,
-        /// `sent`, `delivered`, `suppressed` or `failed`; after `sent` another may follow.
+        /// `sent`, after which `delivered` or `failed` may follow; `suppressed`; or `unsent`, where no provider took it.
         state: String,
     }
     /// A person was made a user.
@@ -352,6 +368,17 @@ events! {
         /// Whose care it was for.
         patient_id: Option<PatientId>,
         /// What was due, in minor units.
+        amount_minor: i64,
+        /// Of which currency.
+        currency: Currency,
+    }
+    /// Somebody asked that its people are told of an invoice once more.
+    InvoiceSent "invoice_sent" Billing Normal Invoice(invoice_id) {
+        /// The invoice.
+        invoice_id: InvoiceId,
+        /// Whose care it is for.
+        patient_id: Option<PatientId>,
+        /// What it comes to, in minor units.
         amount_minor: i64,
         /// Of which currency.
         currency: Currency,

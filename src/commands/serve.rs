@@ -71,7 +71,7 @@ pub async fn start(house: Arc<House>, with_worker: bool) -> Result<Running> {
     let street = wiring::street(&house, &token, doors_open.clone(), Arc::clone(&events))?;
     invite_first_administrator(&street, &format!("http://{address}")).await?;
     let sockets = street.sockets.clone();
-    let router = api::router(street);
+    let router = gate::open_to(house.config.origins()?, api::router(street));
     let (receiver, clock) = (house.receiver.clone(), Arc::clone(&house.clock));
     let door = DimseDoor::new(receiver, house.db.clone(), clock, house.shelves()?, house.peers()?);
     let door = Arc::new(door);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use billing::ServiceSettings;
 use clinical::job::Queue;
+use gate::Origins;
 use hub::courier::CourierSettings;
 use identity::IdentitySettings;
 use inference::{BackendChoice, Runtimes};
@@ -103,6 +104,11 @@ impl Config {
                     .with_context(|| format!("the key file {} cannot be used", path.display()))
             }
         }
+    }
+
+    /// Whose pages may read DICOMweb.
+    pub fn origins(&self) -> Result<Origins> {
+        Origins::read(&self.cors_origins).context("cors_origins does not read")
     }
 
     /// Where HTTP is served.
@@ -285,6 +291,7 @@ impl Config {
         Runtimes {
             onnxruntime_library: path(&self.onnxruntime_library),
             openvino_library: path(&self.openvino_library),
+            packed_weights: Some(self.data_dir.join("packed-weights")),
             threads: self.analysis_threads(),
         }
     }

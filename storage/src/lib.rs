@@ -13,8 +13,8 @@ pub mod db;
 pub mod live;
 mod migrations;
 pub mod outbox;
-#[cfg(test)]
-mod plan;
+#[cfg(any(test, feature = "testing"))]
+pub mod plan;
 pub mod queue;
 pub mod records;
 mod row_security;

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::db::{Conn, DbError, FromRow, Result, Row, Statement, Tx, built_sql, sql};
 
-pub use notify::{notify, priority};
+pub use notify::{not_told, notify, priority};
 
 /// So many people are written for in one statement.
 const AT_A_TIME: usize = 400;
@@ -251,10 +251,10 @@ impl Gap {
 }
 
 impl Gap {
-    /// The same gap from further on.
+    /// What is left of the gap behind the last message of a page.
     #[must_use]
-    pub fn behind(self, after: i64) -> Self {
-        Self { after, ..self }
+    pub fn behind(self, last: &Live) -> Self {
+        Self { after: last.position, since: self.since.max(least_id(last.told_at)), ..self }
     }
 }
 
@@ -277,7 +277,7 @@ fn id_at(at: DateTime<Utc>) -> NotificationId {
     NotificationId(Uuid::from_u128(ms << 80))
 }
 
-/// What a person was told in these clinics within the gap, in order.
+/// What a person was told in these clinics within the gap, and has not taken out of their list, in order.
 pub async fn of_person(
     db: &mut Conn,
     clinics: &[ClinicId],
@@ -292,7 +292,7 @@ pub async fn of_person(
     let text = format!(
         "SELECT {COLUMNS} FROM live_recipients r JOIN live_messages m ON m.message_id = r.message_id
           WHERE r.user_id = $1 AND r.message_id >= $2 AND m.position > $3 AND m.position <= $4
-            AND r.clinic_id IN ({}) ORDER BY m.position LIMIT $5",
+            AND r.removed_at IS NULL AND r.clinic_id IN ({}) ORDER BY m.position LIMIT $5",
         places.join(", ")
     );
     let statement = built_sql(text).bind(user).bind(gap.since).bind(gap.after).bind(gap.up_to).bind(limit);

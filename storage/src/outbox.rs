@@ -153,11 +153,19 @@ pub async fn find(db: &mut Conn, clinic: ClinicId, event_id: EventId) -> Result<
 
 /// The events of every clinic behind a position, in order.
 pub async fn after(db: &mut Conn, position: i64, limit: i64) -> Result<Vec<Told>> {
-    built_sql(format!("SELECT {COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT $2"))
-        .bind(position)
-        .bind(limit)
-        .fetch_all(db)
-        .await
+    up_to(db, position, i64::MAX, limit).await
+}
+
+/// The events of every clinic behind a position and not behind `until`, in order.
+pub async fn up_to(db: &mut Conn, position: i64, until: i64, limit: i64) -> Result<Vec<Told>> {
+    built_sql(format!(
+        "SELECT {COLUMNS} FROM events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3"
+    ))
+    .bind(position)
+    .bind(until)
+    .bind(limit)
+    .fetch_all(db)
+    .await
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! For tests: how the engine means to run each statement of a piece of code.
+//! For tests of this and other rooms: how the engine means to run each statement of a piece of code.
 
 use std::cell::RefCell;
 
@@ -38,13 +38,13 @@ pub(crate) async fn note(statement: &Statement, db: &mut Conn) -> Result<()> {
 
 /// The plans of what `work` fetches; with few rows PostgreSQL would pass by every index, and is told not to.
 async fn plans_of(db: &Db, work: impl AsyncFnOnce(&mut Conn)) -> Vec<String> {
-    let mut tx = db.begin().await.unwrap();
+    let mut tx = db.begin().await.expect("the database answers");
     let settings: &[&str] = match db.engine() {
         "SQLite" => &["SELECT 1"],
         _ => &["SET LOCAL enable_seqscan = off", "SET LOCAL enable_bitmapscan = off"],
     };
     for setting in settings {
-        built_sql((*setting).to_owned()).execute(&mut tx).await.unwrap();
+        built_sql((*setting).to_owned()).execute(&mut tx).await.expect("the engine takes it");
     }
     let watched = async {
         work(&mut tx).await;
@@ -55,7 +55,11 @@ async fn plans_of(db: &Db, work: impl AsyncFnOnce(&mut Conn)) -> Vec<String> {
 
 /// Asserts that what `work` fetches is read along one of `indexes` (the engines name some differently), and that no
 /// row is sorted but those of the page: else every row would have to be seen.
-pub(crate) async fn assert_reads_along(db: &Db, indexes: &[&str], work: impl AsyncFnOnce(&mut Conn)) {
+///
+/// # Panics
+///
+/// Where it does not hold.
+pub async fn assert_reads_along(db: &Db, indexes: &[&str], work: impl AsyncFnOnce(&mut Conn)) {
     let plans = plans_of(db, work).await;
     let along = |plan: &String| indexes.iter().any(|index| plan.contains(index));
     assert!(plans.iter().any(along), "{indexes:?} are not used: {plans:#?}");
@@ -71,7 +75,11 @@ pub(crate) async fn assert_reads_along(db: &Db, indexes: &[&str], work: impl Asy
 }
 
 /// Asserts that what `work` fetches is looked up by `index`, and no table is looked through; few rows may be sorted.
-pub(crate) async fn assert_looks_up(db: &Db, index: &str, work: impl AsyncFnOnce(&mut Conn)) {
+///
+/// # Panics
+///
+/// Where it does not hold.
+pub async fn assert_looks_up(db: &Db, index: &str, work: impl AsyncFnOnce(&mut Conn)) {
     let plan = plans_of(db, work).await.join("\n");
     assert!(plan.contains(index), "{index} is not used: {plan}");
     assert!(!plan.contains("Seq Scan"), "{index}: {plan}");
@@ -81,7 +89,11 @@ pub(crate) async fn assert_looks_up(db: &Db, index: &str, work: impl AsyncFnOnce
 
 /// Asserts that the first statement, which chooses a page, is read along `index`, and that no more is sorted for it
 /// than what stands at one place of the index.
-pub(crate) async fn assert_pages_along(db: &Db, index: &str, work: impl AsyncFnOnce(&mut Conn)) {
+///
+/// # Panics
+///
+/// Where it does not hold.
+pub async fn assert_pages_along(db: &Db, index: &str, work: impl AsyncFnOnce(&mut Conn)) {
     let plan = plans_of(db, work).await.swap_remove(0);
     assert!(plan.contains(index), "{index} is not used: {plan}");
     let sorts = plan.replace("Incremental Sort", "");

@@ -40,7 +40,7 @@ impl Statement {
     }
 
     /// The same arguments to another text.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn with_text(&self, text: String) -> Self {
         Self { text: AnyText::Built(text), values: self.values.clone() }
     }
@@ -120,7 +120,7 @@ impl Statement {
     ///
     /// [`DbError`] when the engine fails or a row does not read.
     pub async fn fetch_all<T: FromRow>(self, db: &mut Conn) -> Result<Vec<T>> {
-        #[cfg(test)]
+        #[cfg(any(test, feature = "testing"))]
         crate::plan::note(&self, db).await?;
         match db.raw() {
             Raw::Sqlite(conn, before) => {

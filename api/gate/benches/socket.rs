@@ -56,12 +56,12 @@ fn main() {
     }
 }
 
-/// The other process: says where it listens, and serves until its input ends.
+/// The other process: says where it listens, and serves until it is killed.
 async fn serve(url: &str) {
     let db = Db::open(url).await.unwrap();
     let (app, _folder) = app(&db, limits(), now());
-    let per_person = SocketLimits { queue: 1_024, ..SocketLimits::default() };
-    let sockets = Sockets::new(app.clone(), per_person, Kinds::default());
+    let bounds = SocketLimits { queue: 1_024, ..SocketLimits::default() };
+    let sockets = Sockets::new(app.clone(), bounds, Kinds::default());
     let router = layers(gate::socket::routes(sockets.clone()), app.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap());
@@ -151,11 +151,10 @@ async fn client(
 
 async fn tell(db: &Db, to: To<'_>, began: Instant) {
     let mut tx = db.begin().await.unwrap();
+    // From before the message is written: its commit counts, too.
+    let at = began.elapsed().as_nanos() as u64;
     let body =
-        json!({"at": 0_u64, "title": "A notice", "body": "Something has happened that you should know of."});
-    // The time is that of the moment before the commit.
-    let mut body = body;
-    body["at"] = json!(began.elapsed().as_nanos() as u64);
+        json!({"at": at, "title": "A notice", "body": "Something has happened that you should know of."});
     let new = NewMessage { kind: "notification", body: &body, listing: Listing::Listed, dedupe_key: None };
     live::say(&mut tx, CLINIC, to, &new, now()).await.unwrap();
     tx.commit().await.unwrap();

@@ -171,7 +171,12 @@ async fn step(room: &Room) -> Result<bool, DbError> {
     drop(read);
     let has_more = batch.len() as i64 == BATCH;
     for message in &batch {
-        room.hub.bring(message);
+        // What is told in a suspended clinic waits in the lists, which open with the clinic.
+        if room.app.suspensions.contain(message.clinic_id).await? {
+            room.hub.pass_by(message);
+        } else {
+            room.hub.bring(message);
+        }
     }
     Ok(has_more)
 }

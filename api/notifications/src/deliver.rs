@@ -1,35 +1,33 @@
 //! Brings a message to one person by one channel.
 
-use std::collections::BTreeMap;
+mod digest;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clinical::clock::Clock;
-use clinical::id::{DeliveryId, NotificationId, UserId};
+use clinical::id::{DeliveryId, NotificationId};
 use clinical::notice::NoticeUrgency;
 use metrics::counter;
-use storage::db::{Conn, Db, DbError};
+use storage::db::{Conn, Db, DbError, Tx};
 use storage::live;
 use storage::queue::{self, Claimed};
 use storage::secret::{Keyring, SecretError};
 
 use crate::channel::switchboard::{Switchboard, Undelivered};
-use crate::channel::{Address, Channel, Outgoing, PushUrgency, SendError, Sent};
+use crate::channel::{Address, Channel, Outgoing, Sent};
 use crate::delivery::{Delivery, DeliveryState};
-use crate::letter::{Letter, Person, TTL, corrupt};
+use crate::letter::{Letter, corrupt};
 use crate::plan::Planner;
 use crate::suppression::{Reason, is_suppressed, suppress};
 use crate::targets::Target;
-use crate::templates;
 
 /// A delivery is tried so often: over about a day.
 const TRIES: i64 = 8;
 /// The wait after the first failure; each further one is three times as long.
 const FIRST_WAIT: TimeDelta = TimeDelta::seconds(30);
 const LONGEST_WAIT: TimeDelta = TimeDelta::hours(12);
-/// Most messages of one digest.
-const GATHERED: i64 = 100;
 /// The longest reason that is kept, in characters.
 const ERROR_CHARACTERS: usize = 200;
 
@@ -118,91 +116,6 @@ impl Deliverer {
         self.came(claimed, delivery, &outgoing.to, urgency, sent).await
     }
 
-    /// Gathers what a person wants to hear of together, and brings it in one e-mail.
-    ///
-    /// # Errors
-    ///
-    /// [`DeliverError`]: what was gathered is gathered again.
-    pub async fn digest(&self, claimed: &Claimed, user: UserId) -> Result<(), DeliverError> {
-        let (clinic, now) = (claimed.clinic_id, self.clock.now());
-        let mut read = self.db.read().await?;
-        let gathered = Delivery::gathered(&mut read, clinic, user, GATHERED).await?;
-        let Some(first) = gathered.first() else {
-            drop(read);
-            return self.end(claimed).await;
-        };
-        let mut lines = Vec::new();
-        for delivery in &gathered {
-            if let Some(letter) = Letter::of(&mut read, delivery, &self.public_url).await? {
-                lines.push(format!("{}\n{}", letter.full.subject, letter.full.text));
-            }
-        }
-        let person = Person::of(&mut read, clinic, user, &self.public_url).await?;
-        let address = match &person {
-            Some(person) => {
-                Some(Address::Email(person.user.email.parse().map_err(|_| corrupt("users.email"))?))
-            }
-            None => None,
-        };
-        let is_stopped = match &address {
-            Some(address) => is_suppressed(&mut read, clinic, Channel::Email, &address.key()).await?,
-            None => true,
-        };
-        let (Some(person), Some(address), false) = (person, address, is_stopped || lines.is_empty()) else {
-            drop(read);
-            return self.all_over(claimed, gathered, "nobody is there to read it").await;
-        };
-        let mut values = person.values();
-        values.insert("count".to_owned(), lines.len().to_string());
-        values.insert("body".to_owned(), lines.join("\n\n"));
-        let said = templates::words(&mut read, clinic, "digest", &person.locale).await?.render(&values);
-        drop(read);
-        let outgoing = Outgoing {
-            dedupe_id: first.delivery_id.0,
-            to: address,
-            subject: said.subject,
-            text: said.text,
-            html: Some(said.html),
-            template: None,
-            data: BTreeMap::new(),
-            urgency: PushUrgency::Low,
-            ttl: TTL,
-        };
-        match self.switchboard.send(clinic, &outgoing).await {
-            Ok(sent) => {
-                let mut tx = self.db.begin().await?;
-                for delivery in gathered {
-                    let done = Delivery { tries: delivery.tries + 1, ..sent_by(delivery, &sent, now) };
-                    done.write(&mut tx, sent.provider_message_id.as_deref()).await?;
-                }
-                queue::finish(&mut tx, claimed).await?;
-                Ok(tx.commit().await?)
-            }
-            Err(error) => {
-                let (tries, again) =
-                    (first.tries + 1, error.is_worth_another_try() && first.tries + 1 < TRIES);
-                if !again {
-                    return self.all_over(claimed, gathered, code(&error)).await;
-                }
-                let next_at = now + wait(tries, error.retry_after());
-                let mut tx = self.db.begin().await?;
-                for delivery in gathered {
-                    let failed = Delivery {
-                        tries: delivery.tries + 1,
-                        next_at,
-                        last_error: Some(code(&error).into()),
-                        ..delivery
-                    };
-                    failed.write(&mut tx, None).await?;
-                }
-                let priority = live::priority(NoticeUrgency::Low);
-                queue::ask(&mut tx, clinic, &claimed.job, priority, next_at, now).await?;
-                queue::finish(&mut tx, claimed).await?;
-                Ok(tx.commit().await?)
-            }
-        }
-    }
-
     /// What is to be done with a delivery at this moment.
     async fn look(
         &self,
@@ -257,19 +170,16 @@ impl Deliverer {
         sent: Result<Sent, Undelivered>,
     ) -> Result<(), DeliverError> {
         let now = self.clock.now();
-        let channel = delivery.channel.name();
         let delivery = Delivery { tries: delivery.tries + 1, ..delivery };
         let error = match sent {
             Ok(sent) => {
-                counter!("notification_deliveries_total", "channel" => channel, "outcome" => "sent")
-                    .increment(1);
+                count(delivery.channel, DeliveryState::Sent.as_str());
                 let done = sent_by(delivery, &sent, now);
                 return self.written(claimed, &done, sent.provider_message_id.as_deref(), None).await;
             }
             Err(error) => error,
         };
-        counter!("notification_deliveries_total", "channel" => channel, "outcome" => code(&error))
-            .increment(1);
+        count(delivery.channel, code(&error));
         let last_error = Some(error.to_string().chars().take(ERROR_CHARACTERS).collect());
         if error.is_worth_another_try() && delivery.tries < TRIES {
             let next_at = now + wait(delivery.tries, error.retry_after());
@@ -279,16 +189,8 @@ impl Deliverer {
         let failed = Delivery { state: DeliveryState::Failed, last_error, settled_at: Some(now), ..delivery };
         let mut tx = self.db.begin().await?;
         failed.write(&mut tx, None).await?;
-        if let Undelivered::Refused(SendError::BadAddress(_)) = error {
-            match failed.target_id {
-                Some(target) => {
-                    Target::remove(&mut tx, failed.clinic_id, target).await?;
-                }
-                None => {
-                    suppress(&mut tx, failed.clinic_id, failed.channel, &to.key(), Reason::Bounce, now)
-                        .await?
-                }
-            }
+        if error.is_bad_address() {
+            gives_up_address(&mut tx, &failed, to, now).await?;
         }
         queue::finish(&mut tx, claimed).await?;
         Ok(tx.commit().await?)
@@ -319,27 +221,10 @@ impl Deliverer {
         state: DeliveryState,
         why: &'static str,
     ) -> Result<(), DeliverError> {
-        counter!("notification_deliveries_total", "channel" => delivery.channel.name(), "outcome" => state.as_str())
-            .increment(1);
+        count(delivery.channel, state.as_str());
         let settled_at = Some(self.clock.now());
         let over = Delivery { state, last_error: Some(why.to_owned()), settled_at, ..delivery };
         self.written(claimed, &over, None, None).await
-    }
-
-    async fn all_over(
-        &self,
-        claimed: &Claimed,
-        gathered: Vec<Delivery>,
-        why: &'static str,
-    ) -> Result<(), DeliverError> {
-        let settled_at = Some(self.clock.now());
-        let mut tx = self.db.begin().await?;
-        for delivery in gathered {
-            let (state, last_error) = (DeliveryState::Failed, Some(why.to_owned()));
-            Delivery { state, last_error, settled_at, ..delivery }.write(&mut tx, None).await?;
-        }
-        queue::finish(&mut tx, claimed).await?;
-        Ok(tx.commit().await?)
     }
 
     async fn end(&self, claimed: &Claimed) -> Result<(), DeliverError> {
@@ -356,6 +241,24 @@ fn sent_by(delivery: Delivery, sent: &Sent, now: DateTime<Utc>) -> Delivery {
         last_error: None,
         sent_at: Some(now),
         ..delivery
+    }
+}
+
+/// Counts what came of a try.
+fn count(channel: Channel, outcome: &'static str) {
+    counter!("notification_deliveries_total", "channel" => channel.name(), "outcome" => outcome).increment(1);
+}
+
+/// Sends nothing more to an address that takes nothing: a device is forgotten, any other address suppressed.
+async fn gives_up_address(
+    tx: &mut Tx,
+    delivery: &Delivery,
+    to: &Address,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    match delivery.target_id {
+        Some(target) => Target::remove(tx, delivery.clinic_id, target).await.map(|_| ()),
+        None => suppress(tx, delivery.clinic_id, delivery.channel, &to.key(), Reason::Bounce, now).await,
     }
 }
 

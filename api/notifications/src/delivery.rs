@@ -112,6 +112,9 @@ fn id_of(
     DeliveryId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
+/// What is told of a failure that no provider has taken: it is none of the messages that were sent.
+const UNSENT: &str = "unsent";
+
 impl Delivery {
     /// A delivery that is yet to be brought.
     pub fn new(
@@ -232,7 +235,11 @@ impl Delivery {
 
     /// Tells what became of it, for those who count.
     async fn tell(&self, db: &mut Tx, state: DeliveryState, at: DateTime<Utc>) -> Result<()> {
-        let (channel, state) = (self.channel.name().to_owned(), state.as_str().to_owned());
+        let state = match (state, self.sent_at) {
+            (DeliveryState::Failed, None) => UNSENT,
+            _ => state.as_str(),
+        };
+        let (channel, state) = (self.channel.name().to_owned(), state.to_owned());
         let settled = Event::NotificationSettled { notification_id: self.notification_id, channel, state };
         outbox::tell(db, self.clinic_id, &settled, at).await
     }

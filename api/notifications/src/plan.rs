@@ -64,7 +64,7 @@ impl Planner {
         let mut after = UserId(Uuid::nil());
         loop {
             let mut tx = self.db.begin().await?;
-            let people = inbox::people(&mut tx, id, after, PEOPLE).await?;
+            let people = inbox::people(&mut tx, clinic_id, id, after, PEOPLE).await?;
             let Some(last) = people.last() else { break };
             after = *last;
             self.plan(&mut tx, clinic_id, id, &notice, &people, zone).await?;

@@ -204,10 +204,11 @@ async fn register(state: &NotificationsState, caller: &Caller, new: &New<'_>) ->
     let sealed = sealed.map_err(|error| Problem::internal("secret-failed", &error))?.to_string();
     let (now, digest) = (state.app.clock.now(), digest(new.key));
 
-    // The system's handle: a device that somebody else had, in whichever clinic, is theirs no more.
+    // The system's handle: a device that somebody else had, in whichever clinic, is theirs no more. One's own stays
+    // registered in one's other clinics.
     let mut tx = state.app.db.begin().await?;
-    let take = "DELETE FROM push_targets WHERE digest = $1 AND (clinic_id <> $2 OR user_id <> $3)";
-    sql(take).bind(&digest).bind(caller.clinic).bind(user).execute(&mut tx).await?;
+    let take = "DELETE FROM push_targets WHERE digest = $1 AND user_id <> $2";
+    sql(take).bind(&digest).bind(user).execute(&mut tx).await?;
     let upsert =
         "INSERT INTO push_targets (target_id, clinic_id, user_id, kind, platform, device, digest, sealed,
                                             created_at, seen_at)

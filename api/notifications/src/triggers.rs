@@ -1,22 +1,23 @@
 //! What people are told of by itself: events of the other houses become notices.
 //!
-//! Told twice, an event reaches nobody twice: its identifier is the notice's key.
+//! Told twice, an event reaches nobody twice: its identifier is the notice's key. A study of many images is told of
+//! many times; whoever has heard that it has findings, or that none of them is present, hears the same no more.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use clinical::clock::Clock;
-use clinical::event::Event;
+use clinical::event::{Aggregate, Event};
 use clinical::id::{AssessmentId, ClinicId, PatientId, StudyId, UserId};
 use clinical::money::{Currency, Money};
 use clinical::notice::{Notice, NoticeCategory, NoticeUrgency};
-use clinical::role::Role;
+use clinical::role::{Resource, Role};
 use futures::future::BoxFuture;
 use storage::db::{Db, DbError, Tx, sql};
 use storage::live::{self, To};
 use storage::outbox::{HearError, Listener, Told};
 use storage::records::assessment::Assessment;
-use storage::records::finding::Finding;
+use storage::records::finding::{Finding, Waiting};
 use storage::records::patient::{Access, Reader};
 use uuid::Uuid;
 
@@ -44,8 +45,10 @@ impl Triggers {
         let clinic = told.clinic_id;
         let mut tx = self.db.begin().await?;
         match &told.event {
+            // Where nothing was written there is nothing to look at.
+            Event::FindingsReady { analysis_ids, .. } if analysis_ids.is_empty() => return Ok(()),
             Event::FindingsReady { study_id, .. } => {
-                findings_ready(&mut tx, told, *study_id, self.clock.now()).await?
+                findings_ready(&mut tx, clinic, *study_id, self.clock.now()).await?;
             }
             Event::AssessmentMade { assessment_id, .. } => {
                 assessment_made(&mut tx, told, *assessment_id, self.clock.now()).await?;
@@ -53,7 +56,7 @@ impl Triggers {
             event => {
                 if let Some((patient, draft)) = of_money(event) {
                     let people = people_of(&mut tx, clinic, patient).await?;
-                    draft.tell(&mut tx, told, To::People(&people), self.clock.now()).await?;
+                    draft.tell(&mut tx, clinic, &people, &key_of(told), self.clock.now()).await?;
                 }
             }
         }
@@ -95,44 +98,63 @@ struct Draft {
 
 impl Draft {
     /// Tells it in the language of the clinic; other channels put it into the reader's.
-    async fn tell(self, tx: &mut Tx, told: &Told, to: To<'_>, now: DateTime<Utc>) -> Result<(), DbError> {
-        let locale = settings::of(tx, told.clinic_id).await?.locale;
+    /// Who has a notice with this key gets no other.
+    async fn tell(
+        self,
+        tx: &mut Tx,
+        clinic: ClinicId,
+        people: &[UserId],
+        key: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), DbError> {
+        if people.is_empty() {
+            return Ok(());
+        }
+        let locale = settings::of(tx, clinic).await?.locale;
         let data = self.values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let said = templates::words(tx, told.clinic_id, self.template, &locale).await?.render(&data);
+        let said = templates::words(tx, clinic, self.template, &locale).await?.render(&data);
         let mut notice = Notice::new(self.category, self.urgency, &said.subject, &said.text);
         (notice.data, notice.link, notice.template) = (data, self.link, Some(self.template.to_owned()));
-        let key = format!("e:{}", told.event_id);
-        live::notify(tx, told.clinic_id, to, &notice, Some(&key), now).await.map(|_| ())
+        live::notify(tx, clinic, To::People(people), &notice, Some(key), now).await.map(|_| ())
     }
 }
 
-/// Physicians are told that findings wait; those that are present come first and by every channel.
-async fn findings_ready(tx: &mut Tx, told: &Told, study: StudyId, now: DateTime<Utc>) -> Result<(), DbError> {
-    let findings = Finding::of_study(tx, told.clinic_id, study).await?;
-    let is_present =
-        |finding: &&Finding| finding.threshold.is_some_and(|threshold| finding.probability >= threshold);
-    let present = findings.iter().filter(is_present).count();
-    if findings.is_empty() {
+/// The key of what is told of one event.
+fn key_of(told: &Told) -> String {
+    format!("e:{}", told.event_id)
+}
+
+/// Physicians are told that findings wait, each once that some are and once that some are present; those that are
+/// present come first and by every channel.
+async fn findings_ready(
+    tx: &mut Tx,
+    clinic: ClinicId,
+    study: StudyId,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    let Waiting { count, present_count } = Finding::waiting(tx, clinic, study).await?;
+    if count == 0 {
         return Ok(());
     }
     let draft = Draft {
         category: NoticeCategory::Clinical,
-        urgency: if present > 0 { NoticeUrgency::High } else { NoticeUrgency::Low },
+        urgency: if present_count > 0 { NoticeUrgency::High } else { NoticeUrgency::Low },
         template: "findings_ready",
         values: vec![
             ("study_id", study.to_string()),
-            ("present", present.to_string()),
-            ("count", findings.len().to_string()),
+            ("present", present_count.to_string()),
+            ("count", count.to_string()),
         ],
         link: Some(format!("/studies/{study}")),
     };
+    let key = format!("f:{study}:{}", present_count > 0);
     let patient: Option<Uuid> = sql("SELECT patient_id FROM studies WHERE clinic_id = $1 AND study_id = $2")
-        .bind(told.clinic_id)
+        .bind(clinic)
         .bind(study)
         .fetch_optional(tx)
         .await?;
-    let doctors = seeing(tx, told.clinic_id, &[Role::Doctor], patient.map(PatientId), now).await?;
-    draft.tell(tx, told, To::People(&doctors), now).await
+    let doctors = seeing(tx, clinic, &[Role::Doctor], patient.map(PatientId), &key, now).await?;
+    draft.tell(tx, clinic, &doctors, &key, now).await
 }
 
 /// Physicians and nurses are told of an assessment that is an emergency, whatever the hour.
@@ -157,30 +179,36 @@ async fn assessment_made(
         values: vec![("assessment_id", id.to_string()), ("urgency", assessment.urgency)],
         link: Some(format!("/assessments/{id}")),
     };
-    let people = seeing(tx, told.clinic_id, &[Role::Doctor, Role::Nurse], assessment.patient_id, now).await?;
-    draft.tell(tx, told, To::People(&people), now).await
+    let (roles, key) = ([Role::Doctor, Role::Nurse], key_of(told));
+    let people = seeing(tx, told.clinic_id, &roles, assessment.patient_id, &key, now).await?;
+    draft.tell(tx, told.clinic_id, &people, &key, now).await
 }
 
-/// Those with one of the roles who may see the patient's records at this moment.
+/// Those with one of the roles who may see the patient's records at this moment and have no notice with this key.
 async fn seeing(
     tx: &mut Tx,
     clinic: ClinicId,
     roles: &[Role],
     patient: Option<PatientId>,
+    key: &str,
     now: DateTime<Utc>,
 ) -> Result<Vec<UserId>, DbError> {
+    // What a stranger sees everybody sees: a record that is not restricted.
+    let is_open = match patient {
+        Some(patient) => {
+            let stranger = Reader { role: None, user_id: None, own: None };
+            Access::to_patient(tx, clinic, &stranger, patient, now).await? == Access::Open
+        }
+        None => true,
+    };
     let mut people = Vec::new();
     for role in roles {
-        let members: Vec<Uuid> = sql("SELECT user_id FROM memberships WHERE clinic_id = $1 AND role = $2")
-            .bind(clinic)
-            .bind(role.as_str())
-            .fetch_all(tx)
-            .await?;
-        let Some(patient) = patient else {
-            people.extend(members.into_iter().map(UserId));
+        let members = live::not_told(tx, clinic, *role, key).await?;
+        let Some(patient) = patient.filter(|_| !is_open) else {
+            people.extend(members);
             continue;
         };
-        for user in members.into_iter().map(UserId) {
+        for user in members {
             let reader = Reader { role: Some(*role), user_id: Some(user), own: None };
             if Access::to_patient(tx, clinic, &reader, patient, now).await? == Access::Open {
                 people.push(user);
@@ -207,6 +235,12 @@ fn of_money(event: &Event) -> Option<(PatientId, Draft)> {
             NoticeUrgency::Normal,
             vec![("invoice_id", invoice_id.to_string()), amount(*amount_minor, *currency)],
         ),
+        Event::InvoiceSent { invoice_id, patient_id, amount_minor, currency } => (
+            *patient_id,
+            "invoice_sent",
+            NoticeUrgency::Normal,
+            vec![("invoice_id", invoice_id.to_string()), amount(*amount_minor, *currency)],
+        ),
         Event::InvoicePaid { invoice_id, patient_id, amount_minor, currency } => (
             *patient_id,
             "invoice_paid",
@@ -227,6 +261,9 @@ fn of_money(event: &Event) -> Option<(PatientId, Draft)> {
         ),
         _ => return None,
     };
-    let link = Some("/billing".to_owned());
+    let link = Some(match event.aggregate() {
+        Some(Aggregate { kind: Resource::Invoice, id }) => format!("/billing/invoices/{id}"),
+        _ => "/billing".to_owned(),
+    });
     Some((patient?, Draft { category: NoticeCategory::Billing, urgency, template, values, link }))
 }

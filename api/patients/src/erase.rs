@@ -64,7 +64,7 @@ pub struct RemovedView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeptView {
-    /// `studies`, `statements` or `audit-trail`.
+    /// `studies`, `statements`, `bills` or `audit-trail`.
     pub what: String,
     /// How many; `null` where nobody counts.
     pub count: Option<u64>,
@@ -88,6 +88,11 @@ impl ErasureView {
             let because =
                 format!("medical records are kept for {years} years (GDPR, article 17 (3) (b) and (c))");
             all.push(kept("statements", Some(erased.kept_statements), because));
+        }
+        if erased.kept_payers > 0 {
+            let because = "books are kept of what was billed and paid, with the name of who pays and without their \
+                           contacts (GDPR, article 17 (3) (b))";
+            all.push(kept("bills", Some(erased.kept_payers), because.to_owned()));
         }
         let because = "who saw and did what must stay provable; the trail names no person, only identifiers";
         all.push(kept("audit-trail", None, because.to_owned()));

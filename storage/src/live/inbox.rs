@@ -39,7 +39,7 @@ impl FromRow for Listed {
 
 const SELECT: &str = "SELECT r.message_id, m.kind, m.body, m.told_at, r.read_at
                         FROM live_recipients r JOIN live_messages m ON m.message_id = r.message_id
-                       WHERE r.clinic_id = $1 AND r.user_id = $2 AND r.is_listed ";
+                       WHERE r.clinic_id = $1 AND r.user_id = $2 AND r.is_listed AND r.removed_at IS NULL ";
 
 /// Which of them are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub async fn find(db: &mut Conn, clinic: ClinicId, user: UserId, id: Notificatio
     built_sql(text).bind(clinic).bind(user).bind(id).fetch_one(db).await
 }
 
-/// How many were not read.
+/// How many were not read; what was taken out of the list counts as read.
 pub async fn unread(db: &mut Conn, clinic: ClinicId, user: UserId) -> Result<i64> {
     sql("SELECT count(*) FROM live_recipients
           WHERE clinic_id = $1 AND user_id = $2 AND read_at IS NULL AND is_listed")
@@ -103,7 +103,7 @@ pub async fn mark(
         let places: Vec<_> = (4..4 + some.len()).map(|number| format!("${number}")).collect();
         let text = format!(
             "UPDATE live_recipients SET read_at = COALESCE(read_at, $3)
-              WHERE clinic_id = $1 AND user_id = $2 AND is_listed AND message_id IN ({})",
+              WHERE clinic_id = $1 AND user_id = $2 AND is_listed AND removed_at IS NULL AND message_id IN ({})",
             places.join(", ")
         );
         let statement = built_sql(text).bind(clinic).bind(user).bind(now);
@@ -135,8 +135,8 @@ pub async fn remove(
     id: NotificationId,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let hide = "UPDATE live_recipients SET is_listed = FALSE, read_at = COALESCE(read_at, $4)
-                 WHERE clinic_id = $1 AND user_id = $2 AND message_id = $3 AND is_listed";
+    let hide = "UPDATE live_recipients SET removed_at = $4, read_at = COALESCE(read_at, $4)
+                 WHERE clinic_id = $1 AND user_id = $2 AND message_id = $3 AND is_listed AND removed_at IS NULL";
     match sql(hide).bind(clinic).bind(user).bind(id).bind(now).execute(db).await? {
         0 => Err(DbError::NotFound),
         _ => Ok(()),
@@ -160,12 +160,16 @@ pub async fn said(db: &mut Conn, clinic: ClinicId, id: NotificationId) -> Result
     Ok((kind, body))
 }
 
-/// Those whom a message was written for, in the order of their identifiers, from behind `after` on.
-///
-/// The identifier alone finds them: who asks has found the message in a clinic first ([`said`]).
-pub async fn people(db: &mut Conn, id: NotificationId, after: UserId, limit: i64) -> Result<Vec<UserId>> {
+/// Those of a clinic whom a message was written for, in the order of their identifiers, from behind `after` on.
+pub async fn people(
+    db: &mut Conn,
+    clinic: ClinicId,
+    id: NotificationId,
+    after: UserId,
+    limit: i64,
+) -> Result<Vec<UserId>> {
     let text = "SELECT user_id FROM live_recipients
-                 WHERE message_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3";
-    let found: Vec<Uuid> = sql(text).bind(id).bind(after).bind(limit).fetch_all(db).await?;
+                 WHERE clinic_id = $1 AND message_id = $2 AND user_id > $3 ORDER BY user_id LIMIT $4";
+    let found: Vec<Uuid> = sql(text).bind(clinic).bind(id).bind(after).bind(limit).fetch_all(db).await?;
     Ok(found.into_iter().map(UserId).collect())
 }

@@ -14,15 +14,15 @@ pub const ALIVE: TimeDelta = TimeDelta::seconds(60);
 /// So many people are written or looked for in one statement.
 const AT_A_TIME: usize = 400;
 
-/// Says that the process lives.
-pub async fn lives(db: &mut Tx, process: Uuid, now: DateTime<Utc>) -> Result<()> {
-    sql("INSERT INTO live_processes (process_id, seen_at) VALUES ($1, $2)
-         ON CONFLICT (process_id) DO UPDATE SET seen_at = excluded.seen_at")
-    .bind(process)
-    .bind(now)
-    .execute(db)
-    .await?;
-    Ok(())
+/// Says that the process lives; whether it was not known to: at its first word, or because another has buried it.
+pub async fn lives(db: &mut Tx, process: Uuid, now: DateTime<Utc>) -> Result<bool> {
+    let again = "UPDATE live_processes SET seen_at = $2 WHERE process_id = $1";
+    if sql(again).bind(process).bind(now).execute(db).await? > 0 {
+        return Ok(false);
+    }
+    let first = "INSERT INTO live_processes (process_id, seen_at) VALUES ($1, $2)";
+    sql(first).bind(process).bind(now).execute(db).await?;
+    Ok(true)
 }
 
 /// Removes the process and who was connected to it.

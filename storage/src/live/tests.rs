@@ -72,8 +72,13 @@ async fn a_message_goes_to_members_once_each_and_stands_unread_in_their_lists() 
         assert!(matches!(gone, Err(DbError::NotFound)));
         assert_eq!(inbox::list(&mut tx, CLINIC, eve, Which::All, None, 9).await.unwrap().len(), 1);
         assert!(inbox::list(&mut tx, ClinicId::new(), eve, Which::All, None, 9).await.unwrap().is_empty());
-        let of_both = inbox::people(&mut tx, again.notification_id, UserId(Uuid::nil()), 9).await;
+        let of_both = inbox::people(&mut tx, CLINIC, again.notification_id, UserId(Uuid::nil()), 9).await;
         assert_eq!(of_both.unwrap(), [eve]);
+        let elsewhere =
+            inbox::people(&mut tx, ClinicId::new(), again.notification_id, UserId(Uuid::nil()), 9).await;
+        assert_eq!(elsewhere.unwrap(), []);
+        assert_eq!(not_told(&mut tx, CLINIC, Role::Doctor, "invoice-1").await.unwrap(), []);
+        assert_eq!(not_told(&mut tx, CLINIC, Role::Doctor, "invoice-2").await.unwrap(), [ada]);
     })
     .await;
 }
@@ -166,8 +171,30 @@ async fn a_gap_holds_what_was_told_to_the_person_in_it_and_nothing_else() {
             "neither what is before it, nor what is Eve's, nor what was for then alone"
         );
         assert_eq!(of_person(&mut read, &[ClinicId::new()], ada, gap, 9).await.unwrap(), []);
+        assert_eq!(of_person(&mut read, &[CLINIC], ada, gap.behind(&all[2]), 9).await.unwrap(), []);
         let none = Gap::of(&mut read, all[4].position, all[4].position).await.unwrap();
         assert_eq!(of_person(&mut read, &[CLINIC], ada, none, 9).await.unwrap(), []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_person_took_out_of_their_list_is_not_found_when_they_come_back() {
+    on_both(async |db| {
+        let ada = person(&db, Role::Doctor).await;
+        let gone = tell(&db, To::People(&[ada]), 1, Some("k")).await.unwrap().notification_id;
+        tell(&db, To::People(&[ada]), 2, None).await;
+        relay::place_all(&db).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        inbox::remove(&mut tx, CLINIC, ada, gone, now()).await.unwrap();
+        let up_to = last(&mut tx).await.unwrap();
+        let whole = Gap::of(&mut tx, 0, up_to).await.unwrap();
+        let found = of_person(&mut tx, &[CLINIC], ada, whole, 9).await.unwrap();
+        assert_eq!(found.iter().map(|live| live.body["number"].clone()).collect::<Vec<_>>(), [2]);
+        assert_eq!(inbox::mark(&mut tx, CLINIC, ada, &[gone], now()).await.unwrap(), 0);
+        assert!(matches!(inbox::find(&mut tx, CLINIC, ada, gone).await, Err(DbError::NotFound)));
+        tx.commit().await.unwrap();
+        assert_eq!(tell(&db, To::People(&[ada]), 1, Some("k")).await, None, "nor told again");
     })
     .await;
 }
@@ -202,22 +229,24 @@ async fn a_person_is_there_while_one_living_process_says_so() {
         let (here, there) = (Uuid::new_v4(), Uuid::new_v4());
         let (ada, eve) = (UserId::new(), UserId::new());
         let mut tx = db.begin().await.unwrap();
-        presence::lives(&mut tx, here, now()).await.unwrap();
-        presence::lives(&mut tx, there, now()).await.unwrap();
+        assert!(presence::lives(&mut tx, here, now()).await.unwrap());
+        assert!(presence::lives(&mut tx, there, now()).await.unwrap());
         assert_eq!(presence::came(&mut tx, here, &[ada, eve], now()).await.unwrap(), [ada, eve]);
         assert_eq!(presence::came(&mut tx, there, &[ada], now()).await.unwrap(), [], "she was there already");
         assert_eq!(presence::went(&mut tx, here, &[ada], now()).await.unwrap(), [], "she is there still");
         assert_eq!(presence::online(&mut tx, &[ada, eve], now()).await.unwrap().len(), 2);
         let later = now() + presence::ALIVE + TimeDelta::seconds(1);
-        presence::lives(&mut tx, here, later).await.unwrap();
+        assert!(!presence::lives(&mut tx, here, later).await.unwrap(), "it is known");
         assert_eq!(
             presence::online(&mut tx, &[ada, eve], later).await.unwrap(),
             [eve],
             "that process is gone"
         );
         assert_eq!(presence::bury(&mut tx, later).await.unwrap(), [ada]);
+        assert!(presence::lives(&mut tx, there, later).await.unwrap(), "it was buried");
         assert_eq!(presence::went(&mut tx, here, &[eve], later).await.unwrap(), [eve]);
         presence::ends(&mut tx, here).await.unwrap();
+        presence::ends(&mut tx, there).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(count(&db, "live_processes").await, 0);
     })
@@ -251,9 +280,9 @@ async fn lists_are_read_along_their_indexes() {
             })
             .await;
         }
-        assert_reads_along(&db, &["live_recipients_of_message"], async |conn: &mut Conn| {
+        assert_reads_along(&db, &["live_recipients_by_message"], async |conn: &mut Conn| {
             let (id, first) = (NotificationId::new(), UserId(Uuid::nil()));
-            inbox::people(conn, id, first, 9).await.unwrap();
+            inbox::people(conn, CLINIC, id, first, 9).await.unwrap();
         })
         .await;
     })

@@ -66,6 +66,21 @@ pub struct FindingFilter {
     pub superseded: Superseded,
 }
 
+/// How many findings wait for a physician.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// All.
+    pub count: i64,
+    /// Those that count as present.
+    pub present_count: i64,
+}
+
+impl FromRow for Waiting {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self { count: row.get("all_count")?, present_count: row.get("present_count")? })
+    }
+}
+
 /// Of an instance that was not removed since, by a network that is shown.
 const VISIBLE: &str = " AND NOT EXISTS (SELECT 1 FROM analyses
       JOIN instances ON instances.instance_id = analyses.instance_id
@@ -188,6 +203,18 @@ impl Finding {
         .bind(clinic)
         .bind(study)
         .fetch_all(db)
+        .await
+    }
+
+    /// How many of a study's findings wait for a physician; of analyses that newer ones stand in for, none does.
+    pub async fn waiting(db: &mut Conn, clinic: ClinicId, study: StudyId) -> Result<Waiting> {
+        built_sql(format!(
+            "SELECT count(*) AS all_count, count(CASE WHEN probability >= threshold THEN 1 END) AS present_count
+               FROM findings WHERE clinic_id = $1 AND study_id = $2 AND review_state = 'open'{VISIBLE}{NEWEST}"
+        ))
+        .bind(clinic)
+        .bind(study)
+        .fetch_one(db)
         .await
     }
 

@@ -238,6 +238,16 @@ impl Patient {
         Self::all(db, statement).await?.pop().ok_or(DbError::NotFound)
     }
 
+    /// Those of the clinic's patients whose identifiers these are, a few hundred at most; merged ones as they are.
+    pub async fn find_all(db: &mut Conn, clinic: ClinicId, ids: &[PatientId]) -> Result<Vec<Self>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places: Vec<String> = (2..ids.len() + 2).map(|place| format!("${place}")).collect();
+        let statement = chosen(&format!("WHERE clinic_id = $1 AND patient_id IN ({})", places.join(", ")));
+        Self::all(db, ids.iter().fold(statement.bind(clinic), |statement, id| statement.bind(*id))).await
+    }
+
     /// One patient of one clinic; in place of a merged one the record that stands for it.
     pub async fn survivor(db: &mut Conn, clinic: ClinicId, id: PatientId) -> Result<Self> {
         let found = Self::find(db, clinic, id).await?;

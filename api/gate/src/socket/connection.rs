@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Bytes;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use super::allowance::{Allowance, Allowed};
-use super::hub::{Frame, NoSeat, Taken};
+use super::hub::{Frame, NoSeat, Seat, Taken};
 use super::incoming::{self, Incoming};
 use super::wire::{End, FAILED, GONE, NOT_AUTHENTICATED, POLICY, Wire};
 use super::{Room, Sockets, outgoing};
@@ -171,10 +171,13 @@ impl Visit<'_> {
         self.principal.memberships.iter().map(|membership| membership.clinic_id).collect()
     }
 
-    /// The clinics whose members the person may see.
+    /// The clinics whose members the person may see, in the order of their identifiers.
     fn staff_of(&self) -> Vec<ClinicId> {
         let members = self.principal.memberships.iter();
-        members.filter(|it| it.role.is_some_and(is_staff)).map(|it| it.clinic_id).collect()
+        let mut clinics: Vec<ClinicId> =
+            members.filter(|it| it.role.is_some_and(is_staff)).map(|it| it.clinic_id).collect();
+        clinics.sort_unstable();
+        clinics
     }
 
     /// Tells the client that it is known, and then what it has missed since `last_event`.
@@ -210,20 +213,29 @@ impl Visit<'_> {
     /// Sends what was told to the person up to where the connection joined; how many messages.
     async fn resume(&mut self, wire: &mut Wire, taken: &Taken) -> Result<u64, End> {
         let Some(user) = taken.seat.user else { return Ok(0) };
-        let clinics = self.clinics();
+        let callers = self.readers().await?;
+        let clinics: Vec<ClinicId> = callers.iter().map(|caller| caller.clinic).collect();
         let mut count = 0;
         let mut gap = None;
         loop {
             let page = async {
                 let mut read = self.room.app.db.read().await?;
                 let here: Gap = match gap {
-                    Some(gap) => Gap::behind(gap, self.seen),
+                    Some(gap) => gap,
                     None => Gap::of(&mut read, self.seen, taken.joined).await?,
                 };
                 Ok::<_, DbError>((here, live::of_person(&mut read, &clinics, user, here, PAGE).await?))
             };
             let (here, page) = Box::pin(page).await.map_err(|error| failed(&error))?;
-            gap = Some(here);
+            let Some(last) = page.last() else { return Ok(count) };
+            gap = Some(here.behind(last));
+            if count == 0 {
+                // As over HTTP: what cannot be written down is not shown.
+                for caller in &callers {
+                    let entry = caller.entry(Outcome::Success);
+                    self.room.app.trail.record(entry).await.map_err(|error| failed(&error))?;
+                }
+            }
             for message in &page {
                 wire.send(outgoing::live(message)).await?;
                 self.seen = message.position;
@@ -233,6 +245,21 @@ impl Visit<'_> {
                 return Ok(count);
             }
         }
+    }
+
+    /// The person in each clinic whose list they may read at this moment.
+    async fn readers(&self) -> Result<Vec<Caller>, End> {
+        let may = Permission { resource: Resource::Notification, action: Action::List };
+        let mut callers = Vec::new();
+        for clinic in self.clinics() {
+            match Box::pin(self.caller("resume", may, Some(clinic))).await {
+                Ok(caller) => callers.push(caller),
+                // Not theirs, or suspended: nothing of it is told.
+                Err(problem) if matches!(problem.status().as_u16(), 403 | 404) => {}
+                Err(_) => return Err(End::of(FAILED, "try again")),
+            }
+        }
+        Ok(callers)
     }
 
     /// Sends what is told and hears what is said, until one of the two wants no more.
@@ -258,7 +285,7 @@ impl Visit<'_> {
                 () = &mut beat => {
                     beats += 1;
                     beat.as_mut().reset(tokio::time::Instant::now() + heartbeat);
-                    self.beat(wire, beats).await
+                    self.beat(wire, &taken.seat, beats).await
                 }
             };
             if let Err(end) = stepped {
@@ -278,7 +305,7 @@ impl Visit<'_> {
     }
 
     /// Asks whether the client is there, and from time to time whether its sign-in still stands.
-    async fn beat(&mut self, wire: &mut Wire, beats: u32) -> Result<(), End> {
+    async fn beat(&mut self, wire: &mut Wire, seat: &Seat, beats: u32) -> Result<(), End> {
         if wire.heard.elapsed() > self.room.limits.heartbeat.mul_f32(2.5) {
             return Err(End::of(GONE, "nothing was heard for too long"));
         }
@@ -287,6 +314,10 @@ impl Visit<'_> {
                 Ok(principal) => self.principal = principal,
                 Err(problem) if problem.status().is_server_error() => {}
                 Err(_) => return Err(End::of(NOT_AUTHENTICATED, "the sign-in has ended")),
+            }
+            // What its seat hears was settled when it came in.
+            if self.staff_of() != seat.staff_of {
+                return Err(End::of(POLICY, "your rights have changed; come back"));
             }
         }
         wire.put(Message::Ping(Bytes::new())).await

@@ -27,7 +27,7 @@ pub(super) struct Frame {
 pub(super) struct Seat {
     number: u64,
     pub user: Option<UserId>,
-    staff_of: Vec<ClinicId>,
+    pub staff_of: Vec<ClinicId>,
     sender: mpsc::Sender<Frame>,
     closing: Notify,
     code: AtomicU16,
@@ -185,6 +185,11 @@ impl Hub {
             }
         }
         state.position = Some(message.position);
+    }
+
+    /// Leaves a message to the lists: nobody hears it now.
+    pub fn pass_by(&self, message: &Live) {
+        self.state().position = Some(message.position);
     }
 
     /// Ends every connection: the service stops.

@@ -81,31 +81,56 @@ async fn write(
     let came: Vec<UserId> = here.into_iter().filter(|user| !known.contains(user)).collect();
     let went: Vec<UserId> = away.into_iter().filter(|user| known.contains(user)).collect();
     let mut tx = room.app.db.begin().await?;
-    presence::lives(&mut tx, room.process, now).await?;
+    if presence::lives(&mut tx, room.process, now).await? && !known.is_empty() {
+        // Another took this process for dead, and said of its people that they went.
+        let back: Vec<UserId> = known.iter().filter(|user| !went.contains(user)).copied().collect();
+        let online = presence::came(&mut tx, room.process, &back, now).await?;
+        announce(room, &mut tx, "user_online", &online).await?;
+    }
     let online = presence::came(&mut tx, room.process, &came, now).await?;
     let offline = presence::went(&mut tx, room.process, &went, now).await?;
     let clinics: HashMap<UserId, &[ClinicId]> =
         changes.iter().map(|(user, change)| (*user, change.clinics.as_slice())).collect();
+    let clinics = |user: &UserId| clinics.get(user).copied().unwrap_or_default().to_vec();
     for (kind, people) in [("user_online", &online), ("user_offline", &offline)] {
-        let mut of_clinics: HashMap<ClinicId, Vec<UserId>> = HashMap::new();
-        for user in people {
-            for clinic in clinics.get(user).copied().unwrap_or_default() {
-                of_clinics.entry(*clinic).or_default().push(*user);
-            }
-        }
-        for (clinic, people) in of_clinics {
-            tell(room, &mut tx, clinic, kind, &people).await?;
-        }
+        let people = people.iter().map(|user| (*user, clinics(user)));
+        tell_clinics(room, &mut tx, kind, people.collect()).await?;
     }
-    for user in presence::bury(&mut tx, now).await? {
-        for member in Member::of_user(&mut tx, user).await? {
-            tell(room, &mut tx, member.clinic_id, "user_offline", &[user]).await?;
-        }
-    }
+    let buried = presence::bury(&mut tx, now).await?;
+    announce(room, &mut tx, "user_offline", &buried).await?;
     tx.commit().await?;
     known.extend(came);
     for user in went {
         known.remove(&user);
+    }
+    Ok(())
+}
+
+/// Tells of people in every clinic of theirs.
+async fn announce(room: &Room, tx: &mut Tx, kind: &str, people: &[UserId]) -> Result<(), DbError> {
+    let mut all = Vec::with_capacity(people.len());
+    for user in people {
+        let members = Member::of_user(tx, *user).await?;
+        all.push((*user, members.iter().map(|member| member.clinic_id).collect()));
+    }
+    tell_clinics(room, tx, kind, all).await
+}
+
+/// Tells of people in the clinics that stand beside them.
+async fn tell_clinics(
+    room: &Room,
+    tx: &mut Tx,
+    kind: &str,
+    people: Vec<(UserId, Vec<ClinicId>)>,
+) -> Result<(), DbError> {
+    let mut of_clinics: HashMap<ClinicId, Vec<UserId>> = HashMap::new();
+    for (user, clinics) in people {
+        for clinic in clinics {
+            of_clinics.entry(clinic).or_default().push(user);
+        }
+    }
+    for (clinic, people) in of_clinics {
+        tell(room, tx, clinic, kind, &people).await?;
     }
     Ok(())
 }

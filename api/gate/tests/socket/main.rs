@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end where what it stands on is missing")]
 
 mod resume;
+mod rights;
 mod support;
 
 use std::sync::Arc;

@@ -57,6 +57,11 @@ impl Undelivered {
         }
     }
 
+    /// Whether the address takes nothing, from anybody.
+    pub fn is_bad_address(&self) -> bool {
+        matches!(self, Self::Refused(SendError::BadAddress(_)))
+    }
+
     /// Whether the same message may go through later. Credentials that are refused are mended by people, too.
     pub fn is_worth_another_try(&self) -> bool {
         match self {

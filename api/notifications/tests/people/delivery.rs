@@ -1,12 +1,14 @@
 //! From a notice to a provider: who hears of it, when, in which words, and what becomes of it.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clinical::id::UserId;
+use clinical::id::{ClinicId, UserId};
 use clinical::role::Role;
 use gate::testing::TOKEN;
 use http::Method;
 use notifications::channel::{Channel, Fate, Provider, Report};
 use serde_json::{Value, json};
+use storage::db::sql;
+use storage::outbox;
 use storage::records::member::Position;
 use storage::testing::on_both;
 
@@ -99,6 +101,10 @@ async fn an_address_that_bounces_gets_nothing_more_until_somebody_says_so() {
         house.post(PATH, &of_ada, notice(ada, "system", "normal")).await;
         house.work().await;
         assert_eq!(deliveries(&house).await[0]["state"], "failed");
+        let mut read = db.read().await.unwrap();
+        let told = outbox::told(&mut read, ClinicId::DEFAULT, "notification_settled", 10).await.unwrap();
+        drop(read);
+        assert_eq!((told.len(), &told[0].body["state"]), (1, &json!("unsent")), "no provider took it");
         let path = format!("{PATH}/suppressions");
         let list = house.get(&path, &admin).await;
         assert_eq!((&list[0]["reason"], &list[0]["channel"]), (&json!("bounce"), &json!("email")));
@@ -165,6 +171,83 @@ async fn what_can_wait_is_gathered_into_one_mail_in_the_readers_language() {
         );
         assert_eq!(letters[0]["textbody"].as_str().unwrap().matches("HIV test positive").count(), 3);
         assert!(deliveries(&house).await.iter().all(|it| it["state"] == "sent"));
+    })
+    .await;
+}
+
+/// Who hears of things once a day, at 08:00 in Nairobi (UTC+3).
+async fn gathers(house: &House, token: &str) {
+    let wishes = json!({"digest": "daily", "digestAt": "08:00", "timeZone": "Africa/Nairobi"});
+    house.put(&format!("{PATH}/preferences"), token, wishes).await;
+    house.clock.set("2026-09-21T20:00:00Z".parse().unwrap());
+}
+
+#[tokio::test]
+async fn a_digest_that_is_full_is_followed_by_another() {
+    on_both(async |db| {
+        let house = House::over(&db).await;
+        let (ada, of_ada) = house.person(Role::Doctor).await;
+        gathers(&house, &of_ada).await;
+        let all: Vec<Value> = (0..101).map(|_| notice(ada, "system", "normal")).collect();
+        house.post(&format!("{PATH}/bulk"), &of_ada, json!({"notifications": all})).await;
+        house.work().await;
+        house.clock.set("2026-09-22T05:00:01Z".parse().unwrap());
+        house.work().await;
+        assert_eq!(house.mailbox.letters().len(), 2, "of a hundred, and of one");
+        let waiting = sql("SELECT count(*) FROM notification_deliveries WHERE state = 'digest'");
+        let waiting: i64 = waiting.fetch_one(&mut db.read().await.unwrap()).await.unwrap();
+        assert_eq!(waiting, 0, "none is left behind");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_digest_to_an_address_that_bounces_is_the_last() {
+    on_both(async |db| {
+        let house = House::over(&db).await;
+        let (ada, of_ada) = house.person(Role::Doctor).await;
+        gathers(&house, &of_ada).await;
+        house.post(PATH, &of_ada, notice(ada, "system", "normal")).await;
+        house.work().await;
+        let bad = json!({"error": {"code": "TM_4001", "details": [{"code": "SM_113", "target": "to"}]}});
+        house.mailbox.will_answer(400, bad);
+        house.clock.set("2026-09-22T05:00:01Z".parse().unwrap());
+        house.work().await;
+        assert_eq!(deliveries(&house).await[0]["state"], "failed");
+        house.post(PATH, &of_ada, notice(ada, "system", "high")).await;
+        house.work().await;
+        assert_eq!(deliveries(&house).await[0]["state"], "suppressed");
+        assert_eq!(house.mailbox.letters().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_young_message_of_a_digest_is_tried_as_often_as_an_old_one() {
+    on_both(async |db| {
+        let house = House::over(&db).await;
+        let (ada, of_ada) = house.person(Role::Doctor).await;
+        gathers(&house, &of_ada).await;
+        for _ in 0..2 {
+            house.post(PATH, &of_ada, notice(ada, "system", "normal")).await;
+        }
+        house.work().await;
+        let mut tx = db.begin().await.unwrap();
+        let tried = "UPDATE notification_deliveries SET tries = 7 WHERE delivery_id =
+                        (SELECT delivery_id FROM notification_deliveries ORDER BY delivery_id LIMIT 1)";
+        sql(tried).execute(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        for _ in 0..3 {
+            house.mailbox.will_answer(503, json!({}));
+        }
+        house.clock.set("2026-09-22T05:00:01Z".parse().unwrap());
+        house.work().await;
+        let states: Vec<Value> = deliveries(&house).await.iter().map(|it| it["state"].clone()).collect();
+        assert_eq!(
+            states,
+            ["digest", "failed"],
+            "newest first: the eighth try of the older one was its last"
+        );
     })
     .await;
 }

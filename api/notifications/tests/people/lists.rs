@@ -5,10 +5,11 @@ use clinical::role::Role;
 use gate::testing::TOKEN;
 use http::Method;
 use serde_json::{Value, json};
-use storage::records::member::Position;
-use storage::testing::{count, on_both};
+use storage::records::clinic::Clinic;
+use storage::records::member::{Member, Position};
+use storage::testing::{count, now, on_both};
 
-use crate::support::House;
+use crate::support::{CLINIC, House};
 
 const PATH: &str = "/api/v1/notifications";
 
@@ -169,6 +170,31 @@ async fn devices_and_browsers_are_registered_once_and_an_inside_address_is_refus
         assert_eq!(gone.status.as_u16(), 204);
         let bad = house.post("/api/mobile/push-token", &of_ada, json!({"token": "a b", "platform": "ios"})).await;
         assert_eq!(bad.problem(), (422, "invalid-token".into()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_device_is_registered_in_every_clinic_of_its_person() {
+    on_both(async |db| {
+        let house = House::over(&db).await;
+        let (ada, of_ada) = house.person(Role::Patient).await;
+        let mut tx = db.begin().await.unwrap();
+        let north = Clinic::create(&mut tx, "North", "Africa/Nairobi", now()).await.unwrap().clinic_id;
+        Member::add(&mut tx, north, ada, &Position::of(Role::Patient), now()).await.unwrap();
+        tx.commit().await.unwrap();
+        house.app.authenticator.forget_user(ada);
+        let body = json!({"token": "fcm-token-1", "platform": "android"}).to_string();
+        for clinic in [CLINIC, north] {
+            let request = http::Request::post("/api/mobile/push-token")
+                .header("content-type", "application/json")
+                .header("authorization", format!("Bearer {of_ada}"))
+                .header("x-clinic-id", clinic.to_string())
+                .body(body.clone().into());
+            let answer = gate::testing::send(&house.router, request.unwrap()).await;
+            assert_eq!(answer.status.as_u16(), 201, "{:?}", answer.body);
+        }
+        assert_eq!(count(&db, "push_targets").await, 2, "one a clinic");
     })
     .await;
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use clinical::clock::{Clock, SystemClock};
 use clinical::event::Event;
-use clinical::id::{AssessmentId, InvoiceId, PatientId, PaymentId};
+use clinical::id::{AnalysisId, AssessmentId, InvoiceId, PatientId, PaymentId};
 use clinical::role::Role;
 use notifications::triggers::Triggers;
 use serde_json::{Value, json};
-use storage::db::Db;
+use storage::db::{Db, sql};
 use storage::outbox::relay::{Work, place_all};
 use storage::outbox::{Listener, Told, after, tell};
 use storage::records::analysis::Analysis;
@@ -59,12 +59,49 @@ async fn physicians_hear_of_findings_and_of_present_ones_urgently() {
         let (study_id, instance_id) = stored_image(&mut tx).await;
         Analysis::record(&mut tx, CLINIC, &scored(study_id, instance_id, "aa", 0.9), now()).await.unwrap();
         tx.commit().await.unwrap();
-        happened(&db, &[Event::FindingsReady { study_id, analysis_ids: Vec::new(), found: None }]).await;
+        let ready = |analysis_ids| Event::FindingsReady { study_id, analysis_ids, found: None };
+        happened(&db, &[ready(Vec::new())]).await;
+        assert_eq!(house.get(PATH, &doctor).await, json!([]), "nothing was written");
+        // A study of many images is told of for every hundred of them.
+        for _ in 0..3 {
+            happened(&db, &[ready(vec![AnalysisId::new()])]).await;
+        }
         let list = house.get(PATH, &doctor).await;
-        assert_eq!(list.as_array().unwrap().len(), 1, "heard twice, told once");
+        assert_eq!(list.as_array().unwrap().len(), 1, "heard many times, told once");
         assert_eq!((&list[0]["urgency"], &list[0]["category"]), (&json!("high"), &json!("clinical")));
         assert_eq!(list[0]["data"], json!({"study_id": study_id, "present": "1", "count": "1"}));
         assert_eq!(house.get(PATH, &receptionist).await, json!([]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_reviewed_or_stood_in_for_is_told_to_nobody() {
+    on_both(async |db| {
+        let house = House::over(&db).await;
+        let (_, doctor) = house.person(Role::Doctor).await;
+        let mut tx = db.begin().await.unwrap();
+        let (study_id, instance_id) = stored_image(&mut tx).await;
+        for (version, probability) in [("aa", 0.9), ("bb", 0.1)] {
+            let run = scored(study_id, instance_id, version, probability);
+            let analysis_id = Analysis::record(&mut tx, CLINIC, &run, now()).await.unwrap();
+            if version == "aa" {
+                let replace = "UPDATE analyses SET superseded_at = $2 WHERE analysis_id = $1";
+                sql(replace).bind(analysis_id).bind(now()).execute(&mut tx).await.unwrap();
+            }
+        }
+        tx.commit().await.unwrap();
+        let ready = Event::FindingsReady { study_id, analysis_ids: vec![AnalysisId::new()], found: None };
+        happened(&db, std::slice::from_ref(&ready)).await;
+        let list = house.get(PATH, &doctor).await;
+        assert_eq!(list[0]["data"], json!({"study_id": study_id, "present": "0", "count": "1"}));
+        assert_eq!((list.as_array().unwrap().len(), &list[0]["urgency"]), (1, &json!("low")));
+        let (_, late) = house.person(Role::Doctor).await;
+        let mut tx = db.begin().await.unwrap();
+        sql("UPDATE findings SET review_state = 'accepted'").execute(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        happened(&db, &[ready]).await;
+        assert_eq!(house.get(PATH, &late).await, json!([]), "all of it was seen");
     })
     .await;
 }

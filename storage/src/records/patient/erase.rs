@@ -1,5 +1,7 @@
 //! What the law lets be removed of a patient is removed; the rest is counted and kept.
 
+mod elsewhere;
+
 use chrono::{DateTime, Months, NaiveDate, Utc};
 use clinical::id::{ClinicId, PatientId, StudyId};
 use uuid::Uuid;
@@ -40,6 +42,8 @@ pub struct Erased {
     pub kept_studies: u64,
     /// So many statements and assessments are younger than the retention time.
     pub kept_statements: u64,
+    /// So many names stay on bills, of which books are kept.
+    pub kept_payers: u64,
     /// On this day the last of what is younger may go; absent where nothing is.
     pub kept_until: Option<NaiveDate>,
     /// The retention time, in years.
@@ -92,8 +96,9 @@ impl Patient {
     /// `recordRetentionYears` (1 to 100; 10 where nothing is set).
     ///
     /// A study's age counts from when it was stored, or from its Study Date where that is later; a statement's from when
-    /// it was recorded. Of a locked study nothing is removed. What is kept becomes restricted. Done again later, it
-    /// removes what has grown old since.
+    /// it was recorded. Of a locked study nothing is removed. What is kept becomes restricted. What the patient was told
+    /// goes, and how to reach who pays for them; a name stays where something was billed. Done again later, it removes
+    /// what has grown old since.
     ///
     /// # Errors
     ///
@@ -140,6 +145,8 @@ impl Patient {
         erased.kept_until = erased.kept_until.max(newest_goes_on);
         let keeps_record = erased.kept_studies > 0 || erased.kept_statements > 0;
         erased.identifiers = erase_person(db, clinic, id, now, keeps_record).await?;
+        elsewhere::erase_word(db, clinic, id).await?;
+        erased.kept_payers = elsewhere::erase_payer(db, clinic, id).await?;
         Ok(erased)
     }
 }
