@@ -8,6 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+/// The longest card number, in digits.
+const LONGEST: usize = 19;
+
 /// A JSON body without a card number.
 ///
 /// As [`gate::Json`]; beyond it 422 `card-number-refused`.
@@ -42,30 +45,46 @@ fn holds_card_number(value: &Value) -> bool {
     }
 }
 
-/// Whether a run of 13 to 19 digits, blanks and hyphens between them aside, passes the check of ISO/IEC 7812-1 and
-/// begins as card numbers do. Telephone numbers with their plus and UUIDs are none.
+/// Whether 13 to 19 digits that begin and end where a group of digits does, blanks and hyphens between groups aside, pass
+/// the check of ISO/IEC 7812-1 and begin as card numbers do. Telephone numbers with their plus and UUIDs are none.
 fn is_in(text: &str) -> bool {
-    if text.starts_with('+') || uuid::Uuid::try_parse(text).is_ok() {
+    if uuid::Uuid::try_parse(text).is_ok() {
         return false;
     }
-    let mut run = Vec::new();
-    for c in text.chars().chain(['\n']) {
-        match c.to_digit(10) {
-            Some(digit) => run.push(digit),
-            None if matches!(c, ' ' | '-') && !run.is_empty() => {}
-            None => {
-                if is_card_number(&run) {
-                    return true;
-                }
-                run.clear();
-            }
+    let is_between = |c: char| matches!(c, ' ' | '-');
+    text.split(|c: char| !c.is_ascii_digit() && !is_between(c) && c != '+').any(|run| {
+        let run = run.trim_start_matches(is_between);
+        let is_telephone = run.starts_with('+');
+        let groups: Vec<_> = run.split(|c: char| !c.is_ascii_digit()).filter(|it| !it.is_empty()).collect();
+        !is_telephone && (0..groups.len()).any(|first| begins_card_number(&groups[first..]))
+    })
+}
+
+/// Whether some of `groups`, from the first one on, are a card number together.
+fn begins_card_number(groups: &[&str]) -> bool {
+    let mut digits = Vec::with_capacity(LONGEST);
+    for group in groups {
+        if digits.len() + group.len() > LONGEST {
+            return false;
+        }
+        digits.extend(group.bytes().map(|byte| u32::from(byte - b'0')));
+        if is_card_number(&digits) {
+            return true;
         }
     }
     false
 }
 
 fn is_card_number(digits: &[u32]) -> bool {
-    (13..=19).contains(&digits.len()) && (2..=6).contains(&digits[0]) && luhn(digits).is_multiple_of(10)
+    (13..=LONGEST).contains(&digits.len()) && begins_as_one(digits) && luhn(digits).is_multiple_of(10)
+}
+
+/// Of the numbers that begin with a two only those from 2221 to 2720 are cards; a date begins so too.
+fn begins_as_one(digits: &[u32]) -> bool {
+    match digits[0] {
+        2 => (2_221..=2_720).contains(&digits[..4].iter().fold(0, |all, digit| all * 10 + digit)),
+        first => (3..=6).contains(&first),
+    }
 }
 
 /// Luhn's sum: every second digit from the right counts double, and then its digits.
@@ -90,6 +109,15 @@ mod tests {
                 "{number}"
             );
         }
+        for text in [
+            "4242424242424242 12/27",
+            "4242 4242 4242 4242 123",
+            "visit 12 4242424242424242",
+            "2026-11-22 4242-4242-4242-4242",
+            "2223 0031 2200 3222",
+        ] {
+            assert!(holds_card_number(&json!({"text": text})), "{text}");
+        }
         assert!(holds_card_number(&json!({"card": 4_242_424_242_424_242_u64})));
         assert!(holds_card_number(&json!({"4242424242424242": 1})));
     }
@@ -101,6 +129,8 @@ mod tests {
             "pm_1MqLiJLkdIwHu7ixUEgbFdYF",
             "+4242424242424242",
             "2026-11-22T04:00:00Z",
+            "2026-11-22 2026-11-18",
+            "from 12 to 4242",
             "42424242-4242-4242-8242-424242424242",
             "123456789012",
         ] {

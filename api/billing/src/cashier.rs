@@ -7,10 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clinical::clock::Clock;
 use clinical::event::Event;
 use clinical::id::{ClinicId, PaymentId};
-use clinical::job::{Job, Priority};
 use storage::db::{Db, DbError, Tx};
-use storage::{outbox, queue};
-use tracing::{error, info};
+use storage::outbox;
+use tracing::info;
 
 use crate::accounts::{AccountError, Accounts};
 use crate::books::balances;
@@ -29,7 +28,7 @@ const KEYS_HOLD: TimeDelta = TimeDelta::hours(5);
 /// So soon after it was asked a payment is looked after.
 pub(crate) const FIRST_LOOK: TimeDelta = TimeDelta::seconds(60);
 /// A payment that nobody has finished after so long is looked after no more.
-const LAST_LOOK: TimeDelta = TimeDelta::days(8);
+pub(crate) const LAST_LOOK: TimeDelta = TimeDelta::days(8);
 
 /// Why a payment was not settled.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +45,13 @@ pub enum SettleError {
     /// The provider tells of another payment.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
+}
+
+impl SettleError {
+    /// Whether the provider may answer later.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Provider(error) if error.is_passing())
+    }
 }
 
 /// Takes money in through the clinics' accounts; cheap to clone.
@@ -180,7 +186,7 @@ impl Cashier {
                 self.take_in(clinic, id, lost).await?
             }
         };
-        for refund in progress.refunds.iter().filter(|it| it.status == RefundStatus::Asked) {
+        for refund in progress.refunds.iter().filter(|it| it.status.is_under_way()) {
             self.settle_refund(clinic, &progress.payment, refund, &*account).await?;
         }
         Ok(progress.payment)
@@ -234,7 +240,7 @@ impl Cashier {
         self.take_in(clinic, id, failed).await
     }
 
-    /// Asks what became of a refund whose question was never answered, and writes it down.
+    /// Asks what became of a refund that is on its way, or whose question was never answered, and writes it down.
     async fn settle_refund(
         &self,
         clinic: ClinicId,
@@ -245,6 +251,7 @@ impl Cashier {
         let Some(ask) = refund_ask(payment, refund) else { return Ok(()) };
         let told = match account.find_refund(&ask).await? {
             Some(told) => Ok(told),
+            None if refund.status == RefundStatus::Pending => return Ok(()),
             // Under its key it is made once, whether or not it was made before.
             None => account.refund(&ask).await,
         };
@@ -279,36 +286,6 @@ impl Cashier {
         })
         .await?;
         Ok(())
-    }
-
-    /// `SettlePayment`: looks after a payment until nothing more is to come of it; ends the job.
-    ///
-    /// # Errors
-    ///
-    /// [`SettleError`]: the job is tried again.
-    pub async fn look_after(&self, claimed: &queue::Claimed, id: PaymentId) -> Result<(), SettleError> {
-        let clinic = claimed.clinic_id;
-        let settled = match self.settle(clinic, id).await {
-            Err(SettleError::Database(DbError::NotFound)) => None,
-            Err(SettleError::Mismatch(mismatch)) => {
-                error!(payment.id = %id, %mismatch, "a provider tells of another payment under our name");
-                None
-            }
-            settled => Some(settled?),
-        };
-        let now = self.clock.now();
-        let mut tx = self.db.of(clinic).begin().await?;
-        if let Some(payment) = settled
-            && payment.status.is_under_way()
-            && now - payment.created_at < LAST_LOOK
-        {
-            let age = now - payment.created_at;
-            let pause = (age / 2).clamp(FIRST_LOOK, TimeDelta::hours(6));
-            let job = Job::SettlePayment { payment_id: id };
-            queue::ask(&mut tx, clinic, &job, Priority::Routine, now + pause, now).await?;
-        }
-        queue::finish(&mut tx, claimed).await?;
-        Ok(tx.commit().await?)
     }
 }
 

@@ -129,10 +129,20 @@ impl From<SettleError> for Problem {
     }
 }
 
+impl Begun {
+    /// Whether the provider has not said yet what is to be done: it is asked again.
+    pub(crate) fn is_open(&self) -> bool {
+        let waits = matches!(self.payment.status, PaymentStatus::RequiresAction);
+        self.payment.status == PaymentStatus::Asked || waits && self.next.is_none()
+    }
+}
+
 /// What there is to be asked of the provider.
 enum Written {
-    /// A new payment, or the same one, which was begun already and on which the payer has not acted.
-    Ready(Payment),
+    /// A payment that nobody was asked for before.
+    New(Payment),
+    /// The same one, which was begun already and on which the payer has not acted: it may have been made.
+    Known(Payment),
     /// One that was begun for another sum or in another way, and on which the payer has not acted, stands in the way.
     InTheWay(Payment),
 }
@@ -163,15 +173,17 @@ impl Cashier {
                 continue;
             }
             let by = caller.filter(|_| !was_asked);
-            let payment = match self.write_down(clinic, wanted, name, by).await? {
-                Written::Ready(payment) => payment,
+            let written = match self.write_down(clinic, wanted, name, by).await? {
                 Written::InTheWay(other) => {
                     self.give_up(clinic, &other).await?;
-                    match self.write_down(clinic, wanted, name, by).await? {
-                        Written::Ready(payment) => payment,
-                        Written::InTheWay(_) => return Err(CollectError::UnderWay),
-                    }
+                    self.write_down(clinic, wanted, name, by).await?
                 }
+                written => written,
+            };
+            let (payment, is_new) = match written {
+                Written::New(payment) => (payment, true),
+                Written::Known(payment) => (payment, false),
+                Written::InTheWay(_) => return Err(CollectError::UnderWay),
             };
             was_asked = true;
             let asked = match &payment.provider_ref {
@@ -193,7 +205,7 @@ impl Cashier {
                     self.declined(clinic, payment.payment_id, &code).await?;
                     return Err(CollectError::Declined { code });
                 }
-                Err(error) if error.may_have_charged() => {
+                Err(error) if error.may_have_charged() || !is_new && error.says_nothing() => {
                     // The job that looks after it asks again, under the same key.
                     warn!(payment.id = %payment.payment_id, %error, "a payment is left to be settled later");
                     return Ok(Begun { payment, next: None });
@@ -245,10 +257,10 @@ impl Cashier {
                 let invoice = Invoice::hold(&mut tx, clinic, id).await?;
                 let amount = owed(&invoice, wanted)?;
                 match under_way(&mut tx, clinic, &invoice, wanted, provider, amount).await? {
-                    Some(Written::Ready(same)) => {
+                    Some(Written::Known(same)) => {
                         write_down_by(&mut tx, caller, &same).await?;
                         tx.commit().await?;
-                        return Ok(Written::Ready(same));
+                        return Ok(Written::Known(same));
                     }
                     Some(in_the_way) => return Ok(in_the_way),
                     None => Payment {
@@ -272,7 +284,7 @@ impl Cashier {
         queue::ask(&mut tx, clinic, &job, Priority::Routine, now + FIRST_LOOK, now).await?;
         write_down_by(&mut tx, caller, &payment).await?;
         tx.commit().await?;
-        Ok(Written::Ready(payment))
+        Ok(Written::New(payment))
     }
 
     fn blank(&self, wanted: &Wanted, provider: ProviderName, amount: Money) -> Payment {
@@ -364,5 +376,5 @@ async fn under_way(
         && present.provider == provider
         && present.method_id == wanted.method
         && present.captures_later == wanted.captures_later;
-    Ok(Some(if is_same { Written::Ready(present) } else { Written::InTheWay(present) }))
+    Ok(Some(if is_same { Written::Known(present) } else { Written::InTheWay(present) }))
 }

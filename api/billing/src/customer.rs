@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use clinical::id::{ClinicId, CustomerId, PatientId, PaymentMethodId};
-use storage::db::{Conn, FromRow, Result, Row, Statement, Tx, Value, built_sql, sql};
+use storage::db::{Conn, FromRow, Result, Row, Tx, built_sql, sql};
+use storage::records::listing::Listing;
+use storage::records::patient::Shown;
 use uuid::Uuid;
 
 use crate::provider::ProviderName;
@@ -87,26 +89,22 @@ impl Customer {
         built_sql(text).bind(clinic).bind(patient).fetch_optional(db).await
     }
 
-    /// The clinic's, or those of one patient, newest first, from before `after` on.
+    /// The clinic's, or those of one patient, of patients whom `shown` names or of nobody in particular, newest first,
+    /// from before `after` on.
     pub(crate) async fn list(
         db: &mut Conn,
         clinic: ClinicId,
         patient: Option<PatientId>,
+        shown: Shown,
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Self>> {
-        let mut text = format!("SELECT {COLUMNS} FROM billing_customers WHERE clinic_id = $1");
-        let mut values: Vec<Value> = Vec::new();
-        for (condition, value) in
-            [("patient_id =", patient.map(Value::from)), ("customer_id <", after.map(Value::from))]
-        {
-            let Some(value) = value else { continue };
-            values.push(value);
-            text += &format!(" AND {condition} ${}", values.len() + 2);
-        }
-        text += " ORDER BY customer_id DESC LIMIT $2";
-        let statement = built_sql(text).bind(clinic).bind(limit);
-        values.into_iter().fold(statement, Statement::bind).fetch_all(db).await
+        Listing::of(format!("SELECT {COLUMNS} FROM billing_customers WHERE clinic_id = $1"))
+            .by("patient_id =", patient)
+            .shown("billing_customers.patient_id", shown)
+            .newest("customer_id", after, clinic, limit)
+            .fetch_all(db)
+            .await
     }
 
     /// Under which name a provider knows them; `None` where it does not.

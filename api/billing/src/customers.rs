@@ -1,18 +1,19 @@
 //! `/api/payments/customers` and `/api/payments/methods`: who pays, and with what.
 
 use axum::extract::State;
+use chrono::Datelike;
 use clinical::id::{CustomerId, PatientId, PaymentMethodId};
 use clinical::invalid::{invalid, line, optional_line};
 use clinical::role::Reach;
 use gate::{Caller, Cursor, Json, Paged, Path, Problem, Query};
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use storage::db::Conn;
 use storage::records::patient::Patient;
 use tracing::info;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::accounts::AccountError;
+use crate::accounts::{Account, AccountError};
 use crate::card_number::Body;
 use crate::cashier::{Cashier, SettleError};
 use crate::customer::{Customer, PaymentMethod};
@@ -100,11 +101,11 @@ pub(crate) async fn list(
     page: Cursor,
     Query(filter): Query<Filter>,
 ) -> Result<Paged<CustomerView>, Problem> {
-    let Some((patient, _)) = input::listed(&caller, filter.patient_id) else {
+    let Some((patient, shown)) = input::listed(&caller, filter.patient_id) else {
         return Ok(page.of_rows(Vec::new(), |it: &CustomerView| it.id.0));
     };
     let mut rows = state.app.db.of(caller.clinic).read().await?;
-    let found = Customer::list(&mut rows, caller.clinic, patient, page.after, page.rows()).await?;
+    let found = Customer::list(&mut rows, caller.clinic, patient, shown, page.after, page.rows()).await?;
     Ok(page.of_rows(found, |it| it.customer_id.0).map(CustomerView::from))
 }
 
@@ -243,14 +244,14 @@ pub(crate) async fn forget(
     Path(id): Path<PaymentMethodId>,
 ) -> Result<StatusCode, Problem> {
     let clinic = caller.clinic;
-    let (method, at_provider) = {
+    let (method, known) = {
         let mut rows = state.app.db.of(clinic).read().await?;
         let method = owns_method(&mut rows, &caller, id).await?;
         let name = Customer::name_at(&mut rows, clinic, method.customer_id, method.provider).await?;
         (method, name)
     };
-    let account = state.cashier.accounts.of(clinic, method.provider).await;
-    if let (Ok(account), Some(customer)) = (account, at_provider)
+    if let Ok(account) = state.cashier.accounts.of(clinic, method.provider).await
+        && let Some(customer) = called(known, &method, &account)
         && let Err(error) = account.detach_method(&customer, &method.provider_ref).await
     {
         info!(%error, "a provider keeps a method that is forgotten here");
@@ -260,6 +261,54 @@ pub(crate) async fn forget(
     caller.write_down(&mut tx).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether a method can be charged.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MethodCheck {
+    id: PaymentMethodId,
+    /// As its provider says now.
+    is_valid: bool,
+    /// Why not: `unknown-to-provider`, `expired`.
+    reason: Option<&'static str>,
+}
+
+/// `POST /api/payments/methods/{methodId}/validate`
+pub(crate) async fn validate(
+    State(state): State<BillingState>,
+    caller: Caller,
+    Path(id): Path<PaymentMethodId>,
+) -> Result<Json<MethodCheck>, Problem> {
+    let clinic = caller.clinic;
+    let (method, known) = {
+        let mut rows = state.app.db.of(clinic).read().await?;
+        let method = owns_method(&mut rows, &caller, id).await?;
+        let known = Customer::name_at(&mut rows, clinic, method.customer_id, method.provider).await?;
+        (method, known)
+    };
+    caller.about_record(id);
+    let account = state.cashier.accounts.of(clinic, method.provider).await.map_err(SettleError::from)?;
+    let kept = match called(known, &method, &account) {
+        Some(customer) => account.methods(&customer).await.map_err(SettleError::from)?,
+        None => Vec::new(),
+    };
+    let now = state.app.clock.now();
+    let reason = match kept.into_iter().find(|it| it.provider_id == method.provider_ref) {
+        None => Some("unknown-to-provider"),
+        // A card can be charged until the end of its month.
+        Some(told) => told
+            .expires
+            .filter(|(month, year)| (i32::from(*year), u32::from(*month)) < (now.year(), now.month()))
+            .map(|_| "expired"),
+    };
+    Ok(Json(MethodCheck { id, is_valid: reason.is_none(), reason }))
+}
+
+/// Under which name the provider knows whose method it is: one that knows no customers goes by our own.
+fn called(known: Option<String>, method: &PaymentMethod, account: &Account) -> Option<String> {
+    let is_ours = !account.supports(Operation::CreateCustomer);
+    known.or_else(|| is_ours.then(|| method.customer_id.to_string()))
 }
 
 impl Cashier {

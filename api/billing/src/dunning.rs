@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use clinical::id::{ClinicId, InvoiceId, SubscriptionId};
-use clinical::job::{Job, Priority};
 use storage::db::{DbError, Tx};
 use storage::queue;
 use tracing::info;
@@ -114,9 +113,7 @@ impl Cashier {
         now: DateTime<Utc>,
     ) -> Result<Option<Subscription>, DbError> {
         let settings = BillingSettings::of(tx, clinic).await?;
-        let due_at = invoice.due_at.unwrap_or(now);
-        let gives_up_at = settings.gives_up_at(due_at);
-        let job = Job::DunInvoice { invoice_id: invoice.invoice_id };
+        let gives_up_at = invoice.late_by(settings.give_up_days);
         if gives_up_at.is_some_and(|at| at <= now) {
             invoice.close(tx, clinic, InvoiceStatus::Uncollectible, now).await?;
             if let Some(subscription) = invoice.subscription_id {
@@ -125,19 +122,13 @@ impl Cashier {
             }
             return Ok(None);
         }
-        if invoice.remind_at.is_some_and(|at| now < at) {
-            let at = invoice.remind_at.unwrap_or(now);
-            queue::ask(tx, clinic, &job, Priority::Routine, at, now).await?;
+        if invoice.remind_at.is_none_or(|at| now < at) {
+            invoice.ask_for_dunning(tx, clinic, gives_up_at, now).await?;
             return Ok(None);
         }
-        if invoice.remind_at.is_some() {
-            let next = settings.reminder_at(due_at, invoice.reminders + 1).map(|at| at.max(now));
-            invoice.remind(tx, clinic, next.or(gives_up_at), now).await?;
-        }
-        let next = invoice.remind_at.or(gives_up_at);
-        if let Some(at) = next {
-            queue::ask(tx, clinic, &job, Priority::Routine, at, now).await?;
-        }
+        let next_at = settings.next_reminder(invoice.reminders + 1).map(|pause| now + pause);
+        invoice.remind(tx, clinic, next_at, now).await?;
+        invoice.ask_for_dunning(tx, clinic, gives_up_at, now).await?;
         let Some(subscription) = invoice.subscription_id else { return Ok(None) };
         let runs = |was| was == SubscriptionState::Active;
         Subscription::move_on(tx, clinic, subscription, SubscriptionState::PastDue, now, runs).await?;

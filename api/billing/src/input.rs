@@ -1,5 +1,6 @@
 //! What many requests hold: whose record, how much, in words.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use clinical::id::{ClinicId, InvoiceId, PatientId, PaymentId};
 use clinical::invalid::{Invalid, invalid, line, optional_line};
 use clinical::money::{Currency, Money, MoneyError};
@@ -16,6 +17,9 @@ use crate::payment::Payment;
 
 /// The longest words about a payment or an invoice.
 pub(crate) const WORDS: usize = 500;
+
+/// The day by which an invoice is to be paid is no further from now.
+const DUE_DAYS: TimeDelta = TimeDelta::days(3_650);
 
 /// An invoice, by our identifier or by its number in the clinic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -106,6 +110,17 @@ pub(crate) fn sum(member: &'static str, minor: i64, currency: Currency) -> Resul
         i64::MIN..=0 => Err(invalid(member, "is above zero")),
         _ => Err(invalid(member, "is too large")),
     }
+}
+
+/// Holds the day by which an invoice is to be paid to the years around now.
+pub(crate) fn due_day(
+    due_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, Problem> {
+    if due_at.is_none_or(|at| (at - now).abs() <= DUE_DAYS) {
+        return Ok(due_at);
+    }
+    Err(refused("invalid-due-day", invalid("dueAt", "is at most ten years from now")))
 }
 
 /// Why a decimal is no sum of a currency.

@@ -121,9 +121,9 @@ pub(crate) async fn create_intent(
         }
     };
     let begun = state.cashier.collect(caller.clinic, &wanted, Some(&caller)).await?;
+    let status = if begun.is_open() { StatusCode::ACCEPTED } else { StatusCode::OK };
     let (client_secret, redirect_url) = parted(begun.next);
     let payment = begun.payment;
-    let status = if payment.status == PaymentStatus::Asked { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok((
         status,
         Json(IntentView {

@@ -1,21 +1,18 @@
 //! An invoice: a draft until it is issued, then with a number, without gaps in its clinic, until it is paid or closed.
 
+mod life;
+pub(crate) mod pdf;
+
 use chrono::{DateTime, Utc};
-use clinical::event::Event;
 use clinical::id::{ClinicId, CustomerId, InvoiceId, PatientId, SubscriptionId};
-use clinical::job::{Job, Priority};
 use clinical::money::{Currency, Money};
 use storage::db::{Conn, DbError, FromRow, Result, Row, Statement, Tx, built_sql, sql};
 use storage::records::listing::Listing;
 use storage::records::patient::Shown;
-use storage::{outbox, queue};
 use uuid::Uuid;
 
-use crate::books::{Issued, Standing, balances};
-use crate::ledger::{self, Subject};
+use crate::books::{Issued, Standing};
 use crate::lines::{Line, Totals};
-use crate::payment::Payment;
-use crate::subscription::Subscription;
 use crate::words::words;
 
 words! {
@@ -134,11 +131,12 @@ pub(crate) struct NewInvoice<'a> {
     pub created_by: &'a str,
 }
 
-/// When an issued invoice is due where it names no day, and when somebody is reminded first.
+/// When an issued invoice is due where it names no day, when somebody is reminded first, and when it is given up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
     pub due_days: i64,
     pub first_reminder_days: Option<i64>,
+    pub give_up_days: Option<i64>,
 }
 
 /// Which invoices are asked for.
@@ -330,131 +328,6 @@ impl Invoice {
             .await
     }
 
-    /// Gives a draft its number and its day, books it and tells of it; the caller holds the row or has just written it.
-    pub(crate) async fn issue(
-        &mut self,
-        db: &mut Tx,
-        clinic: ClinicId,
-        terms: Terms,
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        let next = "INSERT INTO invoice_numbers (clinic_id, last) VALUES ($1, 1)
-                    ON CONFLICT (clinic_id) DO UPDATE SET last = invoice_numbers.last + 1 RETURNING last";
-        self.number = Some(sql(next).bind(clinic).fetch_one(db).await?);
-        self.issued_at = Some(now);
-        let due_at = self.due_at.unwrap_or(now + chrono::TimeDelta::days(terms.due_days));
-        self.due_at = Some(due_at);
-        self.remind_at =
-            terms.first_reminder_days.map(|days| due_at.max(now) + chrono::TimeDelta::days(days));
-        self.status = InvoiceStatus::Open;
-        let issued = Event::InvoiceIssued {
-            invoice_id: self.invoice_id,
-            patient_id: self.patient_id,
-            amount_minor: self.total_minor,
-            currency: self.currency,
-        };
-        outbox::tell(db, clinic, &issued, now).await?;
-        if let Some(at) = self.remind_at {
-            let job = Job::DunInvoice { invoice_id: self.invoice_id };
-            queue::ask(db, clinic, &job, Priority::Routine, at, now).await?;
-        }
-        self.settle(db, clinic, now).await
-    }
-
-    /// Brings it and its books to what its payments say; the caller holds the row.
-    pub(crate) async fn settle(&mut self, db: &mut Tx, clinic: ClinicId, now: DateTime<Utc>) -> Result<()> {
-        let payments = Payment::of_invoice(db, clinic, self.invoice_id).await?;
-        let was = self.status;
-        self.paid_minor = payments.iter().map(|it| it.captured_minor).sum();
-        self.refunded_minor = payments.iter().map(|it| it.refunded_minor).sum();
-        self.status = self.standing_after(was);
-        self.changed_at = now;
-        let is_settled = matches!(
-            self.status,
-            InvoiceStatus::Paid | InvoiceStatus::PartlyRefunded | InvoiceStatus::Refunded
-        );
-        if is_settled && self.paid_at.is_none() {
-            self.paid_at = Some(now);
-            self.remind_at = None;
-            let paid = Event::InvoicePaid {
-                invoice_id: self.invoice_id,
-                patient_id: self.patient_id,
-                amount_minor: self.total_minor,
-                currency: self.currency,
-            };
-            outbox::tell(db, clinic, &paid, now).await?;
-            if let Some(subscription) = self.subscription_id {
-                Subscription::was_paid(db, clinic, subscription, now).await?;
-            }
-        }
-        self.save(db, clinic).await?;
-        if self.number.is_none() {
-            return Ok(());
-        }
-        let paid: Vec<_> = payments.iter().map(Payment::as_booked).collect();
-        let wanted = balances(Some(self.as_booked()), &paid);
-        let wanted = wanted.into_iter().map(|(account, minor)| (account.code(), minor)).collect();
-        let subject = Subject::Invoice(self.invoice_id);
-        ledger::book(db, clinic, subject, self.currency, &wanted, now).await.map(|_| ())
-    }
-
-    /// Where it stands once its payments are counted.
-    fn standing_after(&self, was: InvoiceStatus) -> InvoiceStatus {
-        let has_all = self.paid_minor >= self.total_minor;
-        match was {
-            InvoiceStatus::Draft | InvoiceStatus::Void => was,
-            InvoiceStatus::Uncollectible if !has_all => was,
-            _ if !has_all => InvoiceStatus::Open,
-            _ if self.refunded_minor == 0 => InvoiceStatus::Paid,
-            _ if self.refunded_minor < self.paid_minor => InvoiceStatus::PartlyRefunded,
-            _ => InvoiceStatus::Refunded,
-        }
-    }
-
-    /// Closes an open invoice: void, or given up; books and tells it. The caller holds the row.
-    pub(crate) async fn close(
-        &mut self,
-        db: &mut Tx,
-        clinic: ClinicId,
-        status: InvoiceStatus,
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        let is_issued = self.number.is_some();
-        let due_no_more = self.total_minor - self.paid_minor.min(self.total_minor);
-        self.status = status;
-        self.remind_at = None;
-        if is_issued {
-            let closed = Event::InvoiceClosed {
-                invoice_id: self.invoice_id,
-                patient_id: self.patient_id,
-                amount_minor: due_no_more,
-                currency: self.currency,
-            };
-            outbox::tell(db, clinic, &closed, now).await?;
-        }
-        self.settle(db, clinic, now).await
-    }
-
-    /// Writes that somebody is reminded, and when that is next. The caller holds the row.
-    pub(crate) async fn remind(
-        &mut self,
-        db: &mut Tx,
-        clinic: ClinicId,
-        next_at: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        self.reminders += 1;
-        self.remind_at = next_at;
-        self.changed_at = now;
-        self.save(db, clinic).await?;
-        let reminded = Event::InvoiceReminded {
-            invoice_id: self.invoice_id,
-            patient_id: self.patient_id,
-            reminder: self.reminders,
-        };
-        outbox::tell(db, clinic, &reminded, now).await
-    }
-
     /// As the books see it.
     pub(crate) fn as_booked(&self) -> Issued {
         let standing = match self.status {
@@ -463,6 +336,32 @@ impl Invoice {
             _ => Standing::Live,
         };
         Issued { net: self.net_minor, tax: self.tax_minor, standing }
+    }
+
+    /// Whether a subscription owes for an invoice: an open one, or one of the time since `since` that was given up.
+    pub(crate) async fn is_owed(
+        db: &mut Conn,
+        clinic: ClinicId,
+        subscription: SubscriptionId,
+        since: DateTime<Utc>,
+    ) -> Result<bool> {
+        let count = "SELECT count(*) FROM invoices WHERE subscription_id = $2 AND clinic_id = $1
+                        AND (status = 'open' OR status = 'uncollectible' AND issued_at >= $3)";
+        let owed: i64 = sql(count).bind(clinic).bind(subscription).bind(since).fetch_one(db).await?;
+        Ok(owed > 0)
+    }
+
+    /// Whether an invoice of a subscription of the time since `since` is paid.
+    pub(crate) async fn is_covered(
+        db: &mut Conn,
+        clinic: ClinicId,
+        subscription: SubscriptionId,
+        since: DateTime<Utc>,
+    ) -> Result<bool> {
+        let count = "SELECT count(*) FROM invoices WHERE subscription_id = $2 AND clinic_id = $1
+                        AND status IN ('paid', 'partly_refunded') AND issued_at >= $3";
+        let paid: i64 = sql(count).bind(clinic).bind(subscription).bind(since).fetch_one(db).await?;
+        Ok(paid > 0)
     }
 
     /// What is still to be paid.

@@ -1,19 +1,26 @@
 //! `/api/v1/billing/invoices`: drafts, lines, issue, and how an invoice is closed.
 
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use clinical::id::{CustomerId, InvoiceId, PatientId, SubscriptionId};
+use chrono_tz::Tz;
+use clinical::id::{ClinicId, CustomerId, InvoiceId, PatientId, SubscriptionId};
 use clinical::invalid::invalid;
 use gate::{Caller, Cursor, Json, Paged, Path, Problem, Query};
-use http::StatusCode;
+use http::{StatusCode, header};
 use serde::Deserialize;
+use storage::db::{Conn, DbError};
+use storage::records::clinic::Clinic;
+use storage::records::patient::Patient;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::card_number::Body;
 use crate::customer::Customer;
 use crate::input::{self, listed, refused, sees};
+use crate::invoice::pdf::{self, Letterhead};
 use crate::invoice::{Invoice, InvoiceFilter, InvoiceStatus, NewInvoice};
 use crate::lines::{MOST_LINES, NewLine, totals};
+use crate::seed::spoken;
 use crate::settings::{BillingSettings, usual_currency};
 use crate::state::BillingState;
 use crate::view::InvoiceView;
@@ -38,14 +45,28 @@ pub(crate) async fn list(
     page: Cursor,
     Query(filter): Query<Filter>,
 ) -> Result<Paged<InvoiceView>, Problem> {
-    let Some((patient, shown)) = listed(&caller, filter.patient_id) else {
-        return Ok(page.of_rows(Vec::new(), |it: &InvoiceView| it.id.0));
-    };
     let mut rows = state.app.db.of(caller.clinic).read().await?;
     let prefix = BillingSettings::of(&mut rows, caller.clinic).await?.invoice_prefix;
-    let filter = InvoiceFilter { status: filter.status, patient, subscription: filter.subscription_id };
-    let found = Invoice::list(&mut rows, caller.clinic, filter, shown, page.after, page.rows()).await?;
-    Ok(page.of_rows(found, |it| it.invoice_id.0).map(|invoice| InvoiceView::of(invoice, &prefix, None)))
+    let (status, patient, subscription) = (filter.status, filter.patient_id, filter.subscription_id);
+    let found = page_of(&mut rows, &caller, &page, InvoiceFilter { status, patient, subscription }).await?;
+    Ok(found.map(|invoice| InvoiceView::of(invoice, &prefix, None)))
+}
+
+/// One page of the invoices that are the caller's to see.
+pub(crate) async fn page_of(
+    rows: &mut Conn,
+    caller: &Caller,
+    page: &Cursor,
+    filter: InvoiceFilter,
+) -> Result<Paged<Invoice>, Problem> {
+    let found = match listed(caller, filter.patient) {
+        Some((patient, shown)) => {
+            let filter = InvoiceFilter { patient, ..filter };
+            Invoice::list(rows, caller.clinic, filter, shown, page.after, page.rows()).await?
+        }
+        None => Vec::new(),
+    };
+    Ok(page.of_rows(found, |it| it.invoice_id.0))
 }
 
 /// An invoice that is to be made.
@@ -104,7 +125,7 @@ pub(crate) async fn create(
         description: &request.description,
         lines: &lines,
         totals,
-        due_at: request.due_at,
+        due_at: input::due_day(request.due_at, now)?,
         created_by: &caller.name,
     };
     let mut invoice = Invoice::draft(&mut tx, clinic, &new, now).await?;
@@ -130,6 +151,58 @@ pub(crate) async fn show(
     let lines = invoice.lines(&mut rows, caller.clinic).await?;
     let prefix = BillingSettings::of(&mut rows, caller.clinic).await?.invoice_prefix;
     Ok(Json(InvoiceView::of(invoice, &prefix, Some(lines))))
+}
+
+/// `GET /api/v1/billing/invoices/{invoiceId}/pdf`
+pub(crate) async fn pdf(
+    State(state): State<BillingState>,
+    caller: Caller,
+    Path(id): Path<InvoiceId>,
+) -> Result<Response, Problem> {
+    let clinic = caller.clinic;
+    let (invoice, lines, head) = {
+        let mut rows = state.app.db.of(clinic).read().await?;
+        let invoice = Invoice::find(&mut rows, clinic, id).await?;
+        sees(&mut rows, &caller, invoice.patient_id).await?;
+        caller.about_record(id);
+        let lines = invoice.lines(&mut rows, clinic).await?;
+        let prefix = BillingSettings::of(&mut rows, clinic).await?.invoice_prefix;
+        let Some(number) = invoice.number_text(&prefix) else {
+            return Err(Problem::conflict("wrong-state", "a draft has no number yet"));
+        };
+        let billed_to = billed_to(&mut rows, clinic, &invoice).await?;
+        let Clinic { name, time_zone, .. } = Clinic::find(&mut rows, clinic).await?;
+        let zone = time_zone.parse().unwrap_or(Tz::UTC);
+        (invoice, lines, Letterhead { clinic: name, number, billed_to, zone })
+    };
+    let file_name = format!("inline; filename=\"invoice-{:06}.pdf\"", invoice.number.unwrap_or(0));
+    let made = tokio::task::spawn_blocking(move || pdf::pdf(&invoice, &lines, &head)).await;
+    const FAILED: &str = "invoice-not-written";
+    let file = made.map_err(|error| Problem::internal(FAILED, &error))?;
+    let file = file.map_err(|error| Problem::internal(FAILED, &error))?;
+    let headers =
+        [(header::CONTENT_TYPE, "application/pdf".to_owned()), (header::CONTENT_DISPOSITION, file_name)];
+    Ok((headers, file).into_response())
+}
+
+/// Whom an invoice bills: the customer, else the patient.
+async fn billed_to(rows: &mut Conn, clinic: ClinicId, invoice: &Invoice) -> Result<Vec<String>, DbError> {
+    if let Some(customer) = invoice.customer_id {
+        let Customer { name, email, .. } = Customer::find(rows, clinic, customer).await?;
+        return Ok([Some(name), email].into_iter().flatten().collect());
+    }
+    let Some(patient) = invoice.patient_id else { return Ok(Vec::new()) };
+    let name = spoken(&Patient::find(rows, clinic, patient).await?.demographics.name);
+    Ok(Some(name).filter(|name| !name.is_empty()).into_iter().collect())
+}
+
+/// `POST /api/v1/billing/invoices/{invoiceId}/send`
+pub(crate) async fn send(
+    State(state): State<BillingState>,
+    caller: Caller,
+    Path(id): Path<InvoiceId>,
+) -> Result<Json<InvoiceView>, Problem> {
+    change(&state, &caller, id, Change::Send).await
 }
 
 /// `POST /api/v1/billing/invoices/{invoiceId}/issue`
@@ -161,6 +234,7 @@ pub(crate) async fn give_up(
 
 #[derive(Debug, Clone, Copy)]
 enum Change {
+    Send,
     Issue,
     Void,
     GiveUp,
@@ -178,6 +252,12 @@ async fn change(
     sees(&mut tx, caller, invoice.patient_id).await?;
     let settings = BillingSettings::of(&mut tx, clinic).await?;
     match (change, invoice.status) {
+        (Change::Send, status) if !matches!(status, InvoiceStatus::Draft | InvoiceStatus::Void) => {
+            if invoice.patient_id.is_none() {
+                return Err(Problem::conflict("nobody-to-send", "the invoice is of no patient"));
+            }
+            invoice.send(&mut tx, clinic, now).await?;
+        }
         (Change::Issue, InvoiceStatus::Draft) => {
             invoice.issue(&mut tx, clinic, settings.terms(), now).await?;
         }

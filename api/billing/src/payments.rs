@@ -42,13 +42,27 @@ pub(crate) async fn list(
     page: Cursor,
     Query(filter): Query<Filter>,
 ) -> Result<Paged<PaymentView>, Problem> {
-    let Some((patient, shown)) = listed(&caller, filter.patient_id) else {
-        return Ok(page.of_rows(Vec::new(), |it: &PaymentView| it.id.0));
+    let filter =
+        PaymentFilter { patient: filter.patient_id, invoice: filter.invoice_id, status: filter.status };
+    Ok(page_of(&state, &caller, &page, filter).await?.map(PaymentView::from))
+}
+
+/// One page of the payments that are the caller's to see.
+pub(crate) async fn page_of(
+    state: &BillingState,
+    caller: &Caller,
+    page: &Cursor,
+    filter: PaymentFilter,
+) -> Result<Paged<Payment>, Problem> {
+    let found = match listed(caller, filter.patient) {
+        Some((patient, shown)) => {
+            let mut rows = state.app.db.of(caller.clinic).read().await?;
+            let filter = PaymentFilter { patient, ..filter };
+            Payment::list(&mut rows, caller.clinic, filter, shown, page.after, page.rows()).await?
+        }
+        None => Vec::new(),
     };
-    let mut rows = state.app.db.of(caller.clinic).read().await?;
-    let filter = PaymentFilter { patient, invoice: filter.invoice_id, status: filter.status };
-    let found = Payment::list(&mut rows, caller.clinic, filter, shown, page.after, page.rows()).await?;
-    Ok(page.of_rows(found, |it| it.payment_id.0).map(PaymentView::from))
+    Ok(page.of_rows(found, |it| it.payment_id.0))
 }
 
 /// A payment that is to be begun.
@@ -101,8 +115,7 @@ pub(crate) async fn create(
     input::return_url(request.return_url.as_ref())?;
     let wanted = wanted(&mut state.app.db.of(caller.clinic).read().await?, &caller, request).await?;
     let begun = state.cashier.collect(caller.clinic, &wanted, Some(&caller)).await?;
-    let is_open = begun.payment.status == PaymentStatus::Asked;
-    let status = if is_open { StatusCode::ACCEPTED } else { StatusCode::CREATED };
+    let status = if begun.is_open() { StatusCode::ACCEPTED } else { StatusCode::CREATED };
     Ok((status, Json(PaymentView::from(begun.payment).with_next(begun.next))))
 }
 
@@ -167,6 +180,12 @@ pub(crate) async fn show(
     Ok(Json(PaymentView::from(payment).with_history(refunds, disputes)))
 }
 
+/// The payment that a path names, where it is the caller's to see.
+async fn named(state: &BillingState, caller: &Caller, id: PaymentId) -> Result<Payment, Problem> {
+    let mut rows = state.app.db.of(caller.clinic).read().await?;
+    input::payment(&mut rows, caller, &id.to_string()).await
+}
+
 /// How much is taken of what is reserved.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -184,7 +203,7 @@ pub(crate) async fn capture(
     Body(request): Body<CaptureRequest>,
 ) -> Result<Json<PaymentView>, Problem> {
     let clinic = caller.clinic;
-    let payment = Payment::find(&mut state.app.db.of(clinic).read().await?, clinic, id).await?;
+    let payment = named(&state, &caller, id).await?;
     let name = match (&payment.provider_ref, payment.status) {
         (Some(name), PaymentStatus::Authorized) => name,
         _ => return Err(Problem::conflict("wrong-state", "nothing is reserved that could be captured")),
@@ -213,7 +232,7 @@ pub(crate) async fn cancel(
     Path(id): Path<PaymentId>,
 ) -> Result<Json<PaymentView>, Problem> {
     let clinic = caller.clinic;
-    let payment = Payment::find(&mut state.app.db.of(clinic).read().await?, clinic, id).await?;
+    let payment = named(&state, &caller, id).await?;
     if !payment.status.is_under_way() {
         return Err(Problem::conflict("wrong-state", "this payment is over"));
     }
@@ -261,7 +280,7 @@ pub(crate) async fn refund(
     Body(request): Body<PartRequest>,
 ) -> Result<(StatusCode, Json<RefundView>), Problem> {
     input::optional_words("reason", request.reason.as_ref())?;
-    let payment = Payment::find(&mut state.app.db.of(caller.clinic).read().await?, caller.clinic, id).await?;
+    let payment = named(&state, &caller, id).await?;
     if let Some(minor) = request.amount {
         sum("amount", minor, payment.currency).map_err(|fault| refused("invalid-amount", fault))?;
     }

@@ -38,6 +38,13 @@ words! {
     }
 }
 
+impl RefundStatus {
+    /// Whether it can still become something else by itself.
+    pub(crate) fn is_under_way(self) -> bool {
+        matches!(self, Self::Asked | Self::Pending)
+    }
+}
+
 impl From<RefundState> for RefundStatus {
     fn from(state: RefundState) -> Self {
         match state {

@@ -23,10 +23,12 @@ use storage::records::patient::Patient;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::card_number::Body;
-use crate::input::{self, listed, refused, sum};
+use crate::input::{self, refused, sum};
 use crate::invoice::{Invoice, InvoiceFilter, InvoiceStatus, NewInvoice};
+use crate::invoices;
 use crate::lines::{Line, totals};
 use crate::payment::{Payment, PaymentFilter, PaymentStatus};
+use crate::payments;
 use crate::settings::{BillingSettings, usual_currency};
 use crate::state::BillingState;
 use crate::view::RefundView;
@@ -111,19 +113,16 @@ pub(crate) async fn invoices(
     page: Cursor,
     Query(filter): Query<Filter>,
 ) -> Result<Paged<SeedInvoice>, Problem> {
-    let Some((patient, shown)) = listed(&caller, filter.patient_id) else {
-        return Ok(page.of_rows(Vec::new(), |it: &SeedInvoice| it.id.0));
-    };
+    let filter = InvoiceFilter { patient: filter.patient_id, ..InvoiceFilter::default() };
     let mut rows = state.app.db.of(caller.clinic).read().await?;
-    let filter = InvoiceFilter { patient, ..InvoiceFilter::default() };
-    let found = Invoice::list(&mut rows, caller.clinic, filter, shown, page.after, page.rows()).await?;
+    let found = invoices::page_of(&mut rows, &caller, &page, filter).await?;
     let zone = Clinic::find(&mut rows, caller.clinic).await?.time_zone;
-    let mut lines = Vec::with_capacity(found.len());
-    for invoice in found {
-        let name = name_of(&mut rows, &caller, invoice.patient_id).await?;
-        lines.push(SeedInvoice::shown(invoice, &zone, name));
+    let mut names = Vec::with_capacity(found.items.len());
+    for invoice in &found.items {
+        names.push(name_of(&mut rows, &caller, invoice.patient_id).await?);
     }
-    Ok(page.of_rows(lines, |it| it.id.0))
+    let mut names = names.into_iter();
+    Ok(found.map(|invoice| SeedInvoice::shown(invoice, &zone, names.next().flatten())))
 }
 
 /// A bill as the first application asked for it.
@@ -173,7 +172,7 @@ pub(crate) async fn generate_bill(
         description: &request.description,
         lines: &lines,
         totals: totals(&lines).ok_or_else(|| refused("invalid-amount", invalid("amount", "is too large")))?,
-        due_at: request.due_date,
+        due_at: input::due_day(request.due_date, now)?,
         created_by: &caller.name,
     };
     let mut invoice = Invoice::draft(&mut tx, caller.clinic, &new, now).await?;
@@ -243,13 +242,8 @@ pub(crate) async fn history(
     page: Cursor,
     Query(filter): Query<Filter>,
 ) -> Result<Paged<SeedPayment>, Problem> {
-    let Some((patient, shown)) = listed(&caller, filter.patient_id) else {
-        return Ok(page.of_rows(Vec::new(), |it: &SeedPayment| it.id.0));
-    };
-    let mut rows = state.app.db.of(caller.clinic).read().await?;
-    let filter = PaymentFilter { patient, ..PaymentFilter::default() };
-    let found = Payment::list(&mut rows, caller.clinic, filter, shown, page.after, page.rows()).await?;
-    Ok(page.of_rows(found, |it| it.payment_id.0).map(SeedPayment::from))
+    let filter = PaymentFilter { patient: filter.patient_id, ..PaymentFilter::default() };
+    Ok(payments::page_of(&state, &caller, &page, filter).await?.map(SeedPayment::from))
 }
 
 /// Money that is to be given back.

@@ -166,18 +166,19 @@ impl BillingSettings {
 
     /// How issued invoices are due.
     pub(crate) fn terms(&self) -> Terms {
-        Terms { due_days: self.due_days, first_reminder_days: self.reminder_days.first().copied() }
+        Terms {
+            due_days: self.due_days,
+            first_reminder_days: self.reminder_days.first().copied(),
+            give_up_days: self.give_up_days,
+        }
     }
 
-    /// When the reminder after `sent` ones is, of an invoice due at `due_at`.
-    pub(crate) fn reminder_at(&self, due_at: DateTime<Utc>, sent: i64) -> Option<DateTime<Utc>> {
-        let days = self.reminder_days.get(usize::try_from(sent).ok()?)?;
-        Some(due_at + TimeDelta::days(*days))
-    }
-
-    /// When an invoice due at `due_at` is given up.
-    pub(crate) fn gives_up_at(&self, due_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.give_up_days.map(|days| due_at + TimeDelta::days(days))
+    /// How long after the reminder of the number `sent` the next one is; `None` where that was the last.
+    pub(crate) fn next_reminder(&self, sent: i64) -> Option<TimeDelta> {
+        let place = usize::try_from(sent).ok()?;
+        let next = self.reminder_days.get(place)?;
+        let before = place.checked_sub(1).and_then(|it| self.reminder_days.get(it)).unwrap_or(&0);
+        Some(TimeDelta::days(next - before))
     }
 }
 

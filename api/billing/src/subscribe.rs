@@ -28,6 +28,8 @@ pub(crate) enum SubscribeError {
     KeptElsewhere,
     #[error("a subscription that is {0} cannot be changed so")]
     WrongState(&'static str),
+    #[error("an invoice of the subscription is still to be paid")]
+    Owing,
     #[error("nobody can subscribe to this plan any more")]
     PlanClosed,
     #[error("the plans have other currencies")]
@@ -42,7 +44,7 @@ impl From<SubscribeError> for Problem {
         match error {
             SubscribeError::Database(error) => error.into(),
             SubscribeError::KeptElsewhere => Self::conflict("kept-by-provider", detail),
-            SubscribeError::WrongState(_) => Self::conflict("wrong-state", detail),
+            SubscribeError::WrongState(_) | SubscribeError::Owing => Self::conflict("wrong-state", detail),
             SubscribeError::PlanClosed => Self::conflict("plan-closed", detail),
             SubscribeError::OtherCurrency => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "other-currency", detail)
@@ -151,6 +153,23 @@ impl Subscription {
         Ok((invoice, self.carried_minor - taken_off))
     }
 
+    /// Bills the period that begins and writes it all down. An invoice of nothing is paid at once: where the
+    /// subscription stands is read again.
+    async fn begin_period(
+        &mut self,
+        tx: &mut Tx,
+        clinic: ClinicId,
+        plan: &Plan,
+        now: DateTime<Utc>,
+    ) -> Result<Option<InvoiceId>, SubscribeError> {
+        self.put(tx, clinic).await?;
+        let (invoice, carried) = self.bill_period(tx, clinic, plan, now).await?;
+        *self = Self::find(tx, clinic, self.subscription_id).await?;
+        self.carried_minor = carried;
+        self.put(tx, clinic).await?;
+        Ok(invoice)
+    }
+
     /// Issues an invoice of one line; `None` where it would ask for nothing.
     #[expect(clippy::too_many_arguments, reason = "each is a different thing, and two callers")]
     async fn bill(
@@ -217,9 +236,7 @@ impl Subscription {
         if self.status == SubscriptionState::Trialing {
             self.status = SubscriptionState::Active;
         }
-        let (invoice, carried) = self.bill_period(tx, clinic, &plan, now).await?;
-        self.carried_minor = carried;
-        self.put(tx, clinic).await?;
+        let invoice = self.begin_period(tx, clinic, &plan, now).await?;
         self.ask_for_renewal(tx, clinic, now).await?;
         Ok(Some(Changed { subscription: self.clone(), invoice }))
     }
@@ -260,6 +277,10 @@ impl Subscription {
         let mut invoice = None;
         let in_trial = self.status == SubscriptionState::Trialing;
         if from.plan_id != to.plan_id && !in_trial {
+            // What is left of a period counts only where that was paid.
+            if Invoice::is_owed(tx, clinic, self.subscription_id, self.period_start).await? {
+                return Err(SubscribeError::Owing);
+            }
             let rest = period::rest(self.period_start, self.period_end, now);
             if from.period() == to.period() {
                 invoice = self.change_within_period(tx, clinic, &from, to, rest, now).await?;
@@ -269,9 +290,17 @@ impl Subscription {
                 self.anchor_day = i64::from(now.day());
                 self.period_start = now;
                 self.period_end = to.period().end(now, now.day());
-                let (billed, carried) = self.bill_period(tx, clinic, to, now).await?;
-                (invoice, self.carried_minor) = (billed, carried);
-                self.ask_for_renewal(tx, clinic, now).await?;
+                self.plan_id = Some(to.plan_id);
+                self.changed_at = now;
+                invoice = self.begin_period(tx, clinic, to, now).await?;
+                // The job that waits for the end of the old period asks anew for that of this one.
+                let job = Job::RenewSubscription { subscription_id: self.subscription_id };
+                queue::hurry(tx, clinic, &job, Priority::Routine, now).await?;
+            }
+            // Who had it for nothing pays before they have more, as one who begins.
+            let was_free = from.price.minor == 0;
+            if was_free && Invoice::is_owed(tx, clinic, self.subscription_id, self.period_start).await? {
+                self.status = SubscriptionState::Incomplete;
             }
         }
         self.plan_id = Some(to.plan_id);
@@ -380,7 +409,7 @@ impl Subscription {
             return Err(SubscribeError::PlanClosed);
         }
         self.ends_with_period = false;
-        (self.canceled_at, self.ended_at, self.reason) = (None, None, None);
+        (self.canceled_at, self.ended_at, self.reason, self.paused_at) = (None, None, None, None);
         self.changed_at = now;
         let mut invoice = None;
         if has_ended && now >= self.period_end {
@@ -389,17 +418,30 @@ impl Subscription {
             self.period_end = plan.period().end(now, now.day());
             self.status =
                 if plan.price.minor == 0 { SubscriptionState::Active } else { SubscriptionState::Incomplete };
+            invoice = self.begin_period(tx, clinic, &plan, now).await?;
+        } else {
+            if has_ended {
+                let in_trial = self.trial_ends_at.is_some_and(|end| now < end);
+                let is_paid = plan.price.minor == 0 || self.is_paid(tx, clinic).await?;
+                self.status = match (in_trial, is_paid) {
+                    (true, _) => SubscriptionState::Trialing,
+                    (false, true) => SubscriptionState::Active,
+                    (false, false) => SubscriptionState::Incomplete,
+                };
+            }
             self.put(tx, clinic).await?;
-            let (billed, carried) = self.bill_period(tx, clinic, &plan, now).await?;
-            *self = Self::find(tx, clinic, self.subscription_id).await?;
-            (invoice, self.carried_minor) = (billed, carried);
-        } else if has_ended {
-            let in_trial = self.trial_ends_at.is_some_and(|end| now < end);
-            self.status = if in_trial { SubscriptionState::Trialing } else { SubscriptionState::Active };
         }
-        self.put(tx, clinic).await?;
         self.ask_for_renewal(tx, clinic, now).await?;
         Ok(Changed { subscription: self.clone(), invoice })
+    }
+}
+
+impl Subscription {
+    /// Whether the period that runs is paid.
+    async fn is_paid(&self, tx: &mut Tx, clinic: ClinicId) -> Result<bool, DbError> {
+        let (id, since) = (self.subscription_id, self.period_start);
+        Ok(!Invoice::is_owed(tx, clinic, id, since).await?
+            && Invoice::is_covered(tx, clinic, id, since).await?)
     }
 }
 

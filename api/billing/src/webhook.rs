@@ -9,9 +9,10 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::State;
 use chrono::TimeDelta;
+use clinical::audit::{Actor, Entry, Outcome};
 use clinical::id::{ClinicId, PaymentId};
 use clinical::job::{Job, Priority};
-use gate::{Path, Problem};
+use gate::{Path, Problem, Visitor};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use storage::db::DbError;
@@ -22,8 +23,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::accounts::{Account, AccountError};
-use crate::cashier::{Cashier, SettleError};
+use crate::cashier::{Cashier, LAST_LOOK, SettleError};
 use crate::inbox::{self, EventState, Received};
+use crate::looking_after::pause;
 use crate::payment::Payment;
 use crate::progress::Progress;
 use crate::provider::{
@@ -82,21 +84,47 @@ impl From<TakeError> for Problem {
 /// `POST /api/payments/webhooks/{provider}`
 pub(crate) async fn common(
     State(state): State<BillingState>,
+    visitor: Visitor,
     Path(provider): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<gate::Json<Taken>, Problem> {
-    take(&state, &provider, None, &headers, &body).await
+    let taken = take(&state, &provider, None, &headers, &body).await;
+    written_down(&state, &visitor, &provider, ClinicId::DEFAULT, taken).await
 }
 
 /// `POST /api/payments/webhooks/{provider}/{clinicId}`
 pub(crate) async fn of_clinic(
     State(state): State<BillingState>,
+    visitor: Visitor,
     Path((provider, clinic)): Path<(String, ClinicId)>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<gate::Json<Taken>, Problem> {
-    take(&state, &provider, Some(clinic), &headers, &body).await
+    let taken = take(&state, &provider, Some(clinic), &headers, &body).await;
+    written_down(&state, &visitor, &provider, clinic, taken).await
+}
+
+/// What became of a webhook, once the trail has its row of one that is refused: one an address, code and minute.
+async fn written_down(
+    state: &BillingState,
+    visitor: &Visitor,
+    provider: &str,
+    clinic: ClinicId,
+    taken: Result<gate::Json<Taken>, Problem>,
+) -> Result<gate::Json<Taken>, Problem> {
+    let Err(refused) = &taken else { return taken };
+    if !matches!(refused.status(), StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN) {
+        return taken;
+    }
+    let entry = visitor.entry(clinic, Actor::Unknown, "payment:webhook", Outcome::Denied);
+    let key = format!("{} {provider} {}", entry.address.as_deref().unwrap_or_default(), refused.code());
+    let detail = serde_json::json!({ "reason": refused.code() });
+    let entry = Entry { record_id: Some(provider.to_owned()), detail: Some(detail), ..entry };
+    match state.app.trail.record_once(entry, key).await {
+        Ok(()) => taken,
+        Err(error) => Err(Problem::internal("audit-failed", &error)),
+    }
 }
 
 async fn take(
@@ -178,13 +206,15 @@ impl Cashier {
         })
     }
 
-    /// `SettleProviderEvent`: reads again what an event is about, unless that was done; ends the job.
+    /// `SettleProviderEvent`: reads again what an event is about, unless that was done; ends the job. A provider that
+    /// cannot be reached is asked again later.
     ///
     /// # Errors
     ///
     /// [`SettleError`]: the job is tried again.
     pub async fn settle_later(&self, claimed: &queue::Claimed, event: Uuid) -> Result<(), SettleError> {
         let clinic = claimed.clinic_id;
+        let mut look_again = None;
         let found = Received::find(&mut self.db.of(clinic).read().await?, clinic, event).await;
         match found {
             Ok(received) if received.state == EventState::Waiting => {
@@ -192,12 +222,28 @@ impl Cashier {
                     true => self.accounts.of(clinic, received.provider).await?,
                     false => self.accounts.common(received.provider).await?,
                 };
-                self.settle_event(clinic, &*account, &received).await?;
+                match self.settle_event(clinic, &*account, &received).await {
+                    Err(error) if error.is_passing() => {
+                        info!(provider = %received.provider, %error, "an event is settled later");
+                        look_again = Some(received.received_at);
+                        // What nobody answers for so long is for people to look at: the job fails.
+                        if self.clock.now() - received.received_at > LAST_LOOK {
+                            return Err(error);
+                        }
+                    }
+                    settled => settled?,
+                }
             }
             Ok(_) | Err(DbError::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
+        let now = self.clock.now();
         let mut tx = self.db.of(clinic).begin().await?;
+        if let Some(since) = look_again {
+            let job = Job::SettleProviderEvent { provider_event_id: event };
+            let at = now + pause(now - since, JOB_AFTER);
+            queue::ask(&mut tx, clinic, &job, Priority::Urgent, at, now).await?;
+        }
         queue::finish(&mut tx, claimed).await?;
         Ok(tx.commit().await?)
     }

@@ -96,6 +96,11 @@ impl ProviderError {
         matches!(self, Self::Unreachable { may_have_charged: true, .. })
     }
 
+    /// It tells nothing of what an earlier request did: none was looked at, or our keys no longer open the account.
+    pub fn says_nothing(&self) -> bool {
+        self.is_passing() || *self == Self::Authentication
+    }
+
     /// The same request with the same key may do better later.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::RateLimited { .. })

@@ -27,6 +27,12 @@ pub enum Mood {
     Away,
     /// It says no.
     Declines,
+    /// It asks to wait, and does nothing.
+    Busy,
+    /// It does not accept our keys any more.
+    Locked,
+    /// It gives money back, but not at once.
+    Slow,
 }
 
 #[derive(Debug)]
@@ -37,6 +43,7 @@ struct State {
     refunds_by_key: HashMap<String, Refund>,
     disputes: BTreeMap<String, Dispute>,
     subscriptions: BTreeMap<String, ProviderSubscription>,
+    methods: Vec<PaymentMethod>,
     /// How often a charge was really made.
     charges: usize,
     calls: usize,
@@ -58,6 +65,7 @@ impl Fake {
             refunds_by_key: HashMap::new(),
             disputes: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
+            methods: Vec::new(),
             charges: 0,
             calls: 0,
         };
@@ -133,11 +141,33 @@ impl Fake {
         self.state().intents[id].refunds.clone()
     }
 
+    /// How many refunds it was asked for by us.
+    pub fn refunds_asked(&self) -> usize {
+        self.state().refunds_by_key.len()
+    }
+
+    /// What was on its way has arrived; only who asks for the refund itself hears of it.
+    pub fn finish_refunds(&self) {
+        self.state().refunds_by_key.values_mut().for_each(|it| it.state = RefundState::Succeeded);
+    }
+
+    /// The card of a method ends with this month.
+    pub fn expire_methods(&self, month: u8, year: u16) {
+        self.state().methods.iter_mut().for_each(|it| it.expires = Some((month, year)));
+    }
+
+    /// Somebody forgets every method in the provider's dashboard.
+    pub fn forget_methods(&self) {
+        self.state().methods.clear();
+    }
+
     fn mood(&self) -> Result<Mood, ProviderError> {
         let mut state = self.state();
         state.calls += 1;
         match state.mood {
             Mood::Away => Err(ProviderError::Unreachable { may_have_charged: false, why: "no connection" }),
+            Mood::Busy => Err(ProviderError::RateLimited { retry_after: None }),
+            Mood::Locked => Err(ProviderError::Authentication),
             mood => Ok(mood),
         }
     }
@@ -201,7 +231,7 @@ impl Fake {
             provider_id: format!("re_{number}"),
             reference: Some(ask.reference),
             amount: ask.amount,
-            state: RefundState::Succeeded,
+            state: if mood == Mood::Slow { RefundState::Pending } else { RefundState::Succeeded },
         };
         let intent = state.intents.get_mut(&ask.payment_id).ok_or(ProviderError::NotFound)?;
         let gone: i64 = intent.refunds.iter().map(|it| it.amount.minor).sum();
@@ -312,7 +342,7 @@ impl PaymentProvider for Fake {
     }
 
     fn methods<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<PaymentMethod>> {
-        now(self.mood().map(|_| Vec::new()))
+        now(self.mood().map(|_| self.state().methods.clone()))
     }
 
     fn attach_method<'a>(&'a self, _: &'a str, method: &'a str) -> Answer<'a, PaymentMethod> {
@@ -323,11 +353,12 @@ impl PaymentProvider for Fake {
             last4: Some("4242".into()),
             expires: Some((12, 2030)),
         };
-        now(self.mood().map(|_| kept))
+        let attached = self.mood().map(|_| self.state().methods.push(kept.clone()));
+        now(attached.map(|()| kept))
     }
 
-    fn detach_method<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, ()> {
-        now(self.mood().map(|_| ()))
+    fn detach_method<'a>(&'a self, _: &'a str, method: &'a str) -> Answer<'a, ()> {
+        now(self.mood().map(|_| self.state().methods.retain(|it| it.provider_id != method)))
     }
 
     fn read_subscription<'a>(&'a self, id: &'a str) -> Answer<'a, ProviderSubscription> {

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clinical::clock::Clock;
 use clinical::id::{ClinicId, PatientId};
 use clinical::job::Job;
-use gate::testing::{Answer, app, post_json, request, send};
+use gate::testing::{Answer, TOKEN, app, post_json, send};
 use gate::{App, HttpLimits, layers};
 use http::{Method, header};
 use serde_json::{Value, json};
@@ -69,12 +69,18 @@ impl House {
     }
 
     pub async fn put(&self, path: &str, body: Value) -> Answer {
-        let request = request(Method::PUT, path).header(header::CONTENT_TYPE, "application/json");
-        send(&self.router, request.body(Body::from(body.to_string())).unwrap()).await
+        self.as_who(TOKEN, Method::PUT, path, body).await
     }
 
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
-        let request = request(Method::PATCH, path).header(header::CONTENT_TYPE, "application/json");
+        self.as_who(TOKEN, Method::PATCH, path, body).await
+    }
+
+    /// As whoever has this token.
+    pub async fn as_who(&self, token: &str, method: Method, path: &str, body: Value) -> Answer {
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let request = request.header(header::CONTENT_TYPE, "application/json");
         send(&self.router, request.body(Body::from(body.to_string())).unwrap()).await
     }
 
@@ -96,6 +102,51 @@ impl House {
         let begun = begun.json();
         let text = |name: &str| begun[name].as_str().unwrap().to_owned();
         (text("paymentId"), text("paymentIntentId"))
+    }
+
+    /// An invoice over `minor` cents that is paid through Stripe: its id, our payment's and the provider's.
+    pub async fn paid(&self, minor: i64) -> (String, String, String) {
+        let invoice = self.bill(minor).await;
+        let (payment, intent) = self.begin(&invoice).await;
+        self.stripe.pay(&intent);
+        assert_eq!(self.told(about_payment("evt_1", &intent)).await.status, 200);
+        (invoice, payment, intent)
+    }
+
+    /// Pays an invoice through Stripe.
+    pub async fn pay(&self, invoice: &Value) {
+        let invoice = invoice.as_str().unwrap();
+        let (_, intent) = self.begin(invoice).await;
+        self.stripe.pay(&intent);
+        self.told(about_payment(&format!("evt_{intent}"), &intent)).await;
+        assert_eq!(self.invoice(invoice).await["status"], "paid");
+    }
+
+    /// A method that Stripe keeps of a new customer.
+    pub async fn stored_method(&self) -> Value {
+        let customer = self.post("/api/payments/customers", json!({"name": "Jane Doe"})).await;
+        assert_eq!(customer.status, 201, "{:?}", customer.body);
+        let body =
+            json!({"customerId": customer.json()["id"], "paymentMethodId": "pm_1", "provider": "stripe"});
+        let method = self.post("/api/payments/methods", body).await;
+        assert_eq!(method.status, 201, "{:?}", method.body);
+        assert_eq!(method.json()["isDefault"], true);
+        method.json()["id"].clone()
+    }
+
+    pub async fn plan(&self, body: Value) -> Value {
+        let made = self.post("/api/v1/billing/plans", body).await;
+        assert_eq!(made.status, 201, "{:?}", made.body);
+        made.json()["id"].clone()
+    }
+
+    /// A subscription, and its path.
+    pub async fn subscribe(&self, body: Value) -> (Value, String) {
+        let made = self.post("/api/v1/billing/subscriptions", body).await;
+        assert_eq!(made.status, 201, "{:?}", made.body);
+        let made = made.json();
+        let path = format!("/api/v1/billing/subscriptions/{}", made["id"].as_str().unwrap());
+        (made, path)
     }
 
     pub async fn invoice(&self, id: &str) -> Value {
@@ -175,4 +226,8 @@ impl House {
 /// What a payment's event says.
 pub fn about_payment(event: &str, payment: &str) -> Value {
     json!({"id": event, "type": "payment", "subject": {"about": "payment", "id": payment}})
+}
+
+pub fn amounts(pairs: &[(&str, i64)]) -> Vec<(String, i64)> {
+    pairs.iter().map(|(code, minor)| ((*code).to_owned(), *minor)).collect()
 }
