@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail};
 use chrono_tz::Tz;
 use clinical::event::{Event, Found, Reviewed, SeriesBegun};
 use clinical::id::{
-    AssessmentId, ClinicId, InstanceId, InvoiceId, NotificationId, PatientId, PaymentId, StudyId,
+    AssessmentId, ClinicId, InstanceId, InvoiceId, NotificationId, OverrideId, PatientId, PaymentId, StudyId,
+    SubscriptionId,
 };
 use clinical::money::Currency;
 use clinical::person::{Demographics, PersonName};
@@ -170,6 +171,9 @@ async fn events_of(house: &House, clinic: ClinicId, activity: &Activity) -> Resu
             starts_at,
         };
         events.push((visit.booked_at, booked));
+        if let Some(at) = visit.cancelled_at {
+            events.push((at, Event::VisitCancelled { visit_id, patient_id }));
+        }
         if visit.is_held {
             events.push((
                 starts_at,
@@ -183,6 +187,14 @@ async fn events_of(house: &House, clinic: ClinicId, activity: &Activity) -> Resu
     for (at, urgency) in &activity.assessments {
         let assessment_id = AssessmentId::new();
         events.push((*at, Event::AssessmentMade { assessment_id, urgency: Some(*urgency) }));
+    }
+    for at in &activity.overrides {
+        events.push((*at, Event::IssueOverridden { override_id: OverrideId::new() }));
+    }
+    for (number, (at, status)) in activity.subscriptions.iter().enumerate() {
+        let (subscription_id, patient_id) = (SubscriptionId::new(), Some(patient(number, *at)));
+        let status = (*status).to_owned();
+        events.push((*at, Event::SubscriptionChanged { subscription_id, patient_id, status }));
     }
     for (at, channel, state) in &activity.deliveries {
         let notification_id = NotificationId::new();
@@ -244,6 +256,9 @@ fn bill_events(events: &mut Vec<(Instant, Event)>, bill: &Bill, patient: Patient
         let back =
             Event::PaymentRefunded { payment_id, invoice_id: invoice, patient_id, amount_minor, currency };
         events.push((at, back));
+    }
+    if let Some(at) = bill.reminded_at {
+        events.push((at, Event::InvoiceReminded { invoice_id, patient_id, reminder: 1 }));
     }
     if let Some(at) = bill.closed_at {
         events.push((at, Event::InvoiceClosed { invoice_id, patient_id, amount_minor, currency }));

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::counts::{self, Sums};
 use crate::desk::{Asked, Desk, Usual};
 use crate::small::Sight;
-use crate::stats::revenue_minor;
+use crate::stats::shown_revenue_minor;
 use crate::table::{Cell, Kind, Table, Tabled, text};
 
 /// The metrics of which each line is made: how many, and how much.
@@ -102,7 +102,7 @@ impl CurrencyView {
         let sum = |of, metric| sight.of(sums.of_kind(of, code), sums.of_kind(metric, code));
         Self {
             currency: code.to_owned(),
-            revenue_minor: count("payments").and(count("refunds")).map(|_| revenue_minor(sums, code)),
+            revenue_minor: shown_revenue_minor(sums, code, sight),
             invoices_issued: count("invoices_issued"),
             issued_minor: sum("invoices_issued", "issued_minor"),
             invoices_paid: count("invoices_paid"),

@@ -46,6 +46,9 @@ impl Sums {
     }
 }
 
+/// So many spans are read with one statement.
+const SPANS: usize = 48;
+
 /// What was counted of `metrics`, which are words of ours, within `span`.
 pub(crate) async fn within(
     db: &mut Conn,
@@ -53,27 +56,70 @@ pub(crate) async fn within(
     metrics: &[&'static str],
     span: Span,
 ) -> Result<Sums> {
-    let Pieces { days, before, after } = Pieces::of(span);
-    let part = |grain: i64, first: usize| {
+    Ok(within_each(db, clinic, metrics, &[span]).await?.pop().unwrap_or_default())
+}
+
+/// What was counted within one of some spans.
+struct Within {
+    span: i64,
+    sum: Sum,
+}
+
+impl FromRow for Within {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self { span: row.get("span")?, sum: Sum::from_row(row)? })
+    }
+}
+
+/// What was counted of `metrics`, which are words of ours, within each of `spans`, in their order.
+pub(crate) async fn within_each(
+    db: &mut Conn,
+    clinic: ClinicId,
+    metrics: &[&'static str],
+    spans: &[Span],
+) -> Result<Vec<Sums>> {
+    let mut all = Vec::with_capacity(spans.len());
+    for some in spans.chunks(SPANS) {
+        let mut sums: Vec<Sums> = some.iter().map(|_| Sums::default()).collect();
+        let statement =
+            some.iter().fold(built_sql(text_of(metrics, some.len())).bind(clinic), |statement, span| {
+                let Pieces { days, before, after } = Pieces::of(*span);
+                let bound =
+                    |statement: Statement, Buckets { first, end }: Buckets| statement.bind(first).bind(end);
+                [days, before, after].into_iter().fold(statement, bound)
+            });
+        let found: Vec<Within> = statement.fetch_all(db).await?;
+        for Within { span, sum } in found {
+            if let Some(Sums(sums)) = usize::try_from(span).ok().and_then(|span| sums.get_mut(span)) {
+                sums.push(sum);
+            }
+        }
+        all.append(&mut sums);
+    }
+    Ok(all)
+}
+
+/// The statement for so many spans: the clinic, and of each span the bounds of its days and of the quarters before and
+/// after them.
+fn text_of(metrics: &[&'static str], spans: usize) -> String {
+    let part = |number: usize| {
+        let (span, grain) = (number / 3, if number.is_multiple_of(3) { DAY } else { QUARTER });
+        let first = 2 + 2 * number;
         format!(
-            "SELECT metric, dimension, amount FROM analytics_counts
+            "SELECT CAST({span} AS BIGINT) AS span, metric, dimension, amount FROM analytics_counts
               WHERE clinic_id = $1 AND generation = {CURRENT} AND metric IN ('{}')
                 AND grain = {grain} AND bucket >= ${first} AND bucket < ${}",
             metrics.join("', '"),
             first + 1
         )
     };
-    let text = format!(
-        "SELECT metric, dimension, CAST(SUM(amount) AS BIGINT) AS amount
-           FROM ({} UNION ALL {} UNION ALL {}) AS parts
-          GROUP BY metric, dimension HAVING SUM(amount) <> 0 ORDER BY metric, dimension",
-        part(DAY, 2),
-        part(QUARTER, 4),
-        part(QUARTER, 6)
-    );
-    let bound = |statement: Statement, Buckets { first, end }: Buckets| statement.bind(first).bind(end);
-    let statement = [days, before, after].into_iter().fold(built_sql(text).bind(clinic), bound);
-    statement.fetch_all(db).await.map(Sums)
+    let parts: Vec<String> = (0..3 * spans).map(part).collect();
+    format!(
+        "SELECT span, metric, dimension, CAST(SUM(amount) AS BIGINT) AS amount
+           FROM ({}) AS parts
+          GROUP BY span, metric, dimension HAVING SUM(amount) <> 0 ORDER BY span, metric, dimension",
+        parts.join(" UNION ALL ")
+    )
 }
 
 /// What was ever counted of `metrics`, which are words of ours.

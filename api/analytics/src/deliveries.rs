@@ -41,9 +41,9 @@ pub struct ChannelView {
     pub delivered: Option<i64>,
     /// So many were held back, because their address takes none.
     pub suppressed: Option<i64>,
-    /// So many will not come.
+    /// So many will not come, handed on or not.
     pub failed: Option<i64>,
-    /// The share of those handed on that will not come.
+    /// The share of those handed on that will not come: those that no provider has taken are not among them.
     pub failed_percent: Option<f64>,
 }
 
@@ -59,15 +59,15 @@ impl DeliveriesView {
         }
         let view = |(channel, states): (&str, BTreeMap<&str, i64>)| {
             let of = |state| states.get(state).copied().unwrap_or(0);
-            let (sent, failed) = (of("sent"), of("failed"));
-            let shown = sight.count(sent).and(sight.count(failed));
+            let (sent, lost, unsent) = (of("sent"), of("failed"), of("unsent"));
+            let shown = sight.count(sent).and(sight.count(lost)).and(sight.count(unsent));
             ChannelView {
                 channel: channel.to_owned(),
                 sent: sight.count(sent),
                 delivered: sight.count(of("delivered")),
                 suppressed: sight.count(of("suppressed")),
-                failed: sight.count(failed),
-                failed_percent: shown.and_then(|_| share_percent(failed, sent.max(failed))),
+                failed: sight.count(lost + unsent),
+                failed_percent: shown.and_then(|_| share_percent(lost.min(sent), sent)),
             }
         };
         Ok(Self {

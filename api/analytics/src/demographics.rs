@@ -7,9 +7,9 @@ use gate::{App, Caller, Json, Problem, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::batch::day_number;
 use crate::counts::{self, People};
 use crate::desk::{Asked, Desk, Usual};
-use crate::keep::day_number;
 use crate::table::{Cell, Kind, Table, Tabled, text};
 
 /// From these ages on, in years, somebody is in the next group: 18, 31, 51 and 71.

@@ -15,7 +15,7 @@ use storage::outbox::Told;
 use uuid::Uuid;
 
 use crate::tally::Tally;
-use crate::within;
+use crate::within::{self, Step};
 
 /// The longest name of a kind, in characters.
 const KIND_CHARACTERS: usize = 80;
@@ -28,8 +28,15 @@ pub(crate) enum Facts {
     Patient { at: i64, person: Person, is_merged: bool },
     /// A study: received when, of what; when it was read first and judged first.
     Study { at: i64, modality: String, found_at: Option<i64>, is_positive: bool, reviewed_at: Option<i64> },
-    /// A visit.
-    Visit { starts_at: i64, physician: UserId, specialty: String, is_held: bool },
+    /// A visit; one that is cancelled is counted no more, until it is booked anew.
+    Visit {
+        starts_at: i64,
+        physician: UserId,
+        specialty: String,
+        is_held: bool,
+        #[serde(default)]
+        is_cancelled: bool,
+    },
     /// A finding that was judged.
     Finding { at: i64, physician: Option<UserId>, is_accepted: bool },
 }
@@ -57,21 +64,13 @@ pub(crate) fn records_of(event: &Event) -> Vec<Uuid> {
         Event::InstanceStored { study_id, begins: Some(begins), .. } => vec![study_id.0, begins.patient_id.0],
         Event::FindingsReady { study_id, .. } => vec![study_id.0],
         Event::FindingReviewed { finding_id, review: Some(review) } => vec![finding_id.0, review.study_id.0],
-        Event::VisitBooked { visit_id, .. } | Event::VisitHeld { visit_id, .. } => vec![visit_id.0],
-        event => patients_of(event).into_iter().map(|patient| patient.0).collect(),
-    }
-}
-
-/// The patients whose sex and birth date must be known.
-pub(crate) fn patients_of(event: &Event) -> Vec<PatientId> {
-    match event {
-        Event::InstanceStored { begins: Some(begins), .. } if !begins.is_own_result => {
-            vec![begins.patient_id]
-        }
+        Event::VisitBooked { visit_id, .. }
+        | Event::VisitHeld { visit_id, .. }
+        | Event::VisitCancelled { visit_id, .. } => vec![visit_id.0],
         Event::PatientRegistered { patient_id }
         | Event::PatientChanged { patient_id }
-        | Event::PatientErased { patient_id } => vec![*patient_id],
-        Event::PatientMerged { patient_id, from_patient_id } => vec![*patient_id, *from_patient_id],
+        | Event::PatientErased { patient_id } => vec![patient_id.0],
+        Event::PatientMerged { patient_id, from_patient_id } => vec![patient_id.0, from_patient_id.0],
         _ => Vec::new(),
     }
 }
@@ -90,6 +89,22 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// The patient whose sex and birth date an event makes us ask for, once the facts of its records are at hand: one
+    /// who is not known yet, or is and has changed.
+    pub fn asks_for(&self, told: &Told) -> Option<PatientId> {
+        let is_known = |patient: &PatientId| self.facts.contains_key(&(told.clinic_id, patient.0));
+        match &told.event {
+            Event::InstanceStored { begins: Some(begins), .. } if !begins.is_own_result => {
+                Some(begins.patient_id).filter(|patient| !is_known(patient))
+            }
+            Event::PatientRegistered { patient_id } => Some(*patient_id).filter(|patient| !is_known(patient)),
+            Event::PatientChanged { patient_id }
+            | Event::PatientErased { patient_id }
+            | Event::PatientMerged { patient_id, .. } => Some(*patient_id).filter(is_known),
+            _ => None,
+        }
+    }
+
     /// Takes in one event; those of a clinic come in the order in which they were told.
     pub fn fold(&mut self, told: &Told) {
         if !counts(&told.event) {
@@ -116,6 +131,8 @@ impl Ledger {
             Event::VisitHeld { visit_id, physician_id, specialty, starts_at, .. } => {
                 here.visit(*visit_id, *physician_id, specialty.as_deref(), starts_at.timestamp(), true);
             }
+            Event::VisitCancelled { visit_id, .. } => here.cancelled(*visit_id),
+            Event::AppUsed { what, times, .. } => here.add("app_events", what, at, (*times).max(0)),
             Event::AssessmentMade { urgency, .. } => {
                 here.add("assessments", urgency.map_or("", |urgency| urgency.as_str()), at, 1);
             }
@@ -215,7 +232,7 @@ impl Here<'_> {
         }
         if found_at.is_none() {
             self.add("studies_read", &modality, at, 1);
-            self.took("found", at, self.at - at);
+            self.took(Step::Found, at, self.at - at);
         }
         let is_new_positive = found.positive > 0 && !is_positive;
         if is_new_positive {
@@ -241,9 +258,9 @@ impl Here<'_> {
         };
         self.add("studies_reviewed", &modality, at, 1);
         if let Some(found_at) = found_at {
-            self.took("reviewed", at, self.at - found_at);
+            self.took(Step::Reviewed, at, self.at - found_at);
         }
-        self.took("closed", at, self.at - at);
+        self.took(Step::Closed, at, self.at - at);
         let reviewed_at = Some(self.at);
         self.keep(study, Facts::Study { at, modality, found_at, is_positive, reviewed_at });
     }
@@ -256,10 +273,10 @@ impl Here<'_> {
     }
 
     /// How long a step of a study took that was received at `at`.
-    fn took(&mut self, step: &'static str, at: i64, seconds: i64) {
+    fn took(&mut self, step: Step, at: i64, seconds: i64) {
         let seconds = seconds.max(0);
-        self.add(within::seconds_of(step), "", at, seconds);
-        self.add(within::count_of(step), within::class(seconds), at, 1);
+        self.add(step.seconds(), "", at, seconds);
+        self.add(step.count(), within::class(seconds), at, 1);
     }
 
     fn visit(
@@ -270,14 +287,28 @@ impl Here<'_> {
         starts_at: i64,
         is_held: bool,
     ) {
-        let mut was_held = false;
-        if let Some(Facts::Visit { starts_at, physician, specialty, is_held }) = self.known(visit.0) {
-            self.count_visit(physician, &specialty, starts_at, is_held, -1);
-            was_held = is_held;
-        }
+        let was_held = self.forget_visit(visit);
         let (specialty, is_held) = (kind(specialty.unwrap_or_default()), is_held || was_held);
         self.count_visit(physician, &specialty, starts_at, is_held, 1);
-        self.keep(visit.0, Facts::Visit { starts_at, physician, specialty, is_held });
+        self.keep(visit.0, Facts::Visit { starts_at, physician, specialty, is_held, is_cancelled: false });
+    }
+
+    /// Counts a visit no more that is counted; whether it was held.
+    fn forget_visit(&mut self, visit: VisitId) -> bool {
+        match self.known(visit.0) {
+            Some(Facts::Visit { starts_at, physician, specialty, is_held, is_cancelled: false }) => {
+                self.count_visit(physician, &specialty, starts_at, is_held, -1);
+                is_held
+            }
+            _ => false,
+        }
+    }
+
+    fn cancelled(&mut self, visit: VisitId) {
+        self.forget_visit(visit);
+        if let Some(Facts::Visit { starts_at, physician, specialty, is_held, .. }) = self.known(visit.0) {
+            self.keep(visit.0, Facts::Visit { starts_at, physician, specialty, is_held, is_cancelled: true });
+        }
     }
 
     fn count_visit(

@@ -10,7 +10,7 @@ use crate::counts;
 use crate::desk::{Asked, Desk, Usual};
 use crate::small::share_percent;
 use crate::table::{Cell, Kind, Table, Tabled, text};
-use crate::within::TurnaroundView;
+use crate::within::{Step, TurnaroundView};
 
 /// The modality of a study that says none.
 const NONE: &str = "unknown";
@@ -108,18 +108,21 @@ impl ImagingView {
         };
         let mut modalities: Vec<(&str, i64)> = sums.kinds("studies").collect();
         modalities.sort_by(|(name, count), (other, others)| others.cmp(count).then_with(|| name.cmp(other)));
-        let shown = sight.parts(&modalities.iter().map(|(_, count)| *count).collect::<Vec<_>>());
-        let by_modality = modalities.iter().zip(shown).map(|((name, _), studies)| {
-            let (read, positive) =
-                (sums.of_kind("studies_read", name), sums.of_kind("studies_positive", name));
-            ModalityView {
+        let parts = |metric| {
+            sight.parts(&modalities.iter().map(|(name, _)| sums.of_kind(metric, name)).collect::<Vec<_>>())
+        };
+        let (studies, read, positive) = (parts("studies"), parts("studies_read"), parts("studies_positive"));
+        let by_modality = modalities.iter().zip(studies).zip(read.into_iter().zip(positive)).map(
+            |(((name, _), studies), (read, positive))| ModalityView {
                 modality: if name.is_empty() { NONE.to_owned() } else { (*name).to_owned() },
                 studies,
-                read: sight.count(read),
-                positive: sight.count(positive),
-                positive_percent: share(positive, read),
-            }
-        });
+                read,
+                positive,
+                positive_percent: positive
+                    .zip(read)
+                    .and_then(|(positive, read)| share_percent(positive, read)),
+            },
+        );
         let (accepted, rejected) = (sums.of_kind("reviews", "accepted"), sums.of_kind("reviews", "rejected"));
         let words = sight.parts(&[accepted, rejected]);
         let at = |place: usize| words.get(place).copied().flatten();
@@ -135,9 +138,9 @@ impl ImagingView {
             reviewed: sight.count(sums.of("studies_reviewed")),
             by_modality: by_modality.collect(),
             turnaround: StepsView {
-                receipt_to_finding: TurnaroundView::of(&sums, "found", sight),
-                finding_to_review: TurnaroundView::of(&sums, "reviewed", sight),
-                receipt_to_review: TurnaroundView::of(&sums, "closed", sight),
+                receipt_to_finding: TurnaroundView::of(&sums, Step::Found, sight),
+                finding_to_review: TurnaroundView::of(&sums, Step::Reviewed, sight),
+                receipt_to_review: TurnaroundView::of(&sums, Step::Closed, sight),
             },
             agreement: AgreementView {
                 reviewed: sight.count(accepted + rejected),

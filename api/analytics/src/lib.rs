@@ -1,9 +1,11 @@
 //! Numbers of a clinic: its patients, visits, money, studies, assessments and messages, by day and place.
 //!
-//! Hears every event that is counted ([`Counter`]) and tells none. Nothing is read from another house: what is counted
-//! is what events have told, and of patients their sex and birth date as they are now. Each event goes in once;
-//! [`rebuild`] counts all of them anew and comes to the same numbers.
+//! Hears every event that is counted ([`Counter`]) and tells `AppUsed`, which apps ask it to. Nothing is read from
+//! another house: what is counted is what events have told, and of patients their sex and birth date as they are now.
+//! Each event goes in once; [`rebuild`] counts all of them anew and comes to the same numbers.
 
+mod app_events;
+mod batch;
 mod billing;
 mod bucket;
 mod counts;
@@ -17,6 +19,7 @@ mod keep;
 mod measure;
 mod period;
 mod platform;
+mod rebuild;
 mod small;
 mod specialties;
 mod stats;
@@ -27,15 +30,17 @@ mod triage;
 mod within;
 
 use clinical::role::{Action, Resource};
-use gate::{App, Operation, Routes, Rule, get};
+use gate::{App, Operation, Routes, Rule, get, post};
 
+pub use app_events::AppEventsView;
 pub use billing::{BillingView, CurrencyView, SubscriptionsView};
 pub use deliveries::{ChannelView, DeliveriesView};
 pub use demographics::{AgeGroupsView, DemographicsView};
 pub use imaging::{AgreementView, ImagingView, ModalityView, StepsView};
-pub use keep::{Counter, Rebuilt, catch_up, rebuild};
+pub use keep::{Counter, catch_up};
 pub use measure::measure;
 pub use platform::{EventView, FeatureView, PlatformView};
+pub use rebuild::{Rebuilt, rebuild};
 pub use specialties::SpecialtyView;
 pub use stats::StatsView;
 pub use trends::MonthView;
@@ -102,6 +107,15 @@ pub fn routes(app: App) -> Routes {
                 .answers_bytes(200, "text/csv", "Lines of RFC 4180, the first with the names.")
                 .answers_bytes(200, "application/vnd.apache.parquet", "Apache Parquet."),
             export::export,
+        )
+        .add(
+            post("/api/mobile/events", Rule::may(Action::Create, Resource::AppEvent).own_by_caller())
+                .says("Tell what the caller did in an app; it is counted where the clinic is, from now on.")
+                .takes::<app_events::AppEventsRequest>()
+                .answers::<AppEventsView>(202, "It will be counted.")
+                .refuses(403, "people-only: machines use no apps")
+                .refuses(422, "invalid-events"),
+            app_events::track,
         )
         .with_state(app)
 }

@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 
 use crate::counts::{self, Sums};
 use crate::desk::{Asked, Desk, Usual};
-use crate::small::change_percent;
+use crate::small::{Sight, change_percent};
 use crate::table::{Cell, Kind, Table, Tabled, text};
-use crate::within::TurnaroundView;
+use crate::within::{Step, TurnaroundView};
 
 /// The parts of the day of a clinic.
 const FEATURES: [Category; 6] = [
@@ -38,6 +38,8 @@ pub struct PlatformView {
     pub features: Vec<FeatureView>,
     /// Each event that was told, in the order of their names.
     pub events: Vec<EventView>,
+    /// What apps have told that people did in them, in their own words, in the order of these.
+    pub app_events: Vec<EventView>,
     /// So many physicians have a visit or have judged a finding.
     pub active_physicians: Option<i64>,
     /// So many people joined the clinic.
@@ -77,10 +79,29 @@ fn of_feature(sums: &Sums, feature: Category) -> i64 {
     feature.events().into_iter().map(|event| sums.of_kind("events", event)).sum()
 }
 
+/// Each event that was told, by its name; those of a feature are its parts.
+fn shown_events(sums: &Sums, sight: Sight) -> Vec<EventView> {
+    let of_feature = |feature: Category| {
+        let names = feature.events().into_iter();
+        let told = names.map(|name| (name, sums.of_kind("events", name))).filter(|(_, count)| *count != 0);
+        parts(told, sight)
+    };
+    let mut events: Vec<EventView> = FEATURES.into_iter().flat_map(of_feature).collect();
+    events.sort_by(|one, other| one.event.cmp(&other.event));
+    events
+}
+
+/// The parts of a whole that may be known.
+fn parts<'s>(counts: impl Iterator<Item = (&'s str, i64)>, sight: Sight) -> Vec<EventView> {
+    let (names, counts): (Vec<&str>, Vec<i64>) = counts.unzip();
+    let view = |(name, count): (&str, Option<i64>)| EventView { event: name.to_owned(), count };
+    names.into_iter().zip(sight.parts(&counts)).map(view).collect()
+}
+
 impl PlatformView {
     pub(crate) async fn of(desk: &mut Desk) -> Result<Self, Problem> {
         let (period, sight) = (desk.period, desk.sight);
-        let metrics = ["events", "physicians", "found", "found_seconds"];
+        let metrics = ["events", "app_events", "physicians", "found", "found_seconds"];
         let now = counts::within(&mut desk.rows, desk.clinic, &metrics, period.span()).await?;
         let span = period.before().span();
         let before = counts::within(&mut desk.rows, desk.clinic, &["events"], span).await?;
@@ -95,19 +116,23 @@ impl PlatformView {
                 is_adopted: of_feature(&ever, feature) > 0,
             }
         };
-        let event =
-            |(event, count): (&str, i64)| EventView { event: event.to_owned(), count: sight.count(count) };
+        let events = shown_events(&now, sight);
+        let so_often = |name: &str| match events.iter().find(|event| event.event == name) {
+            Some(event) => event.count,
+            None => Some(0),
+        };
         let physicians = now.kinds("physicians").filter(|(_, amount)| *amount > 0).count() as i64;
         Ok(Self {
             from: period.from,
             to: period.to,
             time_zone: period.zone.name().to_owned(),
             features: FEATURES.into_iter().map(feature).collect(),
-            events: now.kinds("events").map(event).collect(),
+            app_events: parts(now.kinds("app_events"), sight),
             active_physicians: sight.count(physicians),
-            members_joined: sight.count(now.of_kind("events", "member_joined")),
-            members_left: sight.count(now.of_kind("events", "member_left")),
-            receipt_to_finding: TurnaroundView::of(&now, "found", sight),
+            members_joined: so_often("member_joined"),
+            members_left: so_often("member_left"),
+            events,
+            receipt_to_finding: TurnaroundView::of(&now, Step::Found, sight),
         })
     }
 }

@@ -13,9 +13,9 @@ pub(crate) enum Sight {
 }
 
 impl Sight {
-    /// The count, unless it is small.
+    /// The count, or by how much one has changed, unless it is small.
     pub fn count(self, count: i64) -> Option<i64> {
-        (self == Self::All || !(1..SMALL).contains(&count)).then_some(count)
+        (self == Self::All || !(1..SMALL).contains(&count.abs())).then_some(count)
     }
 
     /// What is told of so many; of too few nothing is.
@@ -59,6 +59,11 @@ mod tests {
     #[test]
     fn one_to_four_are_hidden_from_others_and_nothing_from_the_clinic() {
         assert_eq!([0, 1, 4, 5].map(|count| Sight::NoSmall.count(count)), [Some(0), None, None, Some(5)]);
+        assert_eq!(
+            [-1, -4, -5].map(|count| Sight::NoSmall.count(count)),
+            [None, None, Some(-5)],
+            "merged records"
+        );
         assert_eq!([0, 1, 4, 5].map(|count| Sight::All.count(count)), [Some(0), Some(1), Some(4), Some(5)]);
     }
 

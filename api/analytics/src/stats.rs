@@ -9,12 +9,13 @@ use utoipa::ToSchema;
 
 use crate::counts::{self, Sums};
 use crate::desk::{Asked, Desk, Usual};
-use crate::period::Period;
-use crate::small::change_percent;
+use crate::small::{Sight, change_percent};
 use crate::table::{Cell, Kind, Table, Tabled, text};
 
-/// What revenue is made of: what came in, without what was given back or taken back.
-pub(crate) const MONEY: [&str; 4] = ["payments", "received_minor", "refunded_minor", "disputed_minor"];
+/// What revenue is made of: what came in, without what was given back or taken back; and of how many each is.
+pub(crate) const MONEY: [&str; 6] =
+    ["payments", "received_minor", "refunds", "refunded_minor", "disputes", "disputed_minor"];
+
 /// `GET /api/analytics/stats`, as the clinic application that was there first asks for it. Each change is that of the
 /// number beside it, against the period before; `null` where it comes from nothing, or is of too few to be shown.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -48,17 +49,45 @@ pub struct StatsView {
 
 /// What was counted of one period.
 struct Part {
+    /// The patients that there were when it ended.
     patients: i64,
+    /// By how many more they were than when it began.
+    new_patients: i64,
     visits: i64,
-    payments: i64,
     revenue_minor: i64,
+    /// The same, where it may be shown.
+    shown_revenue_minor: Option<i64>,
     physicians: i64,
 }
 
+impl Part {
+    fn of(sums: &Sums, patients: i64, currency: &str, sight: Sight) -> Self {
+        Self {
+            patients,
+            new_patients: sums.of("patients"),
+            visits: sums.of("visits"),
+            revenue_minor: revenue_minor(sums, currency),
+            shown_revenue_minor: shown_revenue_minor(sums, currency, sight),
+            physicians: sums.kinds("physicians").filter(|(_, amount)| *amount > 0).count() as i64,
+        }
+    }
+
+    /// The patients; two totals, one after the other, must not tell of a few new ones.
+    fn shown_patients(&self, sight: Sight) -> Option<i64> {
+        sight.count(self.new_patients).and(sight.count(self.patients))
+    }
+}
+
 /// What has come in of a currency and stayed.
-pub(crate) fn revenue_minor(sums: &Sums, code: &str) -> i64 {
+fn revenue_minor(sums: &Sums, code: &str) -> i64 {
     let of = |metric| sums.of_kind(metric, code);
     of("received_minor") - of("refunded_minor") - of("disputed_minor")
+}
+
+/// What has come in and stayed, where none of what it is made of is too little to be shown.
+pub(crate) fn shown_revenue_minor(sums: &Sums, code: &str, sight: Sight) -> Option<i64> {
+    let is_shown = |metric| sight.count(sums.of_kind(metric, code)).is_some();
+    ["payments", "refunds", "disputes"].into_iter().all(is_shown).then(|| revenue_minor(sums, code))
 }
 
 /// A sum in major units. Where no currency is known, nothing was ever paid, of the first of them as well.
@@ -68,41 +97,36 @@ pub(crate) fn decimal(minor: i64, currency: Option<Currency>) -> Option<Decimal>
 }
 
 impl StatsView {
-    async fn part(desk: &mut Desk, period: &Period, currency: &str) -> Result<Part, Problem> {
-        let span = period.span();
-        let later = counts::within(&mut desk.rows, desk.clinic, &["patients"], span.after()).await?;
-        let ever = counts::ever(&mut desk.rows, desk.clinic, &["patients"]).await?;
-        let metrics = ["visits", "physicians", MONEY[0], MONEY[1], MONEY[2], MONEY[3]];
-        let sums = counts::within(&mut desk.rows, desk.clinic, &metrics, span).await?;
-        Ok(Part {
-            patients: ever.of("patients") - later.of("patients"),
-            visits: sums.of("visits"),
-            payments: sums.of_kind("payments", currency),
-            revenue_minor: revenue_minor(&sums, currency),
-            physicians: sums.kinds("physicians").filter(|(_, amount)| *amount > 0).count() as i64,
-        })
-    }
-
     pub(crate) async fn of(desk: &mut Desk) -> Result<Self, Problem> {
-        let currency = desk.currency().await?;
+        const METRICS: [&str; 9] =
+            ["patients", "visits", "physicians", MONEY[0], MONEY[1], MONEY[2], MONEY[3], MONEY[4], MONEY[5]];
+        let (currency, sight) = (desk.currency().await?, desk.sight);
         let code = currency.map_or("", Currency::code);
         let period = desk.period;
-        let now = Self::part(desk, &period, code).await?;
-        let before = Self::part(desk, &period.before(), code).await?;
-        let sight = desk.sight;
-        let change = |count: fn(&Part) -> i64, amount: fn(&Part) -> i64| {
-            let both_shown = sight.count(count(&now)).and(sight.count(count(&before)));
+        let this = counts::within(&mut desk.rows, desk.clinic, &METRICS, period.span()).await?;
+        let last = counts::within(&mut desk.rows, desk.clinic, &METRICS, period.before().span()).await?;
+        let after = period.span().after();
+        let later = counts::within(&mut desk.rows, desk.clinic, &["patients"], after).await?;
+        let ever = counts::ever(&mut desk.rows, desk.clinic, &["patients"]).await?;
+        let patients = ever.of("patients") - later.of("patients");
+        let now = Part::of(&this, patients, code, sight);
+        let before = Part::of(&last, patients - now.new_patients, code, sight);
+        let change = |shown: fn(&Part, Sight) -> Option<i64>, amount: fn(&Part) -> i64| {
+            let both_shown = shown(&now, sight).and(shown(&before, sight));
             both_shown.and_then(|_| change_percent(amount(&now), amount(&before)))
         };
         Ok(Self {
-            total_patients: sight.count(now.patients),
+            total_patients: now.shown_patients(sight),
             appointments_this_month: sight.count(now.visits),
-            revenue: sight.of(now.payments, decimal(now.revenue_minor, currency)).flatten(),
+            revenue: now.shown_revenue_minor.and_then(|minor| decimal(minor, currency)),
             active_physicians: sight.count(now.physicians),
-            patient_change_percent: change(|part| part.patients, |part| part.patients),
-            appointment_change_percent: change(|part| part.visits, |part| part.visits),
-            revenue_change_percent: change(|part| part.payments, |part| part.revenue_minor),
-            physician_change_percent: change(|part| part.physicians, |part| part.physicians),
+            patient_change_percent: change(Part::shown_patients, |part| part.patients),
+            appointment_change_percent: change(|part, sight| sight.count(part.visits), |part| part.visits),
+            revenue_change_percent: change(|part, _| part.shown_revenue_minor, |part| part.revenue_minor),
+            physician_change_percent: change(
+                |part, sight| sight.count(part.physicians),
+                |part| part.physicians,
+            ),
             currency: currency.map(|currency| currency.code().to_owned()),
             from: period.from,
             to: period.to,

@@ -7,9 +7,10 @@ use gate::{App, Caller, Json, Problem, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::counts;
+use crate::counts::{self, Sums};
 use crate::desk::{Asked, Desk, Usual};
-use crate::stats::{MONEY, decimal, revenue_minor};
+use crate::period::{Period, Span};
+use crate::stats::{MONEY, decimal, shown_revenue_minor};
 use crate::table::{Cell, Kind, Table, Tabled, text};
 
 /// One month of `GET /api/analytics/monthly-trends`, as the clinic application that was there first asks for it.
@@ -33,22 +34,21 @@ pub(crate) struct Trends(pub Vec<MonthView>);
 
 impl Trends {
     pub(crate) async fn of(desk: &mut Desk) -> Result<Self, Problem> {
-        let currency = desk.currency().await?;
-        let mut months = Vec::new();
-        for month in desk.period.months() {
-            let metrics = ["patients", "visits", MONEY[0], MONEY[1], MONEY[2], MONEY[3]];
-            let sums = counts::within(&mut desk.rows, desk.clinic, &metrics, month.span()).await?;
-            let code = currency.map_or("", Currency::code);
-            let revenue = decimal(revenue_minor(&sums, code), currency);
-            months.push(MonthView {
-                month: name(month.from),
-                patients: desk.sight.count(sums.of("patients")),
-                appointments: desk.sight.count(sums.of("visits")),
-                revenue: desk.sight.of(sums.of_kind("payments", code), revenue).flatten(),
-                year: month.from.year(),
-            });
-        }
-        Ok(Self(months))
+        const METRICS: [&str; 8] =
+            ["patients", "visits", MONEY[0], MONEY[1], MONEY[2], MONEY[3], MONEY[4], MONEY[5]];
+        let (currency, sight) = (desk.currency().await?, desk.sight);
+        let code = currency.map_or("", Currency::code);
+        let months = desk.period.months();
+        let spans: Vec<Span> = months.iter().map(Period::span).collect();
+        let each = counts::within_each(&mut desk.rows, desk.clinic, &METRICS, &spans).await?;
+        let view = |(month, sums): (&Period, &Sums)| MonthView {
+            month: name(month.from),
+            patients: sight.count(sums.of("patients")),
+            appointments: sight.count(sums.of("visits")),
+            revenue: shown_revenue_minor(sums, code, sight).and_then(|minor| decimal(minor, currency)),
+            year: month.from.year(),
+        };
+        Ok(Self(months.iter().zip(&each).map(view).collect()))
     }
 }
 

@@ -51,19 +51,22 @@ impl TriageView {
         let of_level = |level: &Urgency| sums.of_kind("assessments", level.as_str());
         let counts: Vec<i64> = Urgency::ALL.iter().map(of_level).collect();
         let all = sums.of("assessments");
-        let emergencies = Urgency::ALL.iter().filter(|level| level.is_emergency()).map(of_level).sum();
-        let shown = sight.count(emergencies).and(sight.count(all));
+        let by_urgency: Vec<UrgencyView> = Urgency::ALL
+            .into_iter()
+            .zip(sight.parts(&counts))
+            .map(|(urgency, count)| UrgencyView { urgency, count })
+            .collect();
+        // Of a level that is hidden their sum would tell.
+        let emergencies = by_urgency.iter().filter(|level| level.urgency.is_emergency());
+        let emergencies: Option<i64> = emergencies.map(|level| level.count).sum();
+        let percent = emergencies.zip(sight.count(all));
         Ok(Self {
             from: period.from,
             to: period.to,
             time_zone: period.zone.name().to_owned(),
             assessments: sight.count(all),
-            by_urgency: Urgency::ALL
-                .into_iter()
-                .zip(sight.parts(&counts))
-                .map(|(urgency, count)| UrgencyView { urgency, count })
-                .collect(),
-            emergency_percent: shown.and_then(|_| share_percent(emergencies, all)),
+            by_urgency,
+            emergency_percent: percent.and_then(|(emergencies, all)| share_percent(emergencies, all)),
             overrides: sight.count(sums.of("overrides")),
         })
     }

@@ -17,21 +17,34 @@ pub(crate) fn class(seconds: i64) -> &'static str {
     CLASSES.iter().find(|(most, _)| seconds <= *most).map_or(LONGER, |(_, name)| name)
 }
 
-/// The metric of the sum of a step's seconds.
-pub(crate) fn seconds_of(step: &'static str) -> &'static str {
-    match step {
-        "found" => "found_seconds",
-        "reviewed" => "reviewed_seconds",
-        _ => "closed_seconds",
-    }
+/// A step of a study whose time is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// From its receipt to the first reading.
+    Found,
+    /// From there to the first word of a physician.
+    Reviewed,
+    /// From its receipt to that word.
+    Closed,
 }
 
-/// The metric of how often a step was done, by class.
-pub(crate) fn count_of(step: &'static str) -> &'static str {
-    match step {
-        "found" => "found",
-        "reviewed" => "reviewed",
-        _ => "closed",
+impl Step {
+    /// The metric of how often it was done, by class.
+    pub fn count(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Reviewed => "reviewed",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// The metric of the sum of its seconds.
+    pub fn seconds(self) -> &'static str {
+        match self {
+            Self::Found => "found_seconds",
+            Self::Reviewed => "reviewed_seconds",
+            Self::Closed => "closed_seconds",
+        }
     }
 }
 
@@ -59,16 +72,16 @@ pub struct WithinView {
 
 impl TurnaroundView {
     /// The step's part of the sums.
-    pub(crate) fn of(sums: &Sums, step: &'static str, sight: Sight) -> Self {
-        let count = sums.of(count_of(step));
+    pub(crate) fn of(sums: &Sums, step: Step, sight: Sight) -> Self {
+        let count = sums.of(step.count());
         let classes = CLASSES.iter().map(|(most, name)| (Some(*most), *name)).chain([(None, LONGER)]);
         let (bounds, counts): (Vec<_>, Vec<_>) =
-            classes.map(|(most, name)| (most, sums.of_kind(count_of(step), name))).unzip();
+            classes.map(|(most, name)| (most, sums.of_kind(step.count(), name))).unzip();
         let shown = sight.count(count);
         let within = bounds.into_iter().zip(sight.parts(&counts));
         Self {
             count: shown,
-            mean_seconds: shown.filter(|count| *count > 0).map(|count| sums.of(seconds_of(step)) / count),
+            mean_seconds: shown.filter(|count| *count > 0).map(|count| sums.of(step.seconds()) / count),
             within: within.map(|(up_to_seconds, count)| WithinView { up_to_seconds, count }).collect(),
         }
     }

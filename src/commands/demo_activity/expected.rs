@@ -9,7 +9,7 @@ use clinical::money::{Currency, Money};
 use clinical::person::Sex;
 use serde_json::{Value, json};
 
-use super::invented::{Activity, Bill, Imaged, Instant, Word};
+use super::invented::{Activity, Bill, Imaged, Instant, Visit, Word};
 
 const COLOURS: [&str; 8] =
     ["#8884d8", "#82ca9d", "#ffc658", "#ff8042", "#0088fe", "#00c49f", "#ffbb28", "#a4de6c"];
@@ -89,15 +89,20 @@ fn words(made: &Activity) -> impl Iterator<Item = &Word> {
     made.studies.iter().filter_map(|study| study.words.last())
 }
 
+/// The visits that were not cancelled.
+fn kept(made: &Activity) -> impl Iterator<Item = &Visit> {
+    made.visits.iter().filter(|visit| visit.cancelled_at.is_none())
+}
+
 fn physicians(made: &Activity, calendar: &Calendar, month: Month) -> i64 {
     let of_visits =
-        made.visits.iter().filter(|visit| calendar.month(visit.starts_at) == month).map(|it| it.physician);
+        kept(made).filter(|visit| calendar.month(visit.starts_at) == month).map(|it| it.physician);
     let of_words = words(made).filter(|word| calendar.month(word.at) == month).map(|word| word.physician);
     of_visits.chain(of_words).collect::<BTreeSet<_>>().len() as i64
 }
 
 fn visits(made: &Activity, calendar: &Calendar, month: Month) -> i64 {
-    made.visits.iter().filter(|visit| calendar.month(visit.starts_at) == month).count() as i64
+    kept(made).filter(|visit| calendar.month(visit.starts_at) == month).count() as i64
 }
 
 fn stats(made: &Activity, calendar: &Calendar) -> Value {
@@ -143,7 +148,7 @@ fn trends(made: &Activity, calendar: &Calendar) -> Value {
 fn specialties(made: &Activity, calendar: &Calendar) -> Value {
     let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
     let months = calendar.back(11)..=calendar.back(0);
-    for visit in made.visits.iter().filter(|visit| months.contains(&calendar.month(visit.starts_at))) {
+    for visit in kept(made).filter(|visit| months.contains(&calendar.month(visit.starts_at))) {
         *counts.entry(visit.specialty.unwrap_or("Unspecified")).or_default() += 1;
     }
     let whole: i64 = counts.values().sum();
@@ -271,7 +276,7 @@ fn triage(made: &Activity, calendar: &Calendar) -> Value {
         "assessments": this.len(),
         "byUrgency": levels,
         "emergencyPercent": percent(emergencies as i64, this.len() as i64),
-        "overrides": 0,
+        "overrides": made.overrides.iter().filter(|at| calendar.month(**at) == calendar.back(0)).count(),
     })
 }
 
@@ -311,13 +316,18 @@ fn billing(made: &Activity, calendar: &Calendar) -> Value {
             })
         })
     };
+    let mut statuses: BTreeMap<&str, i64> = BTreeMap::new();
+    for (_, status) in made.subscriptions.iter().filter(|(at, _)| is_in(Some(*at))) {
+        *statuses.entry(status).or_default() += 1;
+    }
+    let status = |(status, count): (&str, i64)| json!({"status": status, "count": count});
     json!({
         "from": calendar.first_day(),
         "to": calendar.last_day(),
         "timeZone": calendar.zone.name(),
         "byCurrency": currencies.iter().filter_map(line).collect::<Vec<_>>(),
-        "reminders": 0,
-        "subscriptions": [],
+        "reminders": made.bills.iter().filter(|bill| is_in(bill.reminded_at)).count(),
+        "subscriptions": statuses.into_iter().map(status).collect::<Vec<_>>(),
     })
 }
 
@@ -335,8 +345,8 @@ fn notifications(made: &Activity, calendar: &Calendar) -> Value {
             "sent": of("sent"),
             "delivered": of("delivered"),
             "suppressed": of("suppressed"),
-            "failed": of("failed"),
-            "failedPercent": percent(of("failed"), of("sent").max(of("failed"))),
+            "failed": of("failed") + of("unsent"),
+            "failedPercent": percent(of("failed").min(of("sent")), of("sent")),
         })
     };
     json!({

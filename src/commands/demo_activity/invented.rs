@@ -50,6 +50,7 @@ pub(super) struct Visit {
     pub booked_at: Instant,
     /// It was booked before for another time: when, and for when.
     pub booked_first: Option<(Instant, Instant)>,
+    pub cancelled_at: Option<Instant>,
     pub is_held: bool,
 }
 
@@ -63,6 +64,7 @@ pub(super) struct Bill {
     pub paid_at: Option<Instant>,
     pub refunded: Option<(Instant, i64)>,
     pub closed_at: Option<Instant>,
+    pub reminded_at: Option<Instant>,
 }
 
 /// Everything that was invented.
@@ -73,6 +75,10 @@ pub(super) struct Activity {
     pub visits: Vec<Visit>,
     pub bills: Vec<Bill>,
     pub assessments: Vec<(Instant, Urgency)>,
+    /// When an issue with drugs was overridden.
+    pub overrides: Vec<Instant>,
+    /// When a subscription came to which state.
+    pub subscriptions: Vec<(Instant, &'static str)>,
     pub deliveries: Vec<(Instant, &'static str, &'static str)>,
 }
 
@@ -150,6 +156,8 @@ impl Activity {
             visits: Vec::new(),
             bills: Vec::new(),
             assessments: Vec::new(),
+            overrides: Vec::new(),
+            subscriptions: Vec::new(),
             deliveries: Vec::new(),
         };
         for month in months(count, now, zone) {
@@ -210,6 +218,7 @@ impl Activity {
             let was_moved = dice.is(10);
             let booked_first =
                 was_moved.then(|| (booked_at - TimeDelta::hours(1), starts_at + TimeDelta::days(20)));
+            let cancelled_at = dice.is(6).then(|| booked_at + TimeDelta::seconds(30));
             self.visits.push(Visit {
                 visit_id: VisitId::new(),
                 patient: dice.number(1 << 20),
@@ -218,7 +227,8 @@ impl Activity {
                 starts_at,
                 booked_at,
                 booked_first,
-                is_held: starts_at <= now && !dice.is(8),
+                cancelled_at,
+                is_held: cancelled_at.is_none() && starts_at <= now && !dice.is(8),
             });
         }
     }
@@ -268,6 +278,7 @@ impl Activity {
             });
             let is_closed = paid_at.is_none() && dice.is(30);
             let closed_at = is_closed.then(|| issued_at + TimeDelta::days(30)).filter(|at| *at <= now);
+            let reminded_at = paid_at.is_none().then(|| issued_at + TimeDelta::days(14));
             if issued_at <= now {
                 self.bills.push(Bill {
                     patient: dice.number(1 << 20),
@@ -278,17 +289,25 @@ impl Activity {
                     paid_at,
                     refunded: refunded.filter(|(at, _)| *at <= now),
                     closed_at,
+                    reminded_at: reminded_at.filter(|at| *at <= now),
                 });
             }
         }
     }
 
-    /// Assessments and messages.
+    /// Assessments, overrides, subscriptions and messages.
     fn words(&mut self, dice: &mut Dice, month: &Month, now: Instant) {
         for _ in 0..30 + dice.below(20) {
             let (at, level) = (moment(dice, month), Urgency::ALL[dice.number(Urgency::ALL.len())]);
             if at <= now {
                 self.assessments.push((at, level));
+            }
+        }
+        for _ in 0..dice.below(20) {
+            let (at, status) = (moment(dice, month), ["active", "canceled", "trialing"][dice.number(3)]);
+            if at <= now {
+                self.overrides.extend(dice.is(30).then_some(at));
+                self.subscriptions.push((at, status));
             }
         }
         for _ in 0..40 + dice.below(20) {
@@ -298,11 +317,14 @@ impl Activity {
             }
             match dice.below(100) {
                 0..6 => self.deliveries.push((at, channel, "suppressed")),
-                6..14 => self.deliveries.push((at, channel, "failed")),
+                6..11 => self.deliveries.push((at, channel, "unsent")),
                 number => {
                     self.deliveries.push((at, channel, "sent"));
-                    if number < 90 {
-                        self.deliveries.push((at + TimeDelta::seconds(30), channel, "delivered"));
+                    let later = at + TimeDelta::seconds(30);
+                    match number {
+                        11..16 => self.deliveries.push((later, channel, "failed")),
+                        16..90 => self.deliveries.push((later, channel, "delivered")),
+                        _ => {}
                     }
                 }
             }
