@@ -1,6 +1,7 @@
 //! `medilink`: imaging and clinical-decision compute service. DICOM studies go in, findings come out.
 
 mod commands;
+mod compute;
 mod config;
 mod inputs;
 mod jobs;

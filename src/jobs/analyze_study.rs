@@ -19,6 +19,7 @@ use storage::{outbox, queue};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::analyze_volumes;
+use crate::compute;
 use crate::networks::{self, AtHand};
 use crate::reader::{Asked, ReadError, Reading};
 use crate::wiring::House;
@@ -85,10 +86,12 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
             workitem::completed(&mut tx, clinic, study_id, &all_ids, house.clock.now()).await?;
             let (report, now) = (Job::ReportFindings { study_id }, house.clock.now());
             queue::ask(&mut tx, clinic, &report, Priority::Routine, now, now).await?;
+            // What was read before has no masks where the clinic has wanted them only since.
+            let segment = Job::SegmentFindings { study_id };
+            queue::ask(&mut tx, clinic, &segment, Priority::Spare, now, now).await?;
             if !all_ids.is_empty() {
-                for job in [Job::SegmentFindings { study_id }, Job::ExplainFindings { study_id }] {
-                    queue::ask(&mut tx, clinic, &job, Priority::Spare, now, now).await?;
-                }
+                let explain = Job::ExplainFindings { study_id };
+                queue::ask(&mut tx, clinic, &explain, Priority::Spare, now, now).await?;
             }
             queue::finish(&mut tx, claimed).await?;
         }
@@ -177,7 +180,7 @@ async fn readings(house: &Arc<House>, at_hand: &AtHand, instance: &Instance) -> 
     let ask = |cards: Vec<&Card>| {
         let asked = cards.iter().map(|card| (card.name.clone(), card.version.clone())).collect();
         let (reader, bytes) = (Arc::clone(&house.reader), bytes.clone());
-        tokio::task::spawn_blocking(move || reader.read(bytes, &Asked::These(asked)))
+        compute::spawn(move || reader.read(bytes, &Asked::These(asked)))
     };
     let mut said = ask(active.iter().chain(&shadow).collect()).await?;
     if let (Err(ReadError::Network(error)), false, false) = (&said, active.is_empty(), shadow.is_empty()) {

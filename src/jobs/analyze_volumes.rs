@@ -22,6 +22,7 @@ use storage::records::instance::Instance;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::analyze_study::{new_analysis, room};
+use crate::compute;
 use crate::networks::{self, AtHand};
 use crate::reader::{NetworkError, Reading};
 use crate::wiring::House;
@@ -126,7 +127,7 @@ pub(super) async fn series(
 ) -> Result<Result<Series, Refusal>> {
     let network = {
         let (house, card) = (Arc::clone(house), card.clone());
-        match tokio::task::spawn_blocking(move || house.reader.network(&card)).await? {
+        match compute::spawn(move || house.reader.network(&card)).await? {
             Ok(network) => network,
             Err(NetworkError::Unhealthy(reason)) => {
                 return Ok(Err((AbstentionCode::NetworkUnhealthy, reason)));
@@ -174,7 +175,7 @@ pub(super) async fn series(
             Err(refusal) => return Ok(Err(refusal)),
         };
         let house = Arc::clone(house);
-        let (pushed, with_slices) = tokio::task::spawn_blocking(move || {
+        let (pushed, with_slices) = compute::spawn(move || {
             let pushed = run.iter().try_for_each(|place| push(&house, &object, place.frame, &mut volume));
             (pushed, volume)
         })
@@ -229,7 +230,7 @@ async fn segmented(network: Arc<Network>, volume: Volume) -> Result<Result<Vec<L
         let segmented = volume.segment(&network)?;
         Ok(segmented.labels().map(|label| LabelScore { frame: 0, ..label.score() }).collect())
     };
-    match tokio::task::spawn_blocking(scores).await? {
+    match compute::spawn(scores).await? {
         Ok(scores) => Ok(Ok(scores)),
         Err(error) => refused(error),
     }

@@ -24,6 +24,7 @@ use storage::records::instance::Instance;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::compute;
 use crate::networks;
 use crate::wiring::House;
 
@@ -59,7 +60,7 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
         let title = card.title();
         let network = {
             let house = Arc::clone(house);
-            tokio::task::spawn_blocking(move || house.reader.network(&card)).await?
+            compute::spawn(move || house.reader.network(&card)).await?
         };
         let network = match network {
             Ok(network) => network,
@@ -83,7 +84,7 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
             .collect();
         let explained = {
             let house = Arc::clone(house);
-            tokio::task::spawn_blocking(move || explain(&house, &network, bytes, &asked)).await?
+            compute::spawn(move || explain(&house, &network, bytes, &asked)).await?
         };
         match explained {
             Ok(explained) => keep(house, clinic, analysis, explained).await?,

@@ -7,9 +7,9 @@ use clinical::id::NetworkId;
 use storage::db::DbError;
 use storage::queue;
 use storage::records::network::StoredNetwork;
-use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
+use crate::compute;
 use crate::networks::{self, Refusal};
 use crate::wiring::House;
 
@@ -31,7 +31,7 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, network_id: Netwo
     let key = network.blob_key.as_deref().context("the network's weights have not come")?;
     let weights = house.archive.get(key).await.context("the network's weights")?;
     let (reader, card) = (Arc::clone(&house.reader), network.card.clone());
-    let judged = spawn_blocking(move || {
+    let judged = compute::spawn(move || {
         let card = models::Card::parse(&card).map_err(|error| Refusal::of(error.code(), &error))?;
         let reference = networks::reference_of(reference.as_deref())?;
         networks::prove(reader.loader(), &card, &weights, reference.as_ref())

@@ -26,6 +26,7 @@ use storage::records::instance::Instance;
 use storage::records::report;
 use tracing::{info, warn};
 
+use crate::compute;
 use crate::wiring::House;
 use objects::{Network, Sheet};
 
@@ -227,7 +228,7 @@ async fn over_each_image(house: &Arc<House>, network: &Network<'_>, kind: Result
 /// The frame as it looks; `None` where it cannot be decoded any more.
 async fn picture(house: &Arc<House>, object: Part10, frame: u32) -> Result<Option<Picture>> {
     let house = Arc::clone(house);
-    let decoded = tokio::task::spawn_blocking(move || {
+    let decoded = compute::spawn(move || {
         let request = DecodeRequest::frame(frame);
         let frames = pixels::decode(&object, &request, &house.config.pixels(), house.reader.pool())?;
         frames.first().map(|frame| Picture::of(frame, &AS_IT_LOOKS)).transpose()

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod backup;
+mod calibration;
 mod clamd;
 mod command_line;
 mod deidentify;

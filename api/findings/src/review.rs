@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use clinical::event::{Event, Reviewed};
 use clinical::id::FindingId;
 use clinical::imaging::ReviewState;
-use clinical::job::Job;
+use clinical::job::{Job, Priority};
 use gate::{App, Caller, Json, Path, Problem};
 use serde::Deserialize;
 use storage::records::finding::{Finding, Review};
@@ -78,6 +78,9 @@ pub(crate) async fn review(
     outbox::tell(&mut tx, caller.clinic, &told, now).await?;
     let report = Job::ReportFindings { study_id: reviewed.study_id };
     queue::put_off(&mut tx, caller.clinic, &report, now, REPORTED_AFTER).await?;
+    // Where the clinic has wanted masks only since the study was read; those that are there are not made again.
+    let segment = Job::SegmentFindings { study_id: reviewed.study_id };
+    queue::ask(&mut tx, caller.clinic, &segment, Priority::Spare, now, now).await?;
     caller.write_down(&mut tx).await?;
     tx.commit().await?;
 

@@ -1,7 +1,7 @@
 //! `SegmentFindings`: where a network saw what it found, and how surely, as Segmentation objects.
 //!
 //! Masks are not kept: the network runs once more. Reviews change nothing in them, so that each analysis has its
-//! objects made once, after it was told.
+//! objects made once: after it was told, or at a review where the clinic has wanted them only since.
 
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ use tracing::warn;
 
 use super::objects::{Network, reference, size};
 use super::{Shelf, Told, read, store, subject};
+use crate::compute;
 use crate::jobs::analyze_study::HELD_MIB;
 use crate::jobs::analyze_volumes::{Series, frame_of_reference, series};
 use crate::networks;
@@ -50,7 +51,11 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
     }
     for analyses in told.by_network() {
         let Some(marked) = analyses.iter().find(|analysis| is_marked(analysis)) else { continue };
-        let Some(card) = networks::card_of_analysis(&house.reader, marked) else { continue };
+        let Some(card) = networks::card_of_analysis(&house.reader, marked) else {
+            let (name, version) = (&marked.network_name, &marked.network_version);
+            warn!(study.id = %study_id, name, version, "masks are not made: the network is no longer at hand");
+            continue;
+        };
         if !matches!(card.task, Task::Segmentation | Task::Segmentation3d) {
             continue;
         }
@@ -294,7 +299,7 @@ async fn of_image(
         let frame_of_reference_uid = frame_of_reference(&object);
         Ok(Ok(Masks { sources: vec![source], frame_of_reference_uid, made }))
     };
-    tokio::task::spawn_blocking(blocking).await?
+    compute::spawn(blocking).await?
 }
 
 /// Whether anything is called part of it.
@@ -362,5 +367,5 @@ async fn of_series(
         }
         Ok(Masks { sources, frame_of_reference_uid, made })
     };
-    Ok(tokio::task::spawn_blocking(blocking).await?)
+    Ok(compute::spawn(blocking).await?)
 }
