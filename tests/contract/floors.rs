@@ -58,12 +58,14 @@ const MAY_IMPORT: [(&str, &[&str]); 28] = [
 ];
 
 /// Crates that may be linked in one place only.
-const AT_HOME: [(&str, &[&str]); 13] = [
+const AT_HOME: [(&str, &[&str]); 15] = [
     ("tract-onnx", &["inference"]),
     ("tract-onnx-opl", &["inference"]),
     ("ort", &["inference"]),
     ("openvino", &["inference"]),
     ("openvino-sys", &["inference"]),
+    ("memmap2", &["inference/kernels"]),
+    ("krilla", &["api/billing"]),
     ("object_store", &["storage"]),
     ("sqlx", &["storage"]),
     (
