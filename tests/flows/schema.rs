@@ -78,7 +78,8 @@ fn the_service_answers_as_its_description_says() {
     let mut run = Command::new(program);
     run.current_dir(server.data.path()).arg("--config-file").arg(config);
     run.args(["run", &server.url("/openapi.json"), "--header", &format!("Authorization: Bearer {TOKEN}")]);
-    run.args(["--max-examples", "15", "--seed", "7", "--workers", "2", "--no-color"]);
+    // One worker: CPython 3.11 fails now and then where two threads parse at once (python/cpython#106905).
+    run.args(["--max-examples", "15", "--seed", "7", "--workers", "1", "--no-color"]);
     run.args(["--generation-database", "none", "--request-timeout", "20"]);
     for path in LEFT_OUT {
         run.args(["--exclude-path-regex", path]);
