@@ -345,10 +345,8 @@ impl Invoice {
         subscription: SubscriptionId,
         since: DateTime<Utc>,
     ) -> Result<bool> {
-        let count = "SELECT count(*) FROM invoices WHERE subscription_id = $2 AND clinic_id = $1
-                        AND (status = 'open' OR status = 'uncollectible' AND issued_at >= $3)";
-        let owed: i64 = sql(count).bind(clinic).bind(subscription).bind(since).fetch_one(db).await?;
-        Ok(owed > 0)
+        let owed = "status = 'open' OR status = 'uncollectible' AND issued_at >= $3";
+        Self::is_any(db, clinic, subscription, since, owed).await
     }
 
     /// Whether an invoice of a subscription of the time since `since` is paid.
@@ -358,10 +356,23 @@ impl Invoice {
         subscription: SubscriptionId,
         since: DateTime<Utc>,
     ) -> Result<bool> {
-        let count = "SELECT count(*) FROM invoices WHERE subscription_id = $2 AND clinic_id = $1
-                        AND status IN ('paid', 'partly_refunded') AND issued_at >= $3";
-        let paid: i64 = sql(count).bind(clinic).bind(subscription).bind(since).fetch_one(db).await?;
-        Ok(paid > 0)
+        let paid = "status IN ('paid', 'partly_refunded') AND issued_at >= $3";
+        Self::is_any(db, clinic, subscription, since, paid).await
+    }
+
+    /// Whether a subscription has an invoice of which `condition`, words of ours, holds; `$3` is `since`.
+    async fn is_any(
+        db: &mut Conn,
+        clinic: ClinicId,
+        subscription: SubscriptionId,
+        since: DateTime<Utc>,
+        condition: &str,
+    ) -> Result<bool> {
+        let count = format!(
+            "SELECT count(*) FROM invoices WHERE clinic_id = $1 AND subscription_id = $2 AND ({condition})"
+        );
+        let found: i64 = built_sql(count).bind(clinic).bind(subscription).bind(since).fetch_one(db).await?;
+        Ok(found > 0)
     }
 
     /// What is still to be paid.
