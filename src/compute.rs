@@ -2,6 +2,9 @@
 //!
 //! A service has doors and worker in one process. With equal rights, a search that takes half a millisecond waited for the
 //! processor behind a network that holds it for tens (benches/README.md).
+//!
+//! A child that decodes has the rights of whoever started it, and the pool of them is shared: one that a job has started
+//! gives way for a viewer's frame, too, until it is idle and ends.
 
 use std::sync::LazyLock;
 
