@@ -91,11 +91,7 @@ pub struct Candidate {
 
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.runtime.as_str();
-        match self.precision {
-            Precision::F32 => write!(f, "{name} (f32)"),
-            Precision::Bf16 => write!(f, "{name} (bf16)"),
-        }
+        write!(f, "{} ({})", self.runtime.as_str(), self.precision.as_str())
     }
 }
 
@@ -137,7 +133,8 @@ impl Runtimes {
         };
         let mut candidates = Vec::new();
         for runtime in runtimes {
-            if runtime == Runtime::Openvino && card.run.bears(Precision::Bf16) && !card.run.exact {
+            let knows_bf16 = matches!(runtime, Runtime::Blocked | Runtime::Openvino);
+            if knows_bf16 && card.run.bears(Precision::Bf16) && !card.run.exact {
                 candidates.push(Candidate { runtime, precision: Precision::Bf16 });
             }
             candidates.push(Candidate { runtime, precision: Precision::F32 });
@@ -152,10 +149,16 @@ impl Runtimes {
     /// [`InferenceError::NotAvailable`]
     pub fn open(&self, candidate: Candidate) -> Result<Box<dyn InferenceBackend>, InferenceError> {
         Ok(match candidate.runtime {
-            Runtime::Blocked => Box::new(match &self.packed_weights {
-                Some(folder) => BlockedBackend::default().with_packed_weights_in(folder),
-                None => BlockedBackend::default(),
-            }),
+            Runtime::Blocked => {
+                let mut backend = BlockedBackend::default();
+                if let Some(folder) = &self.packed_weights {
+                    backend = backend.with_packed_weights_in(folder);
+                }
+                match candidate.precision {
+                    Precision::F32 => Box::new(backend),
+                    Precision::Bf16 => Box::new(backend.in_bf16()?),
+                }
+            }
             Runtime::Tract => Box::new(TractBackend),
             Runtime::OnnxRuntime => {
                 Box::new(OnnxRuntimeBackend::open(self.onnxruntime_library.as_deref(), self.threads)?)
@@ -189,16 +192,18 @@ mod tests {
     fn sixteen_bits_are_tried_only_where_the_card_allows_them() {
         let mut card = Registry::built_in().get("pneumonia28").unwrap().clone();
         let runtimes = Runtimes::default();
-        let openvino = BackendChoice::Only(Runtime::Openvino);
-        let precisions = |card: &Card| -> Vec<Precision> {
-            runtimes.candidates(openvino, card).iter().map(|candidate| candidate.precision).collect()
-        };
-        card.run.precision = vec![Precision::F32];
-        assert_eq!(precisions(&card), [Precision::F32]);
-        card.run.precision = vec![Precision::F32, Precision::Bf16];
-        assert_eq!(precisions(&card), [Precision::Bf16, Precision::F32]);
-        card.run.exact = true;
-        assert_eq!(precisions(&card), [Precision::F32]);
+        for runtime in [Runtime::Blocked, Runtime::Openvino] {
+            let precisions = |card: &Card| -> Vec<Precision> {
+                let candidates = runtimes.candidates(BackendChoice::Only(runtime), card);
+                candidates.iter().map(|candidate| candidate.precision).collect()
+            };
+            (card.run.precision, card.run.exact) = (vec![Precision::F32], false);
+            assert_eq!(precisions(&card), [Precision::F32]);
+            card.run.precision = vec![Precision::F32, Precision::Bf16];
+            assert_eq!(precisions(&card), [Precision::Bf16, Precision::F32]);
+            card.run.exact = true;
+            assert_eq!(precisions(&card), [Precision::F32]);
+        }
     }
 
     #[test]

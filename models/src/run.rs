@@ -12,6 +12,16 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// The name as cards and runtimes say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 /// How a network may be run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

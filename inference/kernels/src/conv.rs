@@ -11,7 +11,7 @@ mod winograd;
 use std::sync::Arc;
 
 pub use run::{Bend, Operands, Prologue, Source};
-pub use spec::{ConvolutionSpec, Direction, Input, Options, Winograd};
+pub use spec::{ConvolutionSpec, Direction, Input, Options, Precision, Winograd};
 
 use crate::activation::{Activation, Finish};
 use crate::error::{KernelError, same_length};
@@ -88,16 +88,21 @@ fn plan(geometry: &Geometry, table: &Table, options: Options) -> Result<Plan, Ke
     if options.prologue && (matches!(geometry.spec.input, Input::Plain(_)) || geometry.is_depthwise()) {
         return Err(KernelError::Impossible("a prologue on a plain input or a depthwise convolution"));
     }
+    if options.precision == Precision::Bf16 && !options.isa.has_bf16() {
+        return Err(KernelError::MissingBf16(options.isa));
+    }
+    let is_paired = options.precision == Precision::Bf16 && matches!(geometry.spec.input, Input::Blocked(_));
+    let way = (options.prologue, is_paired);
     if geometry.is_depthwise() {
         return Ok(Plan::Depthwise(Depthwise::new(geometry, before)?));
     }
     if geometry.is_pointwise() {
-        return Ok(Plan::Pointwise(Pointwise::new(geometry, table, before, options.prologue)?));
+        return Ok(Plan::Pointwise(Pointwise::new(geometry, table, before, way)?));
     }
     if let Some(winograd) = winograd::Winograd::new(geometry, table, before, options.winograd)? {
         return Ok(Plan::Winograd(winograd));
     }
-    Ok(Plan::Direct(Direct::all(geometry, table, before, options.prologue)?))
+    Ok(Plan::Direct(Direct::all(geometry, table, before, way)?))
 }
 
 impl Plan {
@@ -254,13 +259,14 @@ impl Convolution {
         let table = options.isa.table()?;
         let geometry = Geometry::new(spec)?;
         let given = (*packed).as_ref().len();
-        if geometry.spec.direction == Direction::Forward && given < geometry.weight_count() {
-            // every weight has a place (but those that a transposed window never reaches): this is seen before anything is made for a shape that is only declared
-            return Err(KernelError::Length {
-                of: "the packed weights",
-                expected: geometry.weight_count(),
-                given,
-            });
+        // every weight has a place, or half of one (but those that a transposed window never reaches): this is seen before
+        // anything is made for a shape that is only declared
+        let expected = match options.precision {
+            Precision::F32 => geometry.weight_count(),
+            Precision::Bf16 => geometry.weight_count().div_ceil(2),
+        };
+        if geometry.spec.direction == Direction::Forward && given < expected {
+            return Err(KernelError::Length { of: "the packed weights", expected, given });
         }
         let plan = plan(&geometry, table, options)?;
         let numbers = (*packed).as_ref();

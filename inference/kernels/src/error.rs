@@ -27,6 +27,8 @@ pub enum KernelError {
     NotFinite(&'static str),
     /// This processor lacks the instructions that were asked for.
     MissingIsa(Isa),
+    /// These instructions do not reckon in bf16.
+    MissingBf16(Isa),
     /// No instruction set has this name.
     UnknownIsa,
 }
@@ -43,6 +45,7 @@ impl std::fmt::Display for KernelError {
             KernelError::Impossible(what) => write!(out, "impossible shape: {what}"),
             KernelError::NotFinite(what) => write!(out, "{what} holds an infinite value or none at all"),
             KernelError::MissingIsa(isa) => write!(out, "this processor has no {isa}"),
+            KernelError::MissingBf16(isa) => write!(out, "{isa} does not reckon in bf16 here"),
             KernelError::UnknownIsa => write!(out, "the instruction set is none of avx512, avx2, portable"),
         }
     }

@@ -45,6 +45,19 @@ impl Isa {
         }
     }
 
+    /// Whether products of [`Precision::Bf16`](crate::Precision::Bf16) can be had with it. [`Isa::Portable`] gives them
+    /// slowly: for tests, and for whoever must have the same numbers.
+    pub fn has_bf16(self) -> bool {
+        match self {
+            Isa::Portable => true,
+            Isa::Avx2 => false,
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            Isa::Avx512 => is_x86_feature_detected!("avx512bf16") && self.is_present(),
+            #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+            Isa::Avx512 => false,
+        }
+    }
+
     /// The kernels of this set.
     ///
     /// # Errors

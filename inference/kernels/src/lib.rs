@@ -21,8 +21,8 @@ mod workers;
 pub use activation::Activation;
 pub use combine::{Combine, Pair};
 pub use conv::{
-    Bend, Convolution, ConvolutionSpec, Direction, Input, Method, Operands, Options, PackedWeights, Prologue,
-    Source, Winograd,
+    Bend, Convolution, ConvolutionSpec, Direction, Input, Method, Operands, Options, PackedWeights,
+    Precision, Prologue, Source, Winograd,
 };
 pub use error::KernelError;
 pub use finite::is_finite;

@@ -8,12 +8,21 @@ use std::sync::Arc;
 
 use kernels::{
     Activation, Bend, Channels, Convolution, ConvolutionSpec, Direction, Input, KernelError, Method,
-    OneThread, Operands, Options, Prologue, ScopedThreads, Scratch, Source, Winograd, Workers, reference,
+    OneThread, Operands, Options, Precision, Prologue, ScopedThreads, Scratch, Source, Winograd, Workers,
+    reference,
 };
 use support::*;
 
 /// Of the largest sum: Winograd's own error is up to 5 · 10⁻⁶ of it, a plain sum's less; the rest is the curves'.
 const SHARE: f64 = 1e-5;
+/// A prologue's last bit decides which bf16 is the nearest, now and then: 2⁻⁸ of one product.
+const SHARE_OF_ROUNDED: f64 = 1e-2;
+
+/// The nearest bf16, to even between two.
+fn rounded(number: f32) -> f32 {
+    let bits = number.to_bits();
+    f32::from_bits((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000)
+}
 
 fn activations(channels: usize, seeded: &mut Seeded) -> Vec<Activation> {
     vec![
@@ -79,6 +88,15 @@ fn check(case: &Case, seeded: &mut Seeded) -> Method {
     } else {
         input.clone()
     };
+    let is_rounded = options.precision == Precision::Bf16
+        && matches!(spec.input, Input::Blocked(_))
+        && matches!(built.method(), Method::Pointwise | Method::Direct);
+    let share = if is_rounded && options.prologue { SHARE_OF_ROUNDED } else { SHARE };
+    let as_read = |numbers: Vec<f32>| match is_rounded {
+        true => numbers.into_iter().map(rounded).collect(),
+        false => numbers,
+    };
+    let (seen, weights) = (as_read(seen), as_read(weights));
     let mut sums = reference::convolution(spec, &seen, &weights, Some(&bias)).unwrap();
     if case.has_residual {
         sums.iter_mut().zip(&residual).for_each(|(sum, residual)| *sum += f64::from(*residual));
@@ -105,14 +123,16 @@ fn check(case: &Case, seeded: &mut Seeded) -> Method {
     let mut output = GuardedTensor::unwritten(&channels, extent, case.against);
     let workers: &dyn Workers = if case.threads > 1 { &ScopedThreads(case.threads) } else { &OneThread };
     convolution.run_on(workers, &operands, &mut output.view_mut(), &mut Scratch::new()).expect(&what);
-    assert_close(&output.plain(), &wanted, SHARE, largest(sums), &what);
+    assert_close(&output.plain(), &wanted, share, largest(sums), &what);
     convolution.method()
 }
 
 fn case(spec: ConvolutionSpec, isa: kernels::Isa, seeded: &mut Seeded) -> Case {
+    let in_bf16 = isa.has_bf16() && seeded.between(0, 2) == 0;
+    let precision = if in_bf16 { Precision::Bf16 } else { Precision::F32 };
     Case {
         spec,
-        options: Options { isa, ..Options::default() },
+        options: Options { isa, precision, ..Options::default() },
         has_residual: seeded.between(0, 1) == 1,
         against: seeded.one_of(&[Against::Start, Against::End]),
         threads: seeded.one_of(&[1, 1, 3]),
@@ -307,7 +327,12 @@ fn weights_that_were_packed_otherwise_are_refused() {
         assert_eq!(take(&tidy, plain.clone(), way(isa, Winograd::Never)), Ok(()));
         let refused = take(&turned, plain.clone(), way(isa, Winograd::Never));
         assert!(matches!(refused, Err(KernelError::Mismatch(_))), "other channels: {refused:?}");
-        assert!(take(&tidy, plain, way(isa, Winograd::Four)).is_err(), "another way");
+        assert!(take(&tidy, plain.clone(), way(isa, Winograd::Four)).is_err(), "another way");
+        let in_bf16 = Options { precision: Precision::Bf16, ..way(isa, Winograd::Never) };
+        match isa.has_bf16() {
+            true => assert!(take(&tidy, plain, in_bf16).is_err(), "other numbers"),
+            false => assert_eq!(take(&tidy, plain, in_bf16), Err(KernelError::MissingBf16(isa))),
+        }
         for other in isas() {
             let packed = pack(way(other, Winograd::Four));
             let is_same = (isa == kernels::Isa::Avx512) == (other == kernels::Isa::Avx512);

@@ -107,15 +107,11 @@ impl OpenvinoBackend {
         precision: Precision,
     ) -> Result<CompiledModel, openvino::InferenceError> {
         let threads = self.threads.to_string();
-        let precision = match precision {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
-        };
         let mut core = lock(&self.core);
         core.set_properties(
             &DeviceType::CPU,
             [
-                (RwPropertyKey::HintInferencePrecision, precision),
+                (RwPropertyKey::HintInferencePrecision, precision.as_str()),
                 (RwPropertyKey::NumStreams, threads.as_str()),
                 (RwPropertyKey::InferenceNumThreads, threads.as_str()),
                 // Two processes that pin would share the first cores and leave the others idle.

@@ -1,6 +1,6 @@
 //! What networks answer is the same everywhere.
 
-use inference::{InferenceBackend, LoadedNetwork, conforms};
+use inference::{BlockedBackend, InferenceBackend, Isa, LoadedNetwork, conforms};
 use models::{Card, Precision, ReferenceVectors, Registry};
 use ndarray::{ArrayD, IxDyn};
 
@@ -53,22 +53,29 @@ fn every_network_of_the_box_answers_by_its_reference_vectors_on_every_backend() 
 /// The issue: bf16 within 5e-3, on a processor that lists it, for a card that allows it.
 #[test]
 fn in_bf16_networks_answer_nearly_so_where_processor_and_card_allow_it() {
-    let openvino = openvino();
-    if !openvino.has_bf16() {
-        let refused = openvino.in_bf16().unwrap_err().to_string();
-        assert!(refused.contains("bf16"), "{refused}");
-        return;
+    let mut backends: Vec<Box<dyn InferenceBackend>> = Vec::new();
+    match (openvino().has_bf16(), openvino().in_bf16()) {
+        (true, backend) => backends.push(Box::new(backend.unwrap())),
+        (false, refused) => assert!(refused.unwrap_err().to_string().contains("bf16")),
     }
-    let backend = openvino.in_bf16().unwrap();
+    match (Isa::best().has_bf16(), BlockedBackend::default().in_bf16()) {
+        (true, backend) => backends.push(Box::new(backend.unwrap())),
+        (false, refused) => assert!(refused.unwrap_err().to_string().contains("bf16")),
+    }
+    // slow, and the same everywhere
+    let portable = BlockedBackend::default().with_isa(Isa::Portable).unwrap().in_bf16();
+    backends.push(Box::new(portable.unwrap()));
     let registry = Registry::built_in();
-    for card in registry.iter() {
+    for (backend, card) in
+        backends.iter().flat_map(|backend| registry.iter().map(move |card| (backend, card)))
+    {
         let weights = registry.weights(card).unwrap();
         let mut card = card.clone();
         for (precision, expected) in
             [(vec![Precision::F32], Precision::F32), (vec![Precision::F32, Precision::Bf16], Precision::Bf16)]
         {
             card.run.precision = precision;
-            let network = load(&backend, &card, &weights);
+            let network = load(backend.as_ref(), &card, &weights);
             assert_eq!(network.precision(), expected);
             let difference = network.self_check(&ReferenceVectors::of(&card).unwrap().unwrap()).unwrap();
             let allowed = if expected == Precision::F32 { 1e-4 } else { 5e-3 };

@@ -37,6 +37,9 @@ pub struct Bench {
     /// Plain sums only. Only with blocked
     #[arg(long)]
     exact: bool,
+    /// Products of numbers rounded to bf16, where the processor has them. Only with blocked and openvino
+    #[arg(long, conflicts_with = "exact")]
+    bf16: bool,
     /// The image: little-endian 32-bit floating-point numbers
     #[arg(long)]
     input: Option<PathBuf>,
@@ -57,7 +60,10 @@ struct Times {
 /// Loads the network, runs one image, and prints how long both took.
 pub fn run(config: &Config, bench: &Bench) -> Result<()> {
     let file = std::fs::read(&bench.onnx).with_context(|| format!("{} is not read", bench.onnx.display()))?;
-    let card = bare_card(&file)?;
+    let mut card = bare_card(&file)?;
+    if bench.bf16 {
+        card.run.precision.push(Precision::Bf16);
+    }
     let kept = tempfile::tempdir().context("no folder for packed weights")?;
     let backend = open(config, bench, kept.path())?;
     let (mut network, load_ms) = load(backend.as_ref(), &card, &file)?;
@@ -75,6 +81,7 @@ pub fn run(config: &Config, bench: &Bench) -> Result<()> {
     let figures = json!({
         "backend": backend.name(),
         "version": backend.version(),
+        "precision": network.precision(),
         "cpu_ms_min": times.cpu[0],
         "cpu_ms_median": times.cpu[times.cpu.len() / 2],
         "wall_ms_median": times.wall[times.wall.len() / 2],
@@ -87,7 +94,8 @@ pub fn run(config: &Config, bench: &Bench) -> Result<()> {
         println!("{figures}");
         return Ok(());
     }
-    println!("{} {} on {}", backend.name(), backend.version(), bench.onnx.display());
+    let (name, version) = (backend.name(), backend.version());
+    println!("{name} {version} in {} on {}", network.precision().as_str(), bench.onnx.display());
     println!(
         "CPU time   {:9.2} ms at best, {:.2} ms in the middle",
         times.cpu[0],
@@ -122,11 +130,18 @@ fn open(config: &Config, bench: &Bench, kept: &Path) -> Result<Box<dyn Inference
         if bench.threads > 1 || bench.isa.is_some() || bench.exact {
             bail!("threads, isa and exact are for the backend blocked");
         }
-        return Ok(config.runtimes().open(Candidate { runtime, precision: Precision::F32 })?);
+        if bench.bf16 && runtime != Runtime::Openvino {
+            bail!("bf16 is for the backends blocked and openvino");
+        }
+        let precision = if bench.bf16 { Precision::Bf16 } else { Precision::F32 };
+        return Ok(config.runtimes().open(Candidate { runtime, precision })?);
     }
     let mut backend = BlockedBackend::default().with_packed_weights_in(kept).with_threads(bench.threads)?;
     if let Some(isa) = &bench.isa {
         backend = backend.with_isa(isa.parse::<Isa>()?)?;
+    }
+    if bench.bf16 {
+        backend = backend.in_bf16()?;
     }
     Ok(Box::new(if bench.exact { backend.exact() } else { backend }))
 }

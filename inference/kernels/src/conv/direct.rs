@@ -7,7 +7,7 @@ use super::pointwise::CACHE;
 use super::run::Io;
 use super::spec::{Direction, Geometry, Input};
 use crate::error::{KernelError, product};
-use crate::isa::lanes::LANES;
+use crate::isa::lanes::{LANES, PAIRS};
 use crate::isa::table::Table;
 use crate::primitive::multiply::Product;
 use crate::tensor::Extent;
@@ -32,7 +32,7 @@ pub(super) struct Direct {
     input: Extent,
     out: Extent,
     in_blocks: usize,
-    /// Floats of a pixel in what the kernels read: 16, or the channels of a plain input.
+    /// Floats of a pixel in what the kernels read: 16, 8 for pairs of bf16, or the channels of a plain input.
     pixel: usize,
     is_plain: bool,
     /// Whether bands are copied; else the kernels read the input where it lies.
@@ -104,11 +104,11 @@ impl Direct {
         geometry: &Geometry,
         table: &Table,
         before: usize,
-        has_prologue: bool,
+        (has_prologue, is_paired): (bool, bool),
     ) -> Result<Vec<Self>, KernelError> {
         let (mut all, mut before) = (Vec::new(), before);
         for phase in phases(geometry) {
-            let direct = Direct::new(geometry, table, phase, before, has_prologue)?;
+            let direct = Direct::new(geometry, table, phase, before, (has_prologue, is_paired))?;
             before += direct.panels.len;
             all.push(direct);
         }
@@ -120,10 +120,11 @@ impl Direct {
         table: &Table,
         phase: Phase,
         before: usize,
-        has_prologue: bool,
+        (has_prologue, is_paired): (bool, bool),
     ) -> Result<Self, KernelError> {
         let input = geometry.spec.extent;
         let (is_plain, pixel) = match &geometry.spec.input {
+            Input::Blocked(_) if is_paired => (false, PAIRS),
             Input::Blocked(_) => (false, LANES),
             Input::Plain(count) => (true, *count),
         };
@@ -137,7 +138,7 @@ impl Direct {
             low >= 0
                 && ((phase.count[axis] - 1) * phase.in_stride[axis]) as isize + high < input[axis] as isize
         });
-        let is_packed = is_plain || has_prologue || !is_inside;
+        let is_packed = is_plain || is_paired || has_prologue || !is_inside;
         let mut planes: Vec<isize> = phase.taps.iter().map(|(_, offset)| offset[0]).collect();
         planes.sort_unstable();
         planes.dedup();
@@ -171,9 +172,9 @@ impl Direct {
             let (y, x) = ((y - rows.0) as usize, (x - columns.0) as usize);
             (block * planes.len() + plane) * plane_len + y * row_len + x * pixel
         };
-        let panels = Panels::new(geometry, table, (phase.count[2], before, 1), |groups| {
+        let panels = Panels::new(geometry, table, (phase.count[2], before, 1), is_paired, |groups| {
             let wanted = |channel: usize| groups.contains(&(channel / geometry.group_in));
-            Lines::new(&geometry.spec.input, wanted, &taps, place)
+            Lines::new((&geometry.spec.input, is_paired), wanted, &taps, place)
         })?;
         Ok(Direct {
             input,
@@ -241,6 +242,7 @@ impl Direct {
                 for span in spans(segments, most) {
                     let product = Product {
                         segments: span.segments,
+                        is_paired: self.panels.is_paired,
                         step,
                         out_step,
                         block_stride,
@@ -303,17 +305,8 @@ impl Direct {
                     // SAFETY: the row lies within the block of the input, and `inside` is as long.
                     unsafe {
                         let from = io.read.add(block * depth * height * width * LANES + pixel_row * LANES);
-                        match io.prologue {
-                            None => std::ptr::copy_nonoverlapping(from, inside.as_mut_ptr(), inside.len()),
-                            Some(by) => {
-                                (io.table.affine)(
-                                    from,
-                                    inside.as_mut_ptr(),
-                                    right - left,
-                                    &by.of_block(block),
-                                );
-                            }
-                        }
+                        let how = (block, self.panels.is_paired);
+                        io.bring_in(from, inside.as_mut_ptr(), right - left, how);
                     }
                 }
             }

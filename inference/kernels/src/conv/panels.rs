@@ -2,7 +2,7 @@
 
 use super::spec::{Geometry, Input};
 use crate::error::{KernelError, product};
-use crate::isa::lanes::LANES;
+use crate::isa::lanes::{LANES, pair};
 use crate::isa::table::Table;
 use crate::primitive::multiply::Segment;
 
@@ -23,8 +23,10 @@ pub(super) struct Panel {
 /// Which weights one row of a panel holds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
-    /// None where a place of the block has no channel: the row is zero.
+    /// None where a place of the block has no channel: its weights are zero.
     pub channel: Option<usize>,
+    /// The other channel of a pair, likewise.
+    pub second: Option<usize>,
     pub tap: usize,
 }
 
@@ -39,7 +41,7 @@ impl Lines {
     /// The lines of the channels that are `wanted`, block by block and tap by tap; what has no channel at the ends
     /// of a block is left out. `place` gives the base of a block at the tap of this position.
     pub(super) fn new(
-        input: &Input,
+        (input, is_paired): (&Input, bool),
         wanted: impl Fn(usize) -> bool,
         taps: &[usize],
         place: impl Fn(usize, usize) -> usize,
@@ -57,11 +59,16 @@ impl Lines {
             let is_wanted = |lane: &Option<usize>| lane.is_some_and(&wanted);
             let Some(first) = lanes.iter().position(is_wanted) else { continue };
             let last = lanes.iter().rposition(is_wanted).unwrap_or(first);
+            // channels that a row holds
+            let each = if is_paired { 2 } else { 1 };
+            let (first, last) = (first / each, last / each);
             for (position, tap) in taps.iter().enumerate() {
                 lines.push(Segment { offset: place(block, position) + first, len: last - first + 1 });
-                lines
-                    .rows
-                    .extend(lanes[first..=last].iter().map(|channel| Row { channel: *channel, tap: *tap }));
+                lines.rows.extend(lanes.chunks(each).take(last + 1).skip(first).map(|channels| Row {
+                    channel: channels[0],
+                    second: channels.get(1).copied().flatten(),
+                    tap: *tap,
+                }));
             }
         }
         lines
@@ -83,6 +90,8 @@ pub(super) struct Panels {
     pub lines: Vec<Lines>,
     /// Floats of all weights.
     pub len: usize,
+    /// Whether a row, and what it meets, is a pair of channels in bf16.
+    pub is_paired: bool,
 }
 
 impl Panels {
@@ -92,6 +101,7 @@ impl Panels {
         geometry: &Geometry,
         table: &Table,
         (pixels, before, copies): (usize, usize, usize),
+        is_paired: bool,
         lines: impl Fn(std::ops::RangeInclusive<usize>) -> Lines,
     ) -> Result<Panels, KernelError> {
         let out_blocks = geometry.out_channels.blocks();
@@ -118,7 +128,7 @@ impl Panels {
             weights = weights.checked_add(more).ok_or(KernelError::TooLarge)?;
             first_block += blocks;
         }
-        Ok(Panels { list, lines: all, len: weights - before })
+        Ok(Panels { list, lines: all, len: weights - before, is_paired })
     }
 
     /// Writes the weights to their places.
@@ -132,9 +142,13 @@ impl Panels {
                 for lane in 0..width {
                     let out = panel.first_block * LANES + lane;
                     for (row, place) in rows.iter().zip(places.chunks_exact_mut(width)) {
-                        if let Some(channel) = row.channel {
-                            place[lane] = geometry.weight(weights, out, channel, row.tap);
-                        }
+                        let weight = |channel: Option<usize>| {
+                            channel.map_or(0.0, |it| geometry.weight(weights, out, it, row.tap))
+                        };
+                        place[lane] = match self.is_paired {
+                            true => pair(weight(row.channel), weight(row.second)),
+                            false => weight(row.channel),
+                        };
                     }
                 }
             }
@@ -143,6 +157,7 @@ impl Panels {
 
     /// Adds to a hash which weight stands where; before [`Panels::forget_rows`].
     pub(super) fn name(&self, hash: &mut Fnv) {
+        hash.add(usize::from(self.is_paired));
         for panel in &self.list {
             [panel.first_block, panel.blocks, panel.weights, panel.list]
                 .into_iter()
@@ -150,6 +165,7 @@ impl Panels {
         }
         for row in self.lines.iter().flat_map(|lines| &lines.rows) {
             hash.add(row.channel.unwrap_or(usize::MAX));
+            hash.add(row.second.unwrap_or(usize::MAX));
             hash.add(row.tap);
         }
     }

@@ -4,7 +4,7 @@ use super::panels::{Lines, Panels, piece, spans};
 use super::run::Io;
 use super::spec::Geometry;
 use crate::error::KernelError;
-use crate::isa::lanes::LANES;
+use crate::isa::lanes::{LANES, PAIRS};
 use crate::isa::table::Table;
 use crate::primitive::multiply::Product;
 
@@ -19,8 +19,10 @@ pub(super) struct Pointwise {
     read_stride: usize,
     out_stride: usize,
     in_blocks: usize,
-    /// Whether the input is brought into the scratch first, through the prologue.
+    /// Whether the input is brought into the scratch first: through the prologue, as pairs of bf16, or both.
     is_packed: bool,
+    /// Floats of a pixel in what the kernels read.
+    pixel: usize,
     pub panels: Panels,
 }
 
@@ -29,19 +31,21 @@ impl Pointwise {
         geometry: &Geometry,
         table: &Table,
         before: usize,
-        packed: bool,
+        (has_prologue, is_paired): (bool, bool),
     ) -> Result<Self, KernelError> {
         let pixels: usize = geometry.out.iter().product();
         let in_blocks = geometry.in_blocks();
-        let chunk = ((CACHE / (in_blocks * 64)).max(56) / 14 * 14).min(pixels);
+        let is_packed = has_prologue || is_paired;
+        let pixel = if is_paired { PAIRS } else { LANES };
+        let chunk = ((CACHE / (in_blocks * pixel * size_of::<f32>())).max(56) / 14 * 14).min(pixels);
         let chunks = pixels.div_ceil(chunk);
-        let read_stride = if packed { pixels.div_ceil(chunks) * LANES } else { pixels * LANES };
-        let panels = Panels::new(geometry, table, (pixels, before, 1), |groups| {
+        let read_stride = if is_packed { pixels.div_ceil(chunks) * pixel } else { pixels * LANES };
+        let panels = Panels::new(geometry, table, (pixels, before, 1), is_paired, |groups| {
             let wanted = |channel: usize| groups.contains(&(channel / geometry.group_in));
-            Lines::new(&geometry.spec.input, wanted, &[0], |block, _| block * read_stride)
+            Lines::new((&geometry.spec.input, is_paired), wanted, &[0], |block, _| block * read_stride)
         })?;
         let out_stride = pixels * LANES;
-        Ok(Pointwise { pixels, chunks, read_stride, out_stride, in_blocks, is_packed: packed, panels })
+        Ok(Pointwise { pixels, chunks, read_stride, out_stride, in_blocks, is_packed, pixel, panels })
     }
 
     pub(super) fn room(&self) -> usize {
@@ -68,11 +72,11 @@ impl Pointwise {
         // SAFETY: the chunk lies within the pixels of every block of input, output and residual.
         unsafe {
             let mut read = io.read.add(first * LANES);
-            if let Some(prologue) = io.prologue {
+            if self.is_packed {
                 for block in 0..self.in_blocks {
                     let to = room.as_mut_ptr().add(block * self.read_stride);
                     let from = read.add(block * self.out_stride);
-                    (io.table.affine)(from, to, count, &prologue.of_block(block));
+                    io.bring_in(from, to, count, (block, self.panels.is_paired));
                 }
                 read = room.as_ptr();
             }
@@ -82,7 +86,8 @@ impl Pointwise {
                 for span in spans(segments, io.table.span(panel.blocks)) {
                     let product = Product {
                         segments: span.segments,
-                        step: LANES,
+                        is_paired: self.panels.is_paired,
+                        step: self.pixel,
                         out_step: LANES,
                         block_stride: self.out_stride,
                         bias: io.bias.add(panel.first_block * LANES),

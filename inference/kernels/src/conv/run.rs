@@ -2,6 +2,7 @@
 
 use crate::activation::Finish;
 use crate::error::{KernelError, same_length};
+use crate::isa::lanes::LANES;
 use crate::isa::table::Table;
 use crate::primitive::map::Affine;
 use crate::primitive::multiply::Product;
@@ -88,6 +89,29 @@ pub(super) struct Io<'a> {
 unsafe impl Sync for Io<'_> {}
 
 impl Io<'_> {
+    /// Pixels of one block of the input, through the prologue where there is one, as the kernels read them.
+    ///
+    /// # Safety
+    ///
+    /// `pixels * 16` numbers of this block can be read at `from`, and as many, or half of them for pairs, written at `to`.
+    #[inline]
+    pub(super) unsafe fn bring_in(
+        &self,
+        from: *const f32,
+        to: *mut f32,
+        pixels: usize,
+        (block, is_paired): (usize, bool),
+    ) {
+        // SAFETY: the caller's; pairs are there only where the instructions for them are.
+        unsafe {
+            match (self.prologue.map(|it| it.of_block(block)), is_paired) {
+                (by, true) => (self.table.paired)(from, to, pixels, by.as_ref()),
+                (Some(by), false) => (self.table.affine)(from, to, pixels, &by),
+                (None, false) => std::ptr::copy_nonoverlapping(from, to, pixels * LANES),
+            }
+        }
+    }
+
     /// One row of one panel, written `place` floats from the output's beginning; the last sum takes in the residual.
     ///
     /// # Safety

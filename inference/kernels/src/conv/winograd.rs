@@ -87,9 +87,9 @@ impl Winograd {
 
         let taps: Vec<usize> = (0..depth).collect();
         let copies = products;
-        let panels = Panels::new(geometry, table, (tiles, before, copies), |_| {
+        let panels = Panels::new(geometry, table, (tiles, before, copies), false, |_| {
             Lines::new(
-                &spec.input,
+                (&spec.input, false),
                 |_| true,
                 &taps,
                 |block, plane| (plane * in_blocks + block) * tiles * LANES,
@@ -268,6 +268,7 @@ impl Winograd {
                     out_step: LANES,
                     block_stride: self.planes * self.tiles * LANES,
                     bias: std::ptr::null(),
+                    is_paired: false,
                     goes_on: span.rows_before > 0,
                     bounds: None,
                 };

@@ -57,6 +57,18 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn add_pairs(self, by: Self, plus: Self) -> Self {
+        // SAFETY: only what `Isa::has_bf16` lets through comes here; sixteen pairs of bf16 are 64 bytes of any bits.
+        unsafe { Avx512(_mm512_dpbf16_ps(plus.0, bits(self.0), bits(by.0))) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_pairs(self, to: *mut f32) {
+        // SAFETY: the caller's, and `Isa::has_bf16` let it through.
+        unsafe { to.cast::<__m256bh>().write_unaligned(_mm512_cvtneps_pbh(self.0)) }
+    }
+
+    #[inline(always)]
     fn max_or_nan(self, other: Self) -> Self {
         // SAFETY: AVX-512F is there.
         unsafe {
@@ -78,4 +90,11 @@ impl Lanes for Avx512 {
         // SAFETY: AVX-512F is there.
         Avx512(unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0) })
     }
+}
+
+/// The same bits as pairs of bf16.
+#[inline(always)]
+fn bits(lanes: __m512) -> __m512bh {
+    // SAFETY: both are 64 bytes for which all bits are allowed.
+    unsafe { std::mem::transmute(lanes) }
 }

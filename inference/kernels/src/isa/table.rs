@@ -1,7 +1,7 @@
 //! The kernels of one instruction set, as pointers to functions.
 
 use super::Isa;
-use super::lanes::LANES;
+use super::lanes::{LANES, PAIRS};
 use super::portable::Portable;
 use crate::primitive::across::{self, Response};
 use crate::primitive::curve::{self, Curve};
@@ -22,8 +22,12 @@ type Tiles = &'static [Multiply];
 /// only where the processor has the set, which [`Isa::table`] sees to.
 pub(crate) struct Table {
     pub isa: Isa,
-    /// By step between pixels (16, 32, any other), then by blocks of output channels (1, 2, 4).
+    /// By step between pixels (one, two, any other number of them), then by blocks of output channels (1, 2, 4).
     multiply: [[Tiles; 3]; 3],
+    /// The same for pairs of bf16; there where [`Isa::has_bf16`] may be.
+    multiply_pairs: [[Tiles; 3]; 3],
+    /// In pairs, where [`Isa::has_bf16`] is.
+    pub paired: unsafe fn(*const f32, *mut f32, usize, Option<&Affine>),
     pub bend: unsafe fn(*mut f32, usize, usize, Curve, *const f32),
     pub softmax: unsafe fn(*const f32, *mut f32, usize, (usize, usize), *const f32),
     pub affine: unsafe fn(*const f32, *mut f32, usize, &Affine),
@@ -62,7 +66,8 @@ impl Table {
     ///
     /// # Safety
     ///
-    /// As [`multiply`], for each of `pixels` pixels; `blocks` is 1, or 2 or 4 where the table is wide.
+    /// As [`multiply`], for each of `pixels` pixels; `blocks` is 1, or 2 or 4 where the table is wide; pairs come only
+    /// where [`Isa::has_bf16`] is.
     pub unsafe fn row(
         &self,
         (pixels, blocks): (usize, usize),
@@ -71,12 +76,10 @@ impl Table {
         (out, residual): (*mut f32, *const f32),
         product: &Product<'_>,
     ) {
-        let by_step = match product.step {
-            LANES => &self.multiply[0],
-            32 => &self.multiply[1],
-            _ => &self.multiply[2],
-        };
-        let kernels = by_step[blocks / 2];
+        let (by_step, pixel) =
+            if product.is_paired { (&self.multiply_pairs, PAIRS) } else { (&self.multiply, LANES) };
+        let steps = [pixel, 2 * pixel].into_iter().position(|it| it == product.step);
+        let kernels = by_step[steps.unwrap_or(2)][blocks / 2];
         let tiles = pixels.div_ceil(kernels.len());
         let (size, larger) = (pixels / tiles, pixels % tiles);
         let mut first = 0;
@@ -101,6 +104,9 @@ impl Table {
 
 macro_rules! tiles {
     ($blocks:literal, $step:literal; $($pixels:literal)*) => { &[$(tile::<$pixels, $blocks, $step> as Multiply),*] };
+    (pairs $blocks:literal, $step:literal; $($pixels:literal)*) => {
+        &[$(tile_of_pairs::<$pixels, $blocks, $step> as Multiply),*]
+    };
 }
 
 /// Functions with the instruction set's attribute around the generic ones.
@@ -115,7 +121,7 @@ macro_rules! entries {
 }
 
 macro_rules! table_of {
-    ($module:ident, $isa:expr, $lanes:ty, $attribute:tt, $multiply:expr) => {
+    ($module:ident, $isa:expr, $lanes:ty, $attribute:tt, $multiply:expr, $of_pairs:tt, $multiply_pairs:expr) => {
         mod $module {
             use super::*;
 
@@ -128,7 +134,29 @@ macro_rules! table_of {
                 product: &Product<'_>,
             ) {
                 // SAFETY: the caller keeps the contract of the generic function.
-                unsafe { multiply::<$lanes, PIXELS, BLOCKS, STEP>(read, weights, out, residual, product) }
+                unsafe {
+                    multiply::<$lanes, PIXELS, BLOCKS, STEP, false>(read, weights, out, residual, product)
+                }
+            }
+
+            # $of_pairs
+            #[allow(dead_code, reason = "some sets have no tiles of pairs")]
+            unsafe fn tile_of_pairs<const PIXELS: usize, const BLOCKS: usize, const STEP: usize>(
+                read: *const f32,
+                weights: *const f32,
+                out: *mut f32,
+                residual: *const f32,
+                product: &Product<'_>,
+            ) {
+                // SAFETY: the caller keeps the contract of the generic function.
+                unsafe {
+                    multiply::<$lanes, PIXELS, BLOCKS, STEP, true>(read, weights, out, residual, product)
+                }
+            }
+
+            entries! { $of_pairs
+                paired = map::paired::<$lanes>
+                    => (from: *const f32, to: *mut f32, pixels: usize, by: Option<&Affine>);
             }
 
             entries! { $attribute
@@ -160,6 +188,8 @@ macro_rules! table_of {
             pub(crate) static TABLE: Table = Table {
                 isa: $isa,
                 multiply: $multiply,
+                multiply_pairs: $multiply_pairs,
+                paired,
                 bend,
                 softmax,
                 affine,
@@ -185,6 +215,10 @@ table_of! { avx512, Isa::Avx512, crate::isa::avx512::Avx512, [target_feature(ena
     [tiles!(1, 16; 1 2 3 4 5 6 7 8 9 10 11 12 13 14), tiles!(2, 16; 1 2 3 4 5 6 7 8 9 10 11 12 13 14), tiles!(4, 16; 1 2 3 4 5 6 7)],
     [tiles!(1, 32; 1 2 3 4 5 6 7 8 9 10 11 12 13 14), tiles!(2, 32; 1 2 3 4 5 6 7 8 9 10 11 12 13 14), tiles!(4, 32; 1 2 3 4 5 6 7)],
     [tiles!(1, 0; 1 2 3 4 5 6 7 8 9 10 11 12 13 14), tiles!(2, 0; 1 2 3 4 5 6 7 8 9 10 11 12 13 14), tiles!(4, 0; 1 2 3 4 5 6 7)],
+], [target_feature(enable = "avx512f,avx512bf16,avx2,fma")], [
+    [tiles!(pairs 1, 8; 1 2 3 4 5 6 7 8 9 10 11 12 13 14), tiles!(pairs 2, 8; 1 2 3 4 5 6 7 8 9 10 11 12 13 14), tiles!(pairs 4, 8; 1 2 3 4 5 6 7)],
+    [tiles!(pairs 1, 16; 1 2 3 4 5 6 7 8 9 10 11 12 13 14), tiles!(pairs 2, 16; 1 2 3 4 5 6 7 8 9 10 11 12 13 14), tiles!(pairs 4, 16; 1 2 3 4 5 6 7)],
+    [tiles!(pairs 1, 0; 1 2 3 4 5 6 7 8 9 10 11 12 13 14), tiles!(pairs 2, 0; 1 2 3 4 5 6 7 8 9 10 11 12 13 14), tiles!(pairs 4, 0; 1 2 3 4 5 6 7)],
 ] }
 
 #[cfg(target_arch = "x86_64")]
@@ -192,7 +226,7 @@ table_of! { avx2, Isa::Avx2, crate::isa::avx2::Avx2, [target_feature(enable = "a
     [tiles!(1, 16; 1 2 3 4 5 6), &[], &[]],
     [tiles!(1, 32; 1 2 3 4 5 6), &[], &[]],
     [tiles!(1, 0; 1 2 3 4 5 6), &[], &[]],
-] }
+], [target_feature(enable = "avx2,fma")], [[&[]; 3]; 3] }
 
 // 32 registers of four numbers (NEON) hold six pixels, 16 of them (SSE2) three
 #[cfg(target_arch = "aarch64")]
@@ -200,14 +234,14 @@ table_of! { portable, Isa::Portable, Portable, [inline], [
     [tiles!(1, 16; 1 2 3 4 5 6), &[], &[]],
     [tiles!(1, 32; 1 2 3 4 5 6), &[], &[]],
     [tiles!(1, 0; 1 2 3 4 5 6), &[], &[]],
-] }
+], [inline], [[tiles!(pairs 1, 0; 1 2 3 4 5 6), &[], &[]]; 3] }
 
 #[cfg(not(target_arch = "aarch64"))]
 table_of! { portable, Isa::Portable, Portable, [inline], [
     [tiles!(1, 16; 1 2 3), &[], &[]],
     [tiles!(1, 32; 1 2 3), &[], &[]],
     [tiles!(1, 0; 1 2 3), &[], &[]],
-] }
+], [inline], [[tiles!(pairs 1, 0; 1 2 3), &[], &[]]; 3] }
 
 pub(crate) use portable::TABLE as PORTABLE;
 #[cfg(target_arch = "x86_64")]

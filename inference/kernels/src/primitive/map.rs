@@ -2,7 +2,7 @@
 
 use super::curve::leaky;
 use super::{unroll, unroll_blocks};
-use crate::isa::lanes::{LANES, Lanes};
+use crate::isa::lanes::{LANES, Lanes, PAIRS};
 
 /// The lowest and the highest value that is let through.
 pub(crate) type Bounds = Option<(f32, f32)>;
@@ -165,6 +165,29 @@ pub(crate) unsafe fn affine<L: Lanes>(from: *const f32, to: *mut f32, pixels: us
         by_affine!(L, by, |way| {
             for pixel in 0..pixels {
                 way.of(L::load(from.add(pixel * LANES))).store(to.add(pixel * LANES));
+            }
+        });
+    }
+}
+
+/// As [`affine`], or as it comes where there is none, with `to` in pairs of bf16.
+///
+/// # Safety
+///
+/// `pixels * 16` numbers can be read at `from`, `pixels * 8` written at `to`, sixteen read at `by.scale` and `by.shift`.
+#[inline(always)]
+pub(crate) unsafe fn paired<L: Lanes>(from: *const f32, to: *mut f32, pixels: usize, by: Option<&Affine>) {
+    // SAFETY: the caller vouches for every pixel, and for scale and shift.
+    unsafe {
+        let Some(by) = by else {
+            for pixel in 0..pixels {
+                L::load(from.add(pixel * LANES)).store_pairs(to.add(pixel * PAIRS));
+            }
+            return;
+        };
+        by_affine!(L, by, |way| {
+            for pixel in 0..pixels {
+                way.of(L::load(from.add(pixel * LANES))).store_pairs(to.add(pixel * PAIRS));
             }
         });
     }

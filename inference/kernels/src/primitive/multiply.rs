@@ -17,6 +17,8 @@ pub(crate) struct Segment {
 pub(crate) struct Product<'a> {
     /// What a pixel reads, in the order of the weights' rows.
     pub segments: &'a [Segment],
+    /// Whether what is read, and each weight, is a pair of bf16.
+    pub is_paired: bool,
     /// Floats between two pixels that are read.
     pub step: usize,
     /// Floats between two pixels that are written.
@@ -34,7 +36,8 @@ pub(crate) struct Product<'a> {
 /// One tile: `PIXELS` pixels of `BLOCKS` blocks of output channels, all in registers.
 ///
 /// `out[block][pixel] = bound(bias[block] + Σ read[pixel][k] * weights[k][block] + residual[block][pixel])`, summed in
-/// the order of `k` whatever the size of the tile. `STEP` is `product.step` when that is known to the compiler, else 0.
+/// the order of `k` whatever the size of the tile. `STEP` is `product.step` when that is known to the compiler, else 0;
+/// `PAIRED` is `product.is_paired`: each `k` is then two channels.
 ///
 /// # Safety
 ///
@@ -42,7 +45,13 @@ pub(crate) struct Product<'a> {
 /// `BLOCKS * 16` numbers for each of them; sixteen numbers can be written (and read, where it goes on) at `out + block * block_stride + pixel *
 /// out_step` and, unless it is null, read at the same place of `residual`; `bias` is null or holds `BLOCKS * 16`.
 #[inline(always)]
-pub(crate) unsafe fn multiply<L: Lanes, const PIXELS: usize, const BLOCKS: usize, const STEP: usize>(
+pub(crate) unsafe fn multiply<
+    L: Lanes,
+    const PIXELS: usize,
+    const BLOCKS: usize,
+    const STEP: usize,
+    const PAIRED: bool,
+>(
     read: *const f32,
     weights: *const f32,
     out: *mut f32,
@@ -80,7 +89,11 @@ pub(crate) unsafe fn multiply<L: Lanes, const PIXELS: usize, const BLOCKS: usize
                 unroll!(PIXELS, P, {
                     let value = L::splat(*at.add(P * step));
                     unroll_blocks!(BLOCKS, B, {
-                        sums[P][B] = value.mul_add(row[B], sums[P][B]);
+                        sums[P][B] = if PAIRED {
+                            value.add_pairs(row[B], sums[P][B])
+                        } else {
+                            value.mul_add(row[B], sums[P][B])
+                        };
                     });
                 });
                 weights = weights.add(BLOCKS * LANES);

@@ -4,6 +4,7 @@ use kernels::{
     Affine, Bend, Buffer, Channels, Combine, Convolution, ConvolutionSpec, Extent, Input, Isa, KernelError,
     LocalResponse, Normalization, Options, Pool, Pooling, Resize, Softmax, Winograd,
 };
+use models::Precision;
 
 use super::packing::Packing;
 use super::places::{Place, Places};
@@ -21,6 +22,8 @@ pub(super) struct Way {
     pub isa: Isa,
     /// Whether only plain sums will do.
     pub is_exact: bool,
+    /// In which numbers products may be formed.
+    pub precision: Precision,
 }
 
 /// One step: what is done, with which values, to which value.
@@ -258,7 +261,11 @@ impl Draft<'_, '_> {
             ConvolutionSpec::new(input, source.shape.extent, convolve.out_channels, convolve.window.kernel);
         convolve.shape_of(&mut spec);
         let winograd = if self.way.is_exact { Winograd::Never } else { Winograd::Auto };
-        let options = Options { isa: self.way.isa, winograd, prologue: before.is_some() };
+        let precision = match self.way.precision {
+            Precision::F32 => kernels::Precision::F32,
+            Precision::Bf16 => kernels::Precision::Bf16,
+        };
+        let options = Options { isa: self.way.isa, winograd, precision, prologue: before.is_some() };
         let between = Between {
             ins: source.shape.channels,
             outs: convolve.out_channels,

@@ -3,6 +3,7 @@
 mod maker;
 
 use kernels::Isa;
+use models::Precision;
 use ndarray::ArrayD;
 use prost::Message;
 use tract_onnx::pb;
@@ -27,7 +28,7 @@ fn answers(model: TypedModel, input: &Tensor) -> Vec<Vec<f32>> {
 }
 
 fn cut(backend: &BlockedBackend, model: &mut TypedModel, is_exact: bool) -> TractResult<Coverage> {
-    let way = Way { isa: backend.isa, is_exact };
+    let way = Way { isa: backend.isa, is_exact, precision: Precision::F32 };
     let cut = Cut { way, workers: &backend.workers, packing: &mut Packing::Here };
     cut.regions(model, Given::default())
 }

@@ -1,11 +1,15 @@
 //! CPU time of the layers that imaging networks are made of: `cargo bench -p kernels [-- avx512|avx2|portable] [NAME]`.
 //!
 //! Each layer is run until its least time has settled; memory is warm, as the layer before leaves it in a network.
+//! The roof is the time that its products need at the processor's measured peak, or its bytes (each once) from the cache that
+//! holds them, whichever is longer.
+
+mod roof;
 
 use kernels::{
     Activation, Affine, Bend, Channels, Combine, Convolution, ConvolutionSpec, Coordinates, Direction,
-    Extent, Input, Interpolation, Isa, KernelError, Normalization, OneThread, Operands, Options, Pair, Pool,
-    PoolSpec, Pooling, Prologue, Resize, Scratch, Source, Tensor, Winograd,
+    Extent, Input, Interpolation, Isa, KernelError, Method, Normalization, OneThread, Operands, Options,
+    Pair, Pool, PoolSpec, Pooling, Precision, Prologue, Resize, Scratch, Source, Tensor, Winograd,
 };
 
 const ROUNDS: usize = 15;
@@ -88,12 +92,15 @@ fn layers() -> Vec<Layer> {
     all
 }
 
-fn time_convolution(layer: &Layer, isa: Isa, winograd: Winograd) -> Result<(f64, Convolution), KernelError> {
+fn time_convolution(
+    layer: &Layer,
+    (isa, winograd, precision): (Isa, Winograd, Precision),
+) -> Result<(f64, Convolution), KernelError> {
     let spec = &layer.spec;
     let taps: usize = spec.kernel.iter().product();
     let weights = numbers(spec.out_channels * spec.in_channels() / spec.groups * taps);
     let bias = numbers(spec.out_channels);
-    let options = Options { isa, winograd, prologue: layer.has_prologue };
+    let options = Options { isa, winograd, precision, prologue: layer.has_prologue };
     let convolution = Convolution::new(spec.clone(), &weights, Some(&bias), &layer.activation, options)?;
     let plain = numbers(spec.in_channels() * spec.extent.iter().product::<usize>());
     let tensor = match &spec.input {
@@ -161,25 +168,62 @@ fn time_others(isa: Isa) -> Result<(), KernelError> {
     Ok(())
 }
 
+/// The least bytes that a layer moves: input, weights and output once each.
+fn least_bytes(layer: &Layer, convolution: &Convolution) -> usize {
+    let input = layer.spec.in_channels() * layer.spec.extent.iter().product::<usize>();
+    let output = layer.spec.out_channels * convolution.output_extent().iter().product::<usize>();
+    (input + output + convolution.packed().len()) * size_of::<f32>()
+}
+
+/// Times one way to compute a layer; the row tells its share of the processor's measured peak, and what bounds it: the
+/// products, the memory, or what Winograd's transforms and the edges take beside them.
+fn show(layer: &Layer, isa: Isa, winograd: Winograd, precision: Precision) -> Result<Method, KernelError> {
+    let (ms, convolution) = time_convolution(layer, (isa, winograd, precision))?;
+    let flops = 2.0 * convolution.multiplications() as f64;
+    let method = convolution.method();
+    let is_wide = precision == Precision::Bf16 && matches!(method, Method::Pointwise | Method::Direct);
+    let peak = roof::peak(isa, if is_wide { Precision::Bf16 } else { Precision::F32 });
+    // F(4×4, 3×3) needs 36 products for 16 outputs of 9 each, F(2×2, 3×3) 16 for 4
+    let kept = match method {
+        Method::Winograd(4) => 36.0 / (16.0 * 9.0),
+        Method::Winograd(_) => 16.0 / (4.0 * 9.0),
+        _ => 1.0,
+    };
+    print!("| {} | {precision:?} | {method:?} | {ms:.3} | {:.0} |", layer.name, flops / ms / 1e6);
+    let Some(peak) = peak else {
+        println!(" | | |");
+        return Ok(method);
+    };
+    let bytes = least_bytes(layer, &convolution);
+    let (products, memory) = (kept * flops / peak / 1e6, bytes as f64 / roof::bandwidth(bytes) / 1e6);
+    let (share, bound) = (products.max(memory) / ms, if products > memory { "products" } else { "memory" });
+    let bound = if share < 0.7 { format!("neither; {bound} first") } else { bound.to_owned() };
+    println!(" {:.0} % | {:.0} % | {bound} |", 100.0 * flops / ms / 1e6 / peak, 100.0 * share);
+    Ok(method)
+}
+
 fn main() -> Result<(), KernelError> {
     let words: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
     let isa = words.iter().find_map(|word| word.parse().ok()).unwrap_or(Isa::best());
     let name = words.iter().find(|word| word.parse::<Isa>().is_err());
+    for precision in [Precision::F32, Precision::Bf16] {
+        if let Some(peak) = roof::peak(isa, precision) {
+            println!("peak of {isa} in {precision:?}: {peak:.0} GFLOP/s");
+        }
+    }
     println!(
-        "| layer ({isa}) | ms | effective GFLOP/s | way | plain sum, ms | GFLOP/s |\n|---|---|---|---|---|---|"
+        "\n| layer ({isa}) | numbers | way | ms | GFLOP/s of the plain sum | of the peak | of the roof | bound by |"
     );
+    println!("|---|---|---|---|---|---|---|---|");
     for layer in layers() {
         if name.is_some_and(|name| !layer.name.contains(name.as_str())) {
             continue;
         }
-        let (ms, convolution) = time_convolution(&layer, isa, Winograd::Auto)?;
-        let operations = 2.0 * convolution.multiplications() as f64;
-        print!("| {} | {ms:.3} | {:.0} | {:?} |", layer.name, operations / ms / 1e6, convolution.method());
-        if matches!(convolution.method(), kernels::Method::Winograd(_)) {
-            let (ms, _) = time_convolution(&layer, isa, Winograd::Never)?;
-            println!(" {ms:.3} | {:.0} |", operations / ms / 1e6);
-        } else {
-            println!(" | |");
+        let method = show(&layer, isa, Winograd::Auto, Precision::F32)?;
+        if matches!(method, Method::Winograd(_)) {
+            show(&layer, isa, Winograd::Never, Precision::F32)?;
+        } else if isa.has_bf16() && matches!(method, Method::Pointwise | Method::Direct) {
+            show(&layer, isa, Winograd::Auto, Precision::Bf16)?;
         }
     }
     if name.is_none() {
