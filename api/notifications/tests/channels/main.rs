@@ -6,6 +6,7 @@ mod amazon;
 mod communication;
 mod fallback;
 mod mail_server;
+mod maildev;
 mod peer;
 mod stubs;
 mod support;
