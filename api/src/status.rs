@@ -8,9 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
+use billing::BillingState;
 use chrono::{DateTime, TimeDelta, Utc};
 use clinical::imaging::NetworkState;
+use gate::socket::Sockets;
 use gate::{App, Json, Routes, Rule, get};
+use notifications::channel::{Channel, Switchboard};
 use serde::Serialize;
 use storage::archive::{Archive, ArchiveError};
 use storage::queue;
@@ -30,7 +33,7 @@ const LATE: TimeDelta = TimeDelta::minutes(1);
 /// What is written to the archive and read again.
 const PROBE: &[u8] = b"Medilink looks whether the archive keeps what it is given.";
 /// The seeds' parts that are not built yet, by the seeds' names.
-const NOT_BUILT: [&str; 5] = ["offlineSync", "payments", "pushNotifications", "webrtc", "websocket"];
+const NOT_BUILT: [&str; 2] = ["offlineSync", "webrtc"];
 
 /// How the service is, part by part.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -110,6 +113,9 @@ pub(crate) struct Board {
     app: App,
     doors: Doors,
     networks: usize,
+    sockets: Sockets,
+    switchboard: Switchboard,
+    billing: BillingState,
     last: Arc<Mutex<Option<(Instant, ServiceStatus)>>>,
 }
 
@@ -120,6 +126,9 @@ pub(crate) fn routes(street: &Street) -> Routes {
         app: street.app.clone(),
         doors: street.doors.clone(),
         networks: street.dicom.networks().iter().filter(is_active).count(),
+        sockets: street.sockets.clone(),
+        switchboard: street.notifications.switchboard.clone(),
+        billing: street.billing.clone(),
         last: Arc::default(),
     };
     Routes::new("service")
@@ -148,8 +157,13 @@ async fn status(State(board): State<Board>) -> Json<ServiceStatus> {
 
 async fn ask(board: &Board) -> ServiceStatus {
     let now = board.app.clock.now();
-    let (database, archive, (queue, worker)) =
-        tokio::join!(database(&board.app), archive(&board.app.archive), work(&board.app, now));
+    let (database, archive, (queue, worker), pushes, payments) = tokio::join!(
+        database(&board.app),
+        archive(&board.app.archive),
+        work(&board.app, now),
+        pushes(&board.switchboard),
+        payments(&board.billing),
+    );
     let mut parts: BTreeMap<String, Part> =
         NOT_BUILT.iter().map(|name| ((*name).to_owned(), PartState::NotBuilt.into())).collect();
     let doors = if board.doors.are_open() { PartState::Ok } else { PartState::Closed };
@@ -162,6 +176,9 @@ async fn ask(board: &Board) -> ServiceStatus {
         ("queue", queue),
         ("worker", worker),
         ("networks", networks),
+        ("websocket", websocket(&board.sockets)),
+        ("pushNotifications", pushes),
+        ("payments", payments),
         ("mlOptimization", learned.into()),
     ];
     parts.extend(built.map(|(name, part)| (name.to_owned(), part)));
@@ -181,7 +198,36 @@ async fn ask(board: &Board) -> ServiceStatus {
 
 fn networks(count: usize) -> Part {
     let state = if count == 0 { PartState::NotConfigured } else { PartState::Ok };
-    Part::from(state).counting([("active", i64::try_from(count).unwrap_or(i64::MAX))])
+    Part::from(state).counting([("active", number(count))])
+}
+
+fn websocket(sockets: &Sockets) -> Part {
+    let state = if sockets.is_open() { PartState::Ok } else { PartState::Closed };
+    Part::from(state).counting([("connections", number(sockets.count()))])
+}
+
+/// Whether anybody carries pushes, as the providers were when they were last asked.
+async fn pushes(switchboard: &Switchboard) -> Part {
+    match within("pushNotifications", switchboard.standing(Channel::Push)).await {
+        Ok((0, _)) => PartState::NotConfigured.into(),
+        Ok((providers, failed)) => {
+            let state = if failed < providers { PartState::Ok } else { PartState::Failed };
+            Part::from(state).counting([("providers", number(providers)), ("failed", number(failed))])
+        }
+        Err(state) => state.into(),
+    }
+}
+
+async fn payments(billing: &BillingState) -> Part {
+    match within("payments", billing.account_count()).await {
+        Ok(0) => PartState::NotConfigured.into(),
+        Ok(accounts) => Part::from(PartState::Ok).counting([("accounts", number(accounts))]),
+        Err(state) => state.into(),
+    }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 async fn database(app: &App) -> Part {
@@ -193,10 +239,7 @@ async fn database(app: &App) -> Part {
     };
     match within("database", asked).await {
         Ok(0) => PartState::Ok.into(),
-        Ok(pending) => {
-            let pending = i64::try_from(pending).unwrap_or(i64::MAX);
-            Part::from(PartState::Failed).counting([("pendingMigrations", pending)])
-        }
+        Ok(pending) => Part::from(PartState::Failed).counting([("pendingMigrations", number(pending))]),
         Err(state) => state.into(),
     }
 }

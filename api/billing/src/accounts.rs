@@ -113,6 +113,12 @@ impl Accounts {
         Ok((stored.iter().filter_map(|credential| credential.provider.parse().ok()).collect(), is_own))
     }
 
+    /// How many accounts there are: of the settings, of every clinic and of each.
+    pub(crate) async fn count(&self) -> Result<usize, DbError> {
+        let stored = Credential::every(&mut self.0.db.read().await?, PURPOSE).await?;
+        Ok(self.0.common.len() + stored.len())
+    }
+
     fn ready(&self) -> std::sync::MutexGuard<'_, HashMap<CredentialId, Account>> {
         self.0.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,6 +2,7 @@
 
 use axum::extract::FromRef;
 use gate::App;
+use storage::db::DbError;
 
 use crate::cashier::Cashier;
 
@@ -16,6 +17,15 @@ impl BillingState {
     /// Joins the rooms.
     pub fn new(app: App, cashier: Cashier) -> Self {
         Self { app, cashier }
+    }
+
+    /// How many accounts at providers there are.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError`].
+    pub async fn account_count(&self) -> Result<usize, DbError> {
+        self.cashier.accounts.count().await
     }
 }
 

@@ -111,6 +111,11 @@ impl Sockets {
         }))
     }
 
+    /// Whether people are let in.
+    pub fn is_open(&self) -> bool {
+        self.0.hub.position().is_some()
+    }
+
     /// How many connections there are.
     pub fn count(&self) -> usize {
         self.0.hub.count()

@@ -36,6 +36,7 @@ pub struct Built {
     /// Every route with its rule.
     pub rules: Vec<(Method, String, Rule)>,
     pub doors: Doors,
+    pub sockets: Sockets,
     archive: TempDir,
     _spool: TempDir,
 }
@@ -92,9 +93,10 @@ pub fn street_at(db: &Db, now: DateTime<Utc>) -> Built {
     let keyring = app.authenticator.keyring().clone();
     let accounts = Accounts::new(db.clone(), keyring, [], Arc::new(|_, _| None));
     let cashier = Cashier::new(db.clone(), Arc::clone(&app.clock), accounts, "https://here.example");
+    let sockets = Sockets::new(app.clone(), SocketLimits::default(), kinds);
     let street = Street {
         notifications: NotificationsState::new(app.clone(), switchboard, "https://here.example"),
-        sockets: Sockets::new(app.clone(), SocketLimits::default(), kinds),
+        sockets: sockets.clone(),
         assessments: AssessmentsState::new(app.clone(), Arc::clone(&advisor)),
         billing: BillingState::new(app.clone(), cashier),
         cds_hooks: CdsHooksState::new(app.clone(), advisor, "https://here.example"),
@@ -109,5 +111,5 @@ pub fn street_at(db: &Db, now: DateTime<Utc>) -> Built {
     };
     let routes = api::routes(street);
     let rules = routes.rules().map(|(method, path, rule)| (method.clone(), path.to_owned(), rule)).collect();
-    Built { router: layers(routes, app.clone()), app, rules, doors, archive, _spool: spool }
+    Built { router: layers(routes, app.clone()), app, rules, doors, sockets, archive, _spool: spool }
 }

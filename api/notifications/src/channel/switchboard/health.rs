@@ -10,10 +10,11 @@ use metrics::gauge;
 use serde::Serialize;
 use storage::db::DbError;
 use storage::records::credential::Credential;
+use storage::secret::SYSTEM;
 use tracing::warn;
 use utoipa::ToSchema;
 
-use super::{Key, Station, Switchboard};
+use super::{Desk, Key, Station, Switchboard};
 use crate::channel::{Channel, Health, Provider};
 
 /// Every provider is asked so often.
@@ -58,7 +59,7 @@ pub struct ProviderHealth {
 }
 
 impl Switchboard {
-    /// How the providers are that serve a clinic; [`SYSTEM`](storage::secret::SYSTEM) for those that serve all.
+    /// How the providers are that serve a clinic; [`SYSTEM`] for those that serve all.
     ///
     /// # Errors
     ///
@@ -84,6 +85,18 @@ impl Switchboard {
             shown.push(ChannelHealth { channel, providers: providers.collect() });
         }
         Ok(shown)
+    }
+
+    /// How many providers carry the messages of every clinic without its own by a channel, and how many of them failed
+    /// when they were last asked.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError`].
+    pub async fn standing(&self, channel: Channel) -> Result<(usize, usize), DbError> {
+        let serving = self.serving(SYSTEM, channel).await?;
+        let has_failed = |desk: &&Desk| matches!(desk.station.health().0, Health::Refusing | Health::Down);
+        Ok((serving.desks.len(), serving.desks.iter().filter(has_failed).count()))
     }
 
     /// Asks every provider how it is, again and again; never ends.
