@@ -2,6 +2,7 @@
 
 use openjp2::openjpeg::{CODEC_FORMAT, OPJ_CLRSPC_GRAY, OPJ_CLRSPC_SRGB, OPJ_CODEC_J2K};
 use openjp2::{Codec, Stream, opj_cparameters_t, opj_image, opj_image_comptparm};
+use part10::IMPLEMENTATION_VERSION_NAME;
 use tempfile::NamedTempFile;
 
 use super::{EncodeError, Words};
@@ -54,6 +55,9 @@ pub(super) fn encode(words: &Words, form: &ImagePixel) -> Result<Vec<u8>, Encode
     parameters.tcp_mct = (form.interpretation == Interpretation::Rgb).into();
     let halvings = form.rows.min(form.columns).ilog2().saturating_sub(5).min(MOST_LEVELS);
     parameters.numresolution = halvings as i32 + 1;
+    // Its own comment it takes from Rust's allocator and gives back to the C library's: where they are two, as in the
+    // program, that ends the process.
+    parameters.set_comment(IMPLEMENTATION_VERSION_NAME);
 
     let file = NamedTempFile::new().map_err(|_| failed("no temporary file"))?;
     let mut stream =

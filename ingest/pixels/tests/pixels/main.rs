@@ -10,3 +10,8 @@ mod pool;
 mod support;
 #[cfg(test)]
 mod transcode;
+
+/// As in the program: memory that foreign code gives back to another allocator than it came from ends the tests too.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
