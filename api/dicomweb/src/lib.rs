@@ -222,9 +222,8 @@ fn frames(path: impl Into<String>, about: &'static str) -> Operation {
         .answers_bytes(206, "application/octet-stream", "The bytes that were asked for.")
         .refuses(400, "invalid-frame-list: a list of numbers from 1")
         .refuses(416, "range-not-satisfiable: there are fewer bytes")
-        .refuses(406, "not-acceptable: the frames are in another transfer syntax")
+        .refuses(406, "not-acceptable: the frames are in another transfer syntax; malformed-pixels and others: they cannot be decoded")
         .refuses(503, "overloaded: too much is held in memory for others")
-        .refuses(422, "no-pixels, not-decodable: there is nothing to show")
 }
 
 fn pictures(path: impl Into<String>, about: &'static str) -> Operation {
@@ -243,9 +242,8 @@ fn pictures(path: impl Into<String>, about: &'static str) -> Operation {
         .answers_bytes(200, "image/gif", "The picture, or all frames of an instance.")
         .answers_bytes(200, "multipart/related", "Several pictures.")
         .refuses(400, "invalid-value, unknown-key: a parameter that does not read")
-        .refuses(406, "not-acceptable: JPEG, PNG and GIF are there")
+        .refuses(406, "not-acceptable: JPEG, PNG and GIF are there; no-pixels, malformed-pixels and others: there is nothing to show")
         .refuses(503, "overloaded: too much is held in memory for others")
-        .refuses(422, "no-pixels, not-decodable: there is nothing to show")
 }
 
 fn wado() -> Operation {

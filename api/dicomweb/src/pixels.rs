@@ -193,10 +193,15 @@ pub(crate) fn no_such_frame() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no-such-frame", "the instance has no frame of that number")
 }
 
-/// What cannot be decoded cannot be given in the form asked for: 406 with the error's code.
+/// What cannot be decoded cannot be given in the form asked for: 406 with the error's code. So is a frame over which its
+/// decoder gives up, whose words could tell what is in it.
 pub(crate) fn pixel_problem(error: PixelError) -> Problem {
     match error {
-        PixelError::CodecFailed(_) | PixelError::CodecTimeout => Problem::internal(error.code(), &error),
+        PixelError::NoDecoder(_) => Problem::internal(error.code(), &error),
+        PixelError::CodecFailed(_) | PixelError::CodecTimeout => {
+            tracing::warn!(%error, "a frame was not decoded");
+            Problem::new(StatusCode::NOT_ACCEPTABLE, error.code(), "the decoder gave up over the frame")
+        }
         error => Problem::new(StatusCode::NOT_ACCEPTABLE, error.code(), error.to_string()),
     }
 }
@@ -205,6 +210,16 @@ pub(crate) fn pixel_problem(error: PixelError) -> Problem {
 mod tests {
     use super::*;
     use dicom_core::{DataElement, PrimitiveValue, VR};
+
+    #[test]
+    fn a_frame_over_which_the_decoder_gives_up_is_the_frames_fault_and_a_missing_decoder_is_ours() {
+        for error in [PixelError::CodecFailed("a child ended".into()), PixelError::CodecTimeout] {
+            let code = error.code();
+            let problem = pixel_problem(error);
+            assert_eq!((problem.status(), problem.code()), (StatusCode::NOT_ACCEPTABLE, code));
+        }
+        assert!(pixel_problem(PixelError::NoDecoder("no memory".into())).status().is_server_error());
+    }
 
     #[test]
     fn what_frames_become_counts_not_what_a_small_file_claims() {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use bytes::Bytes;
 use clinical::imaging::{DecodeRequest, FrameSelection};
 use dicom_dictionary_std::tags;
@@ -90,7 +89,7 @@ impl Studio {
         let (studio, held) = (self.clone(), Arc::clone(held));
         pixels::blocking(move || {
             let picture = studio.drawn(&held, frame)?.ok_or_else(no_such_frame)?;
-            let file = picture.encode(studio.options().format).map_err(picture_problem)?;
+            let file = picture.encode(studio.options().format).map_err(pixel_problem)?;
             Ok(Bytes::from(file))
         })
         .await?
@@ -110,18 +109,18 @@ impl Studio {
             let (columns, rows) = picture.size();
             if u64::from(columns) * u64::from(rows) * u64::from(frames) > ANIMATED_PIXELS_MAX {
                 let too_many = PixelError::TooLarge("the frames of one animation exceed the limit");
-                return Err(picture_problem(too_many));
+                return Err(pixel_problem(too_many));
             }
             let current = match animation.take() {
                 Some(animation) => Ok(animation),
                 None => Animation::begin(&picture, delay_ms),
             };
-            let mut current = current.map_err(picture_problem)?;
-            current.add(picture).map_err(picture_problem)?;
+            let mut current = current.map_err(pixel_problem)?;
+            current.add(picture).map_err(pixel_problem)?;
             animation = Some(current);
         }
         let file = animation.ok_or_else(no_such_frame)?.finish();
-        file.map(Bytes::from).map_err(picture_problem)
+        file.map(Bytes::from).map_err(pixel_problem)
     }
 
     fn options(&self) -> RenderOptions {
@@ -138,7 +137,7 @@ impl Studio {
         let header = held.object.header();
         let request =
             DecodeRequest { frames: FrameSelection::These(vec![frame]), least_size: self.least_size(header) };
-        let picture = self.picture_of(&held.object, &request).map_err(picture_problem)?;
+        let picture = self.picture_of(&held.object, &request).map_err(pixel_problem)?;
         Ok(picture.map(|mut picture| {
             picture.annotate(&self.lines(header));
             picture
@@ -209,18 +208,6 @@ impl Studio {
     }
 }
 
-/// A frame over which its decoder gives up is no picture: 406 as of any other that cannot be decoded, so that of
-/// several pictures it alone is left out.
-fn picture_problem(error: PixelError) -> Problem {
-    match error {
-        PixelError::CodecFailed(_) | PixelError::CodecTimeout => {
-            tracing::warn!(%error, "a frame became no picture");
-            Problem::new(StatusCode::NOT_ACCEPTABLE, error.code(), "the decoder gave up over the frame")
-        }
-        error => pixel_problem(error),
-    }
-}
-
 /// The alphabetic form of a name, its components parted by spaces; any other text as it is.
 fn shown(text: &str) -> String {
     text.split('=').next().unwrap_or_default().replace('^', " ").trim().to_owned()
@@ -232,18 +219,4 @@ fn delay_ms(header: &InMemDicomObject) -> u32 {
     let rate = number(tags::RECOMMENDED_DISPLAY_FRAME_RATE).or_else(|| number(tags::CINE_RATE));
     let delay = number(tags::FRAME_TIME).or_else(|| rate.map(|rate| 1_000.0 / rate)).unwrap_or(DELAY_MS);
     delay.clamp(20.0, 10_000.0) as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_frame_over_which_the_decoder_gives_up_is_the_frames_fault() {
-        for error in [PixelError::CodecFailed("a child ended".into()), PixelError::CodecTimeout] {
-            let code = error.code();
-            let problem = picture_problem(error);
-            assert_eq!((problem.status(), problem.code()), (StatusCode::NOT_ACCEPTABLE, code));
-        }
-    }
 }

@@ -158,9 +158,8 @@ impl Children {
         }
         drop(state);
         let mut lease = Lease { children: self, worker: None, is_healthy: false, bytes };
-        let worker = Worker::start(&self.settings).map_err(|error| {
-            PixelError::CodecFailed(format!("no decoding process could be started: {error}"))
-        })?;
+        let worker =
+            Worker::start(&self.settings).map_err(|error| PixelError::NoDecoder(error.to_string()))?;
         lease.worker = Some(worker);
         Ok(lease)
     }

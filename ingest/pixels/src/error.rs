@@ -28,6 +28,9 @@ pub enum PixelError {
     /// The decoder did not answer in time.
     #[error("the decoder did not answer in time")]
     CodecTimeout,
+    /// No decoder could be started: the frame is not to blame.
+    #[error("no decoder could be started: {0}")]
+    NoDecoder(String),
 }
 
 impl PixelError {
@@ -41,6 +44,7 @@ impl PixelError {
             Self::TooLarge(_) => "too-large",
             Self::CodecFailed(_) => "codec-failed",
             Self::CodecTimeout => "codec-timeout",
+            Self::NoDecoder(_) => "no-decoder",
         }
     }
 

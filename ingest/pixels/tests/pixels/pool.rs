@@ -77,7 +77,7 @@ fn a_program_that_is_not_there_is_an_error_every_time() {
     settings.program = PathBuf::from("/nowhere/at/all");
     let pool = DecodePool::new(settings);
     for _ in 0..3 {
-        assert_eq!(outcome(&pool, "jpegxl_rgb").unwrap_err().code(), "codec-failed");
+        assert_eq!(outcome(&pool, "jpegxl_rgb").unwrap_err().code(), "no-decoder");
     }
     assert_eq!(outcome(&pool, "jpegls_grey").unwrap(), 13 * 16, "our own decoders need no child");
 }
