@@ -5,6 +5,18 @@ use crate::decoded::{CodecError, Colours};
 /// Marker segments before the scan; a stream with more is no image of a clinic.
 const MOST_SEGMENTS: usize = 1_000;
 
+/// The transfer syntax of a JPEG codestream (PS3.5, annex A.4.1); `None` of processes that DICOM has not kept, and of what
+/// is no JPEG.
+pub fn jpeg_transfer_syntax(stream: &[u8]) -> Option<&'static str> {
+    match JpegHeader::read(stream).ok()?.process {
+        0xC0 => Some("1.2.840.10008.1.2.4.50"),
+        0xC1 => Some("1.2.840.10008.1.2.4.51"),
+        // with any predictor
+        0xC3 => Some("1.2.840.10008.1.2.4.57"),
+        _ => None,
+    }
+}
+
 /// The frame header and the application markers that settle the colours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JpegHeader {

@@ -39,6 +39,7 @@ pub use decode::decode;
 pub use decode_pool::{DecodePool, PoolSettings, run_child};
 pub use error::PixelError;
 pub use floats::{FloatFrame, decode_floats};
+pub use jpeg_header::jpeg_transfer_syntax;
 pub use limits::PixelLimits;
 pub use position::slice_position;
 pub use render::{Animation, Picture, Region, RenderFormat, RenderOptions, Viewport, render};

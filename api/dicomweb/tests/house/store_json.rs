@@ -63,6 +63,61 @@ async fn metadata_that_were_read_here_can_be_stored_again_with_their_pixels() {
     .await;
 }
 
+/// PS3.3, sections C.7.6.24 and C.7.6.25; PS3.18, table 8.7.3-6: real numbers come as little-endian octets.
+#[tokio::test]
+async fn real_numbers_come_as_bulk_data_under_their_own_names() {
+    on_each(async |house| {
+        let image = Image::new("1.2.3.1.1");
+        assert_eq!(house.store("/studies", &[image.plain()]).await.status, 200);
+        let metadata = house.get(&format!("{}/metadata", image.path())).await.json()[0].clone();
+        let real = |uid: &str, tag: &str, bits: u16, numbers: Value| {
+            let mut attributes = renamed(metadata.clone(), uid, "");
+            for integers in ["00280101", "00280102", "00280103", "7FE00010"] {
+                attributes.as_object_mut().unwrap().remove(integers);
+            }
+            attributes["00280100"]["Value"] = json!([bits]);
+            attributes[tag] = numbers;
+            attributes
+        };
+        let floats: Vec<u8> = (0..16_u8).flat_map(|it| (f32::from(it) / 8.0).to_le_bytes()).collect();
+        let doubles: Vec<u8> = (0..16_u8).flat_map(|it| (f64::from(it) / 8.0).to_le_bytes()).collect();
+        let short = &floats[..62];
+        let sets = json!([
+            real("1.2.3.1.2", "7FE00008", 32, json!({"vr": "OF", "BulkDataURI": "floats"})),
+            real("1.2.3.1.3", "7FE00009", 64, json!({"vr": "OD", "BulkDataURI": "doubles"})),
+            real("1.2.3.1.4", "7FE00008", 32, json!({"vr": "OF", "BulkDataURI": "short"})),
+        ]);
+        let octets = |at: &str| format!("Content-Type: application/octet-stream\r\nContent-Location: {at}");
+        let parts = [
+            ("Content-Type: application/dicom+json", sets.to_string().into_bytes()),
+            (&*octets("floats"), floats.clone()),
+            (&*octets("doubles"), doubles.clone()),
+            (&*octets("short"), short.to_vec()),
+        ];
+        let parts: Vec<(&str, &[u8])> = parts.iter().map(|(head, bytes)| (*head, bytes.as_slice())).collect();
+        let stored = house.post("/studies", KIND, body(&parts)).await;
+        assert_eq!(stored.status, 202, "{}", stored.json());
+        let module = stored.json();
+        assert_eq!(
+            module["00081198"]["Value"][0]["00081155"]["Value"],
+            json!(["1.2.3.1.4"]),
+            "no whole number"
+        );
+        for (uid, tag, vr, bytes) in
+            [("1.2.3.1.2", "7FE00008", "OF", floats), ("1.2.3.1.3", "7FE00009", "OD", doubles)]
+        {
+            let at = Image::new(uid).path();
+            let back = house.get(&format!("{at}/metadata")).await.json()[0].clone();
+            assert_eq!((&back[tag]["vr"], back.get("7FE00010")), (&json!(vr), None), "{uid}");
+            for tail in ["frames/1".to_owned(), format!("bulkdata/{tag}")] {
+                let given = house.accepting(&format!("{at}/{tail}"), "application/octet-stream").await;
+                assert_eq!(given.body, bytes, "{uid}: {tail}");
+            }
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn metadata_that_do_not_read_are_refused_as_a_whole() {
     on_each(async |house| {
