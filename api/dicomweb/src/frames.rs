@@ -21,7 +21,7 @@ use ingest::part10::float_pixel_tag;
 use storage::archive::ArchiveError;
 use storage::records::instance::Instance;
 
-use self::given::{Given, given};
+use self::given::{Given, given, stored};
 use self::plain::{cut, plain, refuse_other_colours};
 use crate::accept::{Accept, MediaRange};
 use crate::base_url::BaseUrl;
@@ -155,7 +155,7 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     async fn frames(&self, frames: Vec<u32>, accept: &Accept) -> Result<Response, Problem> {
-        let (given, range) = given(accept, self.instance, frames.len())?;
+        let (given, range) = self.form(accept, frames.len()).await?;
         let etag = self.etag(&frames, &given, range);
         if let Some(known) = etag.not_modified(self.headers) {
             return Ok(known);
@@ -172,6 +172,18 @@ impl Answer<'_> {
             return part.alone(self.headers, &etag).await;
         }
         Ok(etag.on(multipart::related(StatusCode::OK, given.media(), parts)))
+    }
+
+    /// What the client takes; colours that are not given decoded come as they are stored where it takes that, too.
+    async fn form<'r>(&self, accept: &'r Accept, count: usize) -> Result<(Given, &'r MediaRange), Problem> {
+        let form = given(accept, self.instance, count)?;
+        if form.0 == Given::Plain
+            && let Some(instead) = stored(accept, self.instance, count)
+            && refuse_other_colours(&crate::header::read(self.state, self.instance).await?).is_err()
+        {
+            return Ok(instead);
+        }
+        Ok(form)
     }
 
     fn etag(&self, frames: &[u32], given: &Given, range: &MediaRange) -> ETag {

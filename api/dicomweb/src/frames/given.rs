@@ -50,6 +50,21 @@ pub(super) fn given<'a>(
     Err(not_acceptable(&format!("{OCTETS} in Explicit VR Little Endian{stored}")))
 }
 
+/// The stored codestreams, where a media range of several frames, or of one, takes them; `None` of uncompressed pixels.
+pub(super) fn stored<'a>(
+    accept: &'a Accept,
+    instance: &Instance,
+    count: usize,
+) -> Option<(Given, &'a MediaRange)> {
+    let syntax = instance.transfer_syntax_uid.as_str();
+    let media = stored_media(syntax)?;
+    let is_taken = |range: &&MediaRange| {
+        let is_other = matches!(range.transfer_syntax(), AskedSyntax::This(asked) if asked != syntax);
+        (count == 1 || range.is_multipart()) && !is_other && range.takes(media)
+    };
+    accept.ranges().iter().find(is_taken).map(|range| (Given::Stored(media), range))
+}
+
 /// What one media range asks of pixels that are stored in `syntax`.
 fn given_by(range: &MediaRange, syntax: &str) -> Option<Given> {
     let media = stored_media(syntax);

@@ -1,7 +1,11 @@
 //! Metadata, frames and pictures of stored instances.
 
-use super::support::{Image, RLE, on_each};
+use dicom_core::value::{PixelFragmentSequence, Value};
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::tags;
 use serde_json::json;
+
+use super::support::{Image, RLE, file, on_each};
 
 /// High-Throughput JPEG 2000, which is stored and given back, and not written here.
 const HTJ2K: &str = "1.2.840.10008.1.2.4.201";
@@ -84,6 +88,32 @@ async fn compressed_frames_come_as_stored_or_decoded_as_the_client_asks() {
         let (kind, data) = part(r#"multipart/related; type="image/jls""#).await;
         assert_eq!(kind, "image/jls; transfer-syntax=1.2.840.10008.1.2.4.80");
         assert_eq!(data[..2], [0xFF, 0xD8], "ISO/IEC 14495-1, C.1.1: a start of image");
+    })
+    .await;
+}
+
+/// Decoded they would be RGB, and the metadata say otherwise.
+#[tokio::test]
+async fn colours_that_are_not_given_decoded_come_as_stored_where_anything_is_taken() {
+    on_each(async |house| {
+        let image = Image::new("1.2.3.1.1");
+        let mut object = image.object();
+        let palette = PrimitiveValue::from("PALETTE COLOR");
+        object.put(DataElement::new(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, palette));
+        let stored = Image::rle_frame(&image.frames[0]);
+        let fragments = PixelFragmentSequence::new(Vec::<u32>::new(), vec![stored.clone()]);
+        object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, Value::from(fragments)));
+        assert_eq!(house.store("/studies", &[file(object, RLE)]).await.status, 200);
+        for path in ["frames/1", "bulkdata/7FE00010"] {
+            let path = format!("{}/{path}", image.path());
+            let (kind, data) = house.accepting(&path, "*/*").await.parts().remove(0);
+            assert_eq!(
+                (kind.as_str(), &data),
+                ("image/dicom-rle; transfer-syntax=1.2.840.10008.1.2.5", &stored)
+            );
+            let refused = house.accepting(&path, "application/octet-stream").await;
+            assert_eq!((refused.status.as_u16(), refused.code().as_str()), (406, "not-acceptable"));
+        }
     })
     .await;
 }
