@@ -4,6 +4,7 @@
 //! Subscriptions over WebSocket are not served; the event `workitem_changed` tells webhooks instead.
 
 mod data_set;
+mod matching;
 mod routes;
 mod search;
 mod state;
@@ -262,7 +263,7 @@ async fn seen_study(
 fn shown(step: Workitem) -> String {
     let mut data_set = DataSet::of(step.body);
     data_set.set_state(step.state);
-    data_set.into_json().to_string()
+    data_set.in_order().into_json().to_string()
 }
 
 /// The data sets as a JSON array.

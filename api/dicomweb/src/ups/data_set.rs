@@ -99,6 +99,12 @@ impl DataSet {
         Value::Object(self.0)
     }
 
+    /// With its attributes, and those of its items, in the order of their tags (PS3.18, section F.2.2).
+    pub(super) fn in_order(mut self) -> Self {
+        sort(&mut self.0);
+        self
+    }
+
     /// The first value of a text; `None` where there is none.
     fn text(&self, tag: &str) -> Option<&str> {
         text_in(&self.0, tag)
@@ -240,6 +246,15 @@ impl DataSet {
             issuer: text("00100021")?,
             study_uids,
         })
+    }
+}
+
+fn sort(attributes: &mut Map<String, Value>) {
+    attributes.sort_keys();
+    for attribute in attributes.values_mut().filter(|attribute| attribute["vr"] == "SQ") {
+        let items = attribute.get_mut("Value").and_then(Value::as_array_mut).into_iter().flatten();
+        // no deeper than was checked
+        items.filter_map(Value::as_object_mut).for_each(sort);
     }
 }
 

@@ -55,6 +55,19 @@ async fn a_step_goes_from_scheduled_to_completed_by_the_hand_that_claimed_it() {
             1
         );
 
+        let mut other = step("At another station");
+        other["00404041"]["Value"] = json!(["INCOMPLETE"]);
+        other["00404025"] = json!({"vr": "SQ", "Value": [{
+            "00080100": {"vr": "SH", "Value": ["CAD_2"]},
+            "00080102": {"vr": "SH", "Value": ["99SITE"]},
+        }]});
+        assert_eq!(house.tell(Method::POST, "/workitems?2.25.9", &other).await.status, 201);
+        let station = "ScheduledStationNameCodeSequence.CodeValue=CAD*&InputReadinessState=INCOMPLETE";
+        let found = house.get(&format!("/workitems?{station}")).await.json();
+        assert_eq!(found.as_array().unwrap().len(), 1);
+        assert_eq!(found[0]["00080018"]["Value"], json!(["2.25.9"]));
+        assert_eq!(house.get(&format!("/workitems?{station}&offset=1")).await.json(), json!([]));
+
         let change = json!({"00741202": {"vr": "LO", "Value": ["CHEST"]}});
         assert_eq!(tell(&house, Method::POST, "/workitems/2.25.1", &change).await.0, 200);
         let path = "/workitems/2.25.1/state";

@@ -74,3 +74,13 @@ fn an_update_changes_all_but_who_and_in_which_state() {
     let other = DataSet::of(json!({"00100020": {"vr": "LO", "Value": ["P2"]}}));
     assert_eq!(data_set.changed_by(other).unwrap_err().code(), "invalid-workitem");
 }
+
+/// PS3.18, section F.2.2.
+#[test]
+fn attributes_are_told_in_the_order_of_their_tags() {
+    let code = json!({"00080102": {"vr": "SH", "Value": ["L"]}, "00080100": {"vr": "SH", "Value": ["1"]}});
+    let body = json!({"00741204": {"vr": "LO"}, "00404018": {"vr": "SQ", "Value": [code]}});
+    let text = DataSet::of(body).in_order().into_json().to_string();
+    let places = ["00404018", "00080100", "00080102", "00741204"].map(|tag| text.find(tag).unwrap());
+    assert!(places.is_sorted(), "{text}");
+}
