@@ -8,7 +8,10 @@ const OPTIONS: usize = 8;
 
 /// What is done to objects before they are stored.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "\"off\", or an object of options, dates and burnedIn, in the words of /openapi.json"
+)]
 pub(crate) enum Deidentify {
     /// Nothing.
     Off(Off),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use clinical::role::{Action, Permission, Resource as Kind};
 use clinical::uid::StudyInstanceUid;
@@ -106,6 +106,11 @@ impl Desk {
         accept::json_or_problem(accept)?;
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.ok_or_else(|| Problem::unsupported_media_type(TAKEN))?;
+        if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            let plain = HeaderValue::from_static("identity");
+            let refused = Problem::unsupported_media_type("a body without Content-Encoding");
+            return Err(refused.with_header(header::ACCEPT_ENCODING, plain));
+        }
         let stream = body.into_data_stream();
         let read = if is_dicom(content_type) {
             self.take_whole(stream).await

@@ -214,6 +214,9 @@ async fn what_is_no_store_request_gets_its_own_status() {
             let answer = house.post("/studies", kind, body).await;
             assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code), "{kind}");
         }
+        let zipped = [("content-type", "application/dicom"), ("content-encoding", "gzip")];
+        let zipped = house.ask(axum::http::Method::POST, "/dicom-web/studies", &zipped).await;
+        assert_eq!((zipped.status.as_u16(), zipped.header("accept-encoding")), (415, "identity"));
         let page = b"--b1\r\nContent-Type: text/html\r\n\r\n<html>\r\n--b1--".to_vec();
         let page = house.post("/studies", "multipart/related; boundary=b1", page).await;
         assert_eq!((page.status.as_u16(), page.code().as_str()), (415, "unsupported-media-type"));
