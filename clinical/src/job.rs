@@ -146,6 +146,18 @@ pub enum Job {
         /// The delivery.
         delivery_id: DeliveryId,
     },
+    /// Mail somebody who has forgotten their password the link with which they set a new one.
+    MailPasswordReset {
+        /// The token of the link, by its row.
+        single_use_token_id: Uuid,
+    },
+    /// Mail an invoice to a payer who has no account to read it by.
+    MailInvoice {
+        /// The invoice.
+        invoice_id: InvoiceId,
+        /// When it was asked for.
+        since: DateTime<Utc>,
+    },
     /// Gather what a person wants to hear of together, and bring it.
     SendDigest {
         /// The person.
@@ -181,6 +193,8 @@ impl Job {
         ("plan_notice", Queue::Notification),
         ("deliver_notice", Queue::Notification),
         ("mail_notice", Queue::Email),
+        ("mail_password_reset", Queue::Email),
+        ("mail_invoice", Queue::Email),
         ("send_digest", Queue::Email),
     ];
 
@@ -203,6 +217,8 @@ impl Job {
             Self::PlanNotice { .. } => "plan_notice",
             Self::DeliverNotice { .. } => "deliver_notice",
             Self::MailNotice { .. } => "mail_notice",
+            Self::MailPasswordReset { .. } => "mail_password_reset",
+            Self::MailInvoice { .. } => "mail_invoice",
             Self::SendDigest { .. } => "send_digest",
         }
     }
@@ -221,9 +237,10 @@ impl Job {
             Self::SettlePayment { payment_id } => payment_id.to_string(),
             Self::SettleProviderEvent { provider_event_id } => provider_event_id.to_string(),
             Self::RenewSubscription { subscription_id } => subscription_id.to_string(),
-            Self::DunInvoice { invoice_id } => invoice_id.to_string(),
+            Self::DunInvoice { invoice_id } | Self::MailInvoice { invoice_id, .. } => invoice_id.to_string(),
             Self::PlanNotice { notification_id } => notification_id.to_string(),
             Self::DeliverNotice { delivery_id } | Self::MailNotice { delivery_id } => delivery_id.to_string(),
+            Self::MailPasswordReset { single_use_token_id } => single_use_token_id.to_string(),
             Self::SendDigest { user_id } => user_id.to_string(),
             Self::AwaitCommitment { peer_id, transaction_uid, .. } => format!("{peer_id}/{transaction_uid}"),
         }
@@ -265,6 +282,8 @@ mod tests {
             Job::PlanNotice { notification_id: NotificationId::new() },
             Job::DeliverNotice { delivery_id: DeliveryId::new() },
             Job::MailNotice { delivery_id: DeliveryId::new() },
+            Job::MailPasswordReset { single_use_token_id: Uuid::nil() },
+            Job::MailInvoice { invoice_id: InvoiceId::new(), since: DateTime::UNIX_EPOCH },
             Job::SendDigest { user_id: UserId::new() },
             Job::AwaitCommitment {
                 peer_id: PeerId::new(),

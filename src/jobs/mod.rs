@@ -4,6 +4,8 @@ mod analyze_study;
 mod analyze_volumes;
 mod events;
 mod explain_findings;
+mod mail_invoice;
+mod mail_password_reset;
 mod prove_network;
 mod report_findings;
 mod seal;
@@ -185,6 +187,14 @@ fn runner(
                 Job::DeliverNotice { delivery_id } | Job::MailNotice { delivery_id } => {
                     let deliverer = deliverer.ok_or(NO_DELIVERER)?;
                     Ok(deliverer.deliver(&claimed, *delivery_id).await?)
+                }
+                Job::MailPasswordReset { single_use_token_id } => {
+                    let deliverer = deliverer.ok_or(NO_DELIVERER)?;
+                    Ok(mail_password_reset::run(&house, &deliverer, &claimed, *single_use_token_id).await?)
+                }
+                Job::MailInvoice { invoice_id, since } => {
+                    let deliverer = deliverer.ok_or(NO_DELIVERER)?;
+                    Ok(mail_invoice::run(&house, &deliverer, &claimed, *invoice_id, *since).await?)
                 }
                 Job::SendDigest { user_id } => {
                     let deliverer = deliverer.ok_or(NO_DELIVERER)?;

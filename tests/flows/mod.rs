@@ -12,6 +12,7 @@ mod foreign_peers;
 mod full_disk;
 mod io_errors;
 mod kill;
+mod mail;
 mod malformed;
 mod masks;
 mod networks;

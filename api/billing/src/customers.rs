@@ -10,6 +10,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use storage::db::Conn;
 use storage::records::patient::Patient;
+use storage::records::user::EmailAddress;
 use tracing::info;
 use utoipa::{IntoParams, ToSchema};
 
@@ -52,7 +53,7 @@ pub(crate) async fn create(
     optional_line("phone", request.phone.as_ref(), 32).map_err(fault)?;
     if let Some(email) = &request.email {
         line("email", email, 254).map_err(fault)?;
-        if email.split_once('@').is_none_or(|(name, host)| name.is_empty() || !host.contains('.')) {
+        if email.parse::<EmailAddress>().is_err() {
             return Err(fault(invalid("email", "is an address")));
         }
     }

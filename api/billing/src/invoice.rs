@@ -1,6 +1,7 @@
 //! An invoice: a draft until it is issued, then with a number, without gaps in its clinic, until it is paid or closed.
 
 mod life;
+pub mod mail;
 pub(crate) mod pdf;
 
 use chrono::{DateTime, Utc};

@@ -3,15 +3,13 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
-use clinical::id::{ClinicId, CustomerId, InvoiceId, PatientId, SubscriptionId};
+use clinical::id::{CustomerId, InvoiceId, PatientId, SubscriptionId};
 use clinical::invalid::invalid;
 use gate::{Caller, Cursor, Json, Paged, Path, Problem, Query};
 use http::{StatusCode, header};
 use serde::Deserialize;
-use storage::db::{Conn, DbError};
-use storage::records::clinic::Clinic;
-use storage::records::patient::Patient;
+use storage::db::Conn;
+use tracing::warn;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::card_number::Body;
@@ -20,7 +18,6 @@ use crate::input::{self, listed, refused, sees};
 use crate::invoice::pdf::{self, Letterhead};
 use crate::invoice::{Invoice, InvoiceFilter, InvoiceStatus, NewInvoice};
 use crate::lines::{MOST_LINES, NewLine, totals};
-use crate::seed::spoken;
 use crate::settings::{BillingSettings, usual_currency};
 use crate::state::BillingState;
 use crate::view::InvoiceView;
@@ -166,16 +163,12 @@ pub(crate) async fn pdf(
         sees(&mut rows, &caller, invoice.patient_id).await?;
         caller.about_record(id);
         let lines = invoice.lines(&mut rows, clinic).await?;
-        let prefix = BillingSettings::of(&mut rows, clinic).await?.invoice_prefix;
-        let Some(number) = invoice.number_text(&prefix) else {
+        let Some(head) = Letterhead::of(&mut rows, clinic, &invoice).await? else {
             return Err(Problem::conflict("wrong-state", "a draft has no number yet"));
         };
-        let billed_to = billed_to(&mut rows, clinic, &invoice).await?;
-        let Clinic { name, time_zone, .. } = Clinic::find(&mut rows, clinic).await?;
-        let zone = time_zone.parse().unwrap_or(Tz::UTC);
-        (invoice, lines, Letterhead { clinic: name, number, billed_to, zone })
+        (invoice, lines, head)
     };
-    let file_name = format!("inline; filename=\"invoice-{:06}.pdf\"", invoice.number.unwrap_or(0));
+    let file_name = format!("inline; filename=\"{}\"", invoice.file_name());
     let made = tokio::task::spawn_blocking(move || pdf::pdf(&invoice, &lines, &head)).await;
     const FAILED: &str = "invoice-not-written";
     let file = made.map_err(|error| Problem::internal(FAILED, &error))?;
@@ -183,17 +176,6 @@ pub(crate) async fn pdf(
     let headers =
         [(header::CONTENT_TYPE, "application/pdf".to_owned()), (header::CONTENT_DISPOSITION, file_name)];
     Ok((headers, file).into_response())
-}
-
-/// Whom an invoice bills: the customer, else the patient.
-async fn billed_to(rows: &mut Conn, clinic: ClinicId, invoice: &Invoice) -> Result<Vec<String>, DbError> {
-    if let Some(customer) = invoice.customer_id {
-        let Customer { name, email, .. } = Customer::find(rows, clinic, customer).await?;
-        return Ok([Some(name), email].into_iter().flatten().collect());
-    }
-    let Some(patient) = invoice.patient_id else { return Ok(Vec::new()) };
-    let name = spoken(&Patient::find(rows, clinic, patient).await?.demographics.name);
-    Ok(Some(name).filter(|name| !name.is_empty()).into_iter().collect())
 }
 
 /// `POST /api/v1/billing/invoices/{invoiceId}/send`
@@ -253,8 +235,9 @@ async fn change(
     let settings = BillingSettings::of(&mut tx, clinic).await?;
     match (change, invoice.status) {
         (Change::Send, status) if !matches!(status, InvoiceStatus::Draft | InvoiceStatus::Void) => {
-            if invoice.patient_id.is_none() {
-                return Err(Problem::conflict("nobody-to-send", "the invoice is of no patient"));
+            if invoice.patient_id.is_none() && invoice.mailbox(&mut tx, clinic).await?.is_none() {
+                let detail = "the invoice is of no patient, and its payer has no e-mail address";
+                return Err(Problem::conflict("nobody-to-send", detail));
             }
             invoice.send(&mut tx, clinic, now).await?;
         }

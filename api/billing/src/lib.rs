@@ -49,6 +49,8 @@ mod words;
 
 pub use accounts::{Account, AccountError, Accounts, Maker, Parts};
 pub use cashier::{Cashier, SettleError};
+pub use invoice::mail::{InvoiceMail, InvoiceMailError};
+pub use paper::PaperError;
 pub use reconcile::{Difference, Reconciled};
 pub use routes::routes;
 pub use service::{PayPalAccount, PhonePeAccount, RazorpayAccount, ServiceSettings, StripeAccount};

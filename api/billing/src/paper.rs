@@ -31,11 +31,14 @@ const BOLD: &[u8] = include_bytes!("../fonts/NotoSans-Bold.ttf");
 
 /// Why there is no file.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PaperError {
+pub enum PaperError {
+    /// A font is damaged.
     #[error("a font does not read")]
     Font,
+    /// It would be too long.
     #[error("more than {MOST_PAGES} pages")]
     TooLong,
+    /// What writes PDF has failed.
     #[error("the file was not written")]
     Written,
 }

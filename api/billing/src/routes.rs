@@ -106,8 +106,8 @@ fn invoices_and_payments(state: BillingState) -> Routes {
         )
         .add(
             change("/api/v1/billing/invoices/{invoiceId}/send")
-                .says("Tell the patient's own people of an issued invoice once more, by e-mail too.")
-                .refuses(409, "nobody-to-send: it is of no patient"),
+                .says("Tell the patient's own people of an issued invoice once more; a payer without an account gets it by e-mail.")
+                .refuses(409, "nobody-to-send: it is of no patient, and its payer has no e-mail address"),
             invoices::send,
         )
         .add(

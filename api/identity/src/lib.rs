@@ -6,7 +6,7 @@
 //! earlier one that comes back ends the session (`refresh_token.rs`). Guessing is
 //! slowed, and nobody is locked out (`attempts.rs`).
 //!
-//! Tells `user_created` and `password_reset_asked`; hears nothing. Users,
+//! Tells `user_created` and `password_reset_asked`, asks for `mail_password_reset`; hears nothing. Users,
 //! memberships, sessions and keys are `storage`'s records, because the gate reads
 //! them; second factors, single-use tokens and identities elsewhere are this
 //! house's own.
@@ -22,6 +22,8 @@ mod password;
 mod refresh;
 mod refresh_token;
 mod reset;
+mod reset_mail;
+mod reset_page;
 mod second_factor;
 mod sessions;
 mod setup;
@@ -38,6 +40,7 @@ use gate::{Routes, Rule, delete, get, patch, post};
 
 pub use oidc::OidcProvider;
 pub use password::PasswordCost;
+pub use reset_mail::{ResetMail, ResetMailError};
 pub use setup::setup_link;
 pub use state::{Identity, IdentitySettings};
 pub use users::reaches_every_clinic;
@@ -93,6 +96,12 @@ pub fn routes(identity: Identity) -> Routes {
                 .refuses(401, "invalid-grant: the token is unknown, used or too old")
                 .refuses(422, "password-refused: it is too short, too long or too common"),
             reset::reset,
+        )
+        .add(
+            get("/reset-password", Rule::PUBLIC)
+                .says("The page that a mailed link leads to: it asks for the new password.")
+                .answers_bytes(200, "text/html", "the page; the token stands behind # in its address"),
+            reset_page::show,
         )
         .add(
             get("/api/v1/auth/oidc/{provider}/start", Rule::PUBLIC)

@@ -4,12 +4,13 @@ use axum::extract::State;
 use chrono::TimeDelta;
 use clinical::audit::Outcome;
 use clinical::event::Event;
+use clinical::job::{Job, Priority};
 use gate::{Json, Problem, Visitor};
 use http::StatusCode;
 use serde::Deserialize;
 use storage::records::session::Session;
 use storage::records::user::{EmailAddress, User};
-use storage::{audit, outbox};
+use storage::{audit, outbox, queue};
 use utoipa::ToSchema;
 
 use crate::Identity;
@@ -30,8 +31,8 @@ pub(crate) struct ForgotRequest {
 
 /// `POST /api/v1/auth/password/forgot`: the answer is the same whether anybody has the address.
 ///
-/// The token is kept sealed for whoever sends the mail and hears `password_reset_asked`; the event names the
-/// person alone.
+/// The token is kept sealed until it is mailed ([`crate::reset_mail`]); event and job name the person and the row
+/// alone.
 pub(crate) async fn forgot(
     State(identity): State<Identity>,
     visitor: Visitor,
@@ -48,8 +49,10 @@ pub(crate) async fn forgot(
         && !single_use::has_enough(&mut tx, user_id, visitor.at).await?
     {
         let (keyring, end) = (identity.app.authenticator.keyring(), visitor.at + COUNTS);
-        single_use::make(&mut tx, Purpose::Reset, Some(user_id), Some(keyring), visitor.at, end).await?;
+        let made = single_use::make(&mut tx, Purpose::Reset, Some(user_id), Some(keyring), visitor.at, end);
+        let job = Job::MailPasswordReset { single_use_token_id: made.await?.id };
         let clinic = home(&mut tx, user_id).await?;
+        queue::ask(&mut tx, clinic, &job, Priority::Urgent, visitor.at, visitor.at).await?;
         outbox::tell(&mut tx, clinic, &Event::PasswordResetAsked { user_id }, visitor.at).await?;
     }
     let entry =

@@ -34,9 +34,9 @@ pub async fn setup_link(app: &App) -> Result<Option<String>, Problem> {
     }
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
-    let token = single_use::make(&mut tx, Purpose::Setup, None, None, now, now + COUNTS).await?;
+    let made = single_use::make(&mut tx, Purpose::Setup, None, None, now, now + COUNTS).await?;
     tx.commit().await?;
-    Ok(Some(token))
+    Ok(Some(made.text))
 }
 
 /// The token, and who the administrator is.

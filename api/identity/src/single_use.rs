@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::tokens::sealing_failed;
 
 /// The purpose under which a token is sealed for whoever sends it, as the system's.
-const SEAL_PURPOSE: &str = "single_use_token";
+pub(crate) const SEAL_PURPOSE: &str = "single_use_token";
 /// With what every one begins.
 const PREFIX: &str = "mls_";
 const BYTES: usize = 32;
@@ -39,6 +39,12 @@ impl Purpose {
     }
 }
 
+/// A new token: its row, and what is shown of it once.
+pub(crate) struct Made {
+    pub id: Uuid,
+    pub text: String,
+}
+
 /// Keeps the digest of a new token, which comes back. With a `keyring` it is kept sealed too, for who sends it.
 pub(crate) async fn make(
     tx: &mut Tx,
@@ -47,18 +53,18 @@ pub(crate) async fn make(
     keyring: Option<&Keyring>,
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-) -> Result<String, Problem> {
+) -> Result<Made, Problem> {
     let bytes = Plain::random(BYTES).map_err(sealing_failed)?;
-    let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*bytes));
-    let seal = |keyring: &Keyring| keyring.seal(SYSTEM, SEAL_PURPOSE, token.as_bytes());
+    let (id, text) = (Uuid::now_v7(), format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*bytes)));
+    let seal = |keyring: &Keyring| keyring.seal(SYSTEM, SEAL_PURPOSE, text.as_bytes());
     let sealed = keyring.map(seal).transpose().map_err(sealing_failed)?;
     sql("DELETE FROM single_use_tokens WHERE expires_at < $1").bind(now).execute(tx).await?;
     let insert = "INSERT INTO single_use_tokens (single_use_token_id, token_sha256, purpose, user_id, sealed,
                                                  created_at, expires_at)
                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
     sql(insert)
-        .bind(Uuid::now_v7())
-        .bind(token_sha256(&token))
+        .bind(id)
+        .bind(token_sha256(&text))
         .bind(purpose.as_str())
         .bind(user)
         .bind(sealed.map(|sealed| sealed.to_string()))
@@ -66,7 +72,7 @@ pub(crate) async fn make(
         .bind(expires_at)
         .execute(tx)
         .await?;
-    Ok(token)
+    Ok(Made { id, text })
 }
 
 /// Whether a person has as many tokens waiting as they may.

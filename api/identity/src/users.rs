@@ -193,10 +193,10 @@ pub(crate) async fn reset_link(
     let expires_at = now + reset::COUNTS;
     let mut tx = identity.app.db.begin().await?;
     under(&mut tx, &caller, user_id).await?;
-    let token = single_use::make(&mut tx, Purpose::Reset, Some(user_id), None, now, expires_at).await?;
+    let made = single_use::make(&mut tx, Purpose::Reset, Some(user_id), None, now, expires_at).await?;
     caller.about_record(user_id);
     caller.write_down(&mut tx).await?;
     tx.commit().await?;
 
-    Ok((StatusCode::CREATED, Extension(ShownOnce), Json(ResetLink { token, expires_at })))
+    Ok((StatusCode::CREATED, Extension(ShownOnce), Json(ResetLink { token: made.text, expires_at })))
 }

@@ -160,6 +160,17 @@ pub struct ProviderTemplate {
     pub values: Vec<String>,
 }
 
+/// A file that travels with an e-mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enclosure {
+    /// Its name there.
+    pub file_name: String,
+    /// Its media type, as `application/pdf`.
+    pub media_type: &'static str,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
 /// One message to one address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outgoing {
@@ -173,6 +184,8 @@ pub struct Outgoing {
     pub text: String,
     /// The text of an e-mail as HTML.
     pub html: Option<String>,
+    /// What an e-mail brings along.
+    pub enclosure: Option<Enclosure>,
     /// The provider's template; WhatsApp takes nothing else from whoever has not written first.
     pub template: Option<ProviderTemplate>,
     /// What a push brings to the application beside what it shows; nothing about health.

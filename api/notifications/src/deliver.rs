@@ -1,6 +1,7 @@
 //! Brings a message to one person by one channel.
 
 mod digest;
+mod mail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use storage::live;
 use storage::queue::{self, Claimed};
 use storage::secret::{Keyring, SecretError};
 
+pub use self::mail::MailedInvoice;
 use crate::channel::switchboard::{Switchboard, Undelivered};
 use crate::channel::{Address, Channel, Outgoing, Sent};
 use crate::delivery::{Delivery, DeliveryState};

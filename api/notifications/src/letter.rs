@@ -143,6 +143,7 @@ impl Letter {
             subject: self.outside.subject.clone(),
             text: said.text.clone(),
             html: is_mail.then(|| said.html.clone()),
+            enclosure: None,
             template: (delivery.channel == Channel::Whatsapp).then(|| self.template.clone()),
             data,
             urgency,

@@ -36,7 +36,7 @@ use gate::socket::Kinds;
 use gate::{App, Routes, Rule, delete, get, patch, post, put};
 
 use channel::ChannelState;
-pub use deliver::{DeliverError, Deliverer};
+pub use deliver::{DeliverError, Deliverer, MailedInvoice};
 pub use preferences::Preferences;
 pub use settings::Settings;
 pub use state::NotificationsState;

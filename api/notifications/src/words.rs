@@ -20,6 +20,9 @@ const SUBJECT_CHARACTERS: usize = 200;
 /// What every template may name.
 const ALWAYS: [&str; 4] = ["title", "body", "clinic", "link"];
 
+/// The mail with the link for a new password; no clinic puts it into its own words, which could carry the link elsewhere.
+pub(crate) const PASSWORD_RESET: &str = "password_reset";
+
 /// The words of one kind of message.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,9 +50,10 @@ pub(crate) fn built_in(name: &str, locale: &str) -> Option<&'static Words> {
     own.or_else(|| BOOKS.first().and_then(|(_, book)| book.get(name)))
 }
 
-/// The names of the program's templates.
+/// The names of the messages that a clinic may put into its own words.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    BOOKS.first().into_iter().flat_map(|(_, book)| book.keys().map(String::as_str))
+    let all = BOOKS.first().into_iter().flat_map(|(_, book)| book.keys().map(String::as_str));
+    all.filter(|name| *name != PASSWORD_RESET)
 }
 
 /// The names that a template of this name may hold.

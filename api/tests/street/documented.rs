@@ -12,7 +12,7 @@ use storage::db::Db;
 use crate::support::street;
 
 /// What everyone may see: whether the service lives, what it speaks, and the doors by which one signs in.
-const PUBLIC: [&str; 27] = [
+const PUBLIC: [&str; 28] = [
     "/health",
     "/ready",
     "/api/status",
@@ -29,6 +29,7 @@ const PUBLIC: [&str; 27] = [
     "/api/v1/auth/refresh",
     "/api/v1/auth/password/forgot",
     "/api/v1/auth/password/reset",
+    "/reset-password",
     "/api/v1/auth/oidc/{provider}/start",
     "/api/v1/auth/oidc/{provider}/callback",
     // whose token counts there is the clinic's to say, not ours

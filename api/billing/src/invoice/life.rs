@@ -38,6 +38,7 @@ impl Invoice {
         };
         outbox::tell(db, clinic, &issued, now).await?;
         self.ask_for_dunning(db, clinic, gives_up_at, now).await?;
+        self.ask_for_mail(db, clinic, now).await?;
         self.settle(db, clinic, now).await
     }
 
@@ -143,7 +144,8 @@ impl Invoice {
             amount_minor: self.total_minor,
             currency: self.currency,
         };
-        outbox::tell(db, clinic, &sent, now).await
+        outbox::tell(db, clinic, &sent, now).await?;
+        self.ask_for_mail(db, clinic, now).await
     }
 
     /// Writes that somebody is reminded, and when that is next. The caller holds the row.
@@ -163,6 +165,7 @@ impl Invoice {
             patient_id: self.patient_id,
             reminder: self.reminders,
         };
-        outbox::tell(db, clinic, &reminded, now).await
+        outbox::tell(db, clinic, &reminded, now).await?;
+        self.ask_for_mail(db, clinic, now).await
     }
 }

@@ -2,12 +2,19 @@
 
 use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
+use clinical::id::ClinicId;
 use clinical::money::Money;
 use krilla::metadata::{DateTime as FileTime, Metadata};
+use storage::db::{Conn, DbError};
+use storage::records::clinic::Clinic;
+use storage::records::patient::Patient;
 
 use super::{Invoice, InvoiceStatus};
+use crate::customer::Customer;
 use crate::lines::Line;
 use crate::paper::{LEFT, Look, Paper, PaperError, RIGHT};
+use crate::seed::spoken;
+use crate::settings::BillingSettings;
 
 /// Where the columns of the lines end, from the right edge.
 const AMOUNT: f32 = RIGHT;
@@ -30,6 +37,28 @@ pub(crate) struct Letterhead {
     pub billed_to: Vec<String>,
     /// In which days are told.
     pub zone: Tz,
+}
+
+impl Letterhead {
+    /// Of an issued invoice; `None` where it has no number yet.
+    pub async fn of(rows: &mut Conn, clinic: ClinicId, invoice: &Invoice) -> Result<Option<Self>, DbError> {
+        let prefix = BillingSettings::of(rows, clinic).await?.invoice_prefix;
+        let Some(number) = invoice.number_text(&prefix) else { return Ok(None) };
+        let billed_to = billed_to(rows, clinic, invoice).await?;
+        let Clinic { name, time_zone, .. } = Clinic::find(rows, clinic).await?;
+        Ok(Some(Self { clinic: name, number, billed_to, zone: time_zone.parse().unwrap_or(Tz::UTC) }))
+    }
+}
+
+/// Whom an invoice bills: the customer, else the patient.
+async fn billed_to(rows: &mut Conn, clinic: ClinicId, invoice: &Invoice) -> Result<Vec<String>, DbError> {
+    if let Some(customer) = invoice.customer_id {
+        let Customer { name, email, .. } = Customer::find(rows, clinic, customer).await?;
+        return Ok([Some(name), email].into_iter().flatten().collect());
+    }
+    let Some(patient) = invoice.patient_id else { return Ok(Vec::new()) };
+    let name = spoken(&Patient::find(rows, clinic, patient).await?.demographics.name);
+    Ok(Some(name).filter(|name| !name.is_empty()).into_iter().collect())
 }
 
 /// The invoice as a PDF.

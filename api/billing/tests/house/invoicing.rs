@@ -1,7 +1,13 @@
 //! Invoices: what they may hold, their numbers, and what becomes of those that nobody pays.
 
+use billing::InvoiceMail;
 use chrono::TimeDelta;
+use clinical::job::{Job, Queue};
+use clinical::role::Role;
+use gate::testing::token_of;
 use serde_json::{Value, json};
+use storage::queue::{self, QueueLimits};
+use storage::records::member::Position;
 use storage::testing::{now, on_both};
 
 use crate::fake::Mood;
@@ -158,6 +164,50 @@ async fn an_invoice_issued_after_its_day_is_reminded_of_in_its_turn_and_no_day_i
         }
         house.pass(TimeDelta::days(11)).await;
         assert_eq!(house.invoice(invoice).await["status"], "uncollectible");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_payer_without_an_account_is_mailed_the_invoice_and_its_reminders_and_who_has_one_is_not() {
+    on_both(async |db| {
+        let house = house(&db);
+        let patient = house.patient("Doe^John").await;
+        let to_mail = async || {
+            let job = queue::claim_from(&db, Queue::Email, QueueLimits::default(), now()).await.unwrap()?;
+            let Job::MailInvoice { invoice_id, .. } = job.job else { panic!("{job:?}") };
+            let mut tx = db.begin().await.unwrap();
+            queue::finish(&mut tx, &job).await.unwrap();
+            tx.commit().await.unwrap();
+            Some(invoice_id)
+        };
+        let bill = async |payer: Value| {
+            let customer = house.post("/api/payments/customers", payer).await.json();
+            let lines = json!([{"description": "Visit", "unitAmount": 15_000}]);
+            let body =
+                json!({"description": "Visit", "customerId": customer["id"], "lines": lines, "issue": true});
+            house.post("/api/v1/billing/invoices", body).await.json()["id"].as_str().unwrap().to_owned()
+        };
+        let send =
+            async |id: &str| house.post(&format!("/api/v1/billing/invoices/{id}/send"), Value::Null).await;
+        let id = bill(json!({"name": "An insurer", "email": "billing@insurer.example"})).await;
+        let invoice = to_mail().await.expect("it is mailed");
+        assert_eq!(invoice.to_string(), id);
+        let mail = InvoiceMail::of(&db.of(CLINIC), CLINIC, invoice).await.unwrap().unwrap();
+        assert_eq!((mail.to.as_str(), mail.number.as_str()), ("billing@insurer.example", "INV-000001"));
+        assert_eq!((mail.amount.as_str(), mail.file_name.as_str()), ("150.00 USD", "invoice-000001.pdf"));
+        assert!(mail.paper.starts_with(b"%PDF-"));
+        assert_eq!(send(&id).await.status, 200);
+        assert_eq!(to_mail().await, Some(invoice), "once more");
+        house.post(&format!("/api/v1/billing/invoices/{id}/void"), Value::Null).await;
+        assert!(InvoiceMail::of(&db.of(CLINIC), CLINIC, invoice).await.unwrap().is_none(), "it is void");
+
+        let silent = bill(json!({"name": "A payer"})).await;
+        assert_eq!(send(&silent).await.problem(), (409, "nobody-to-send".into()));
+        token_of(&house.app, CLINIC, &Position { patient_id: Some(patient), ..Position::of(Role::Patient) })
+            .await;
+        bill(json!({"patientId": patient, "email": "john@example.org"})).await;
+        assert_eq!(to_mail().await, None, "who has an account is told there");
     })
     .await;
 }

@@ -1,11 +1,15 @@
 //! Sign-in, the account, passwords, the first administrator.
 
 use chrono::TimeDelta;
+use clinical::job::{Job, Queue};
 use clinical::role::Role;
 use gate::testing::TOKEN;
 use http::Method;
+use identity::ResetMail;
 use serde_json::{Value, json};
 use storage::outbox::told;
+use storage::queue::{self, Claimed, QueueLimits};
+use storage::secret::SYSTEM;
 use storage::testing::on_both;
 
 use crate::support::{House, PASSWORD, refused, text};
@@ -216,6 +220,44 @@ async fn a_forgotten_password_is_set_once_with_a_token_that_only_its_person_gets
         house.pass(TimeDelta::minutes(61));
         let late = reset(&text(&link, "token"), "one more password").await;
         assert_eq!(late.problem(), refused(401, "invalid-grant"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_waits_sealed_until_it_is_mailed_by_those_who_have_power_over_the_account() {
+    on_both(async |db| {
+        let house = House::new(&db);
+        let keys = house.app.authenticator.keyring().clone();
+        let waiting = async |id| {
+            let mut read = house.app.db.read().await.unwrap();
+            ResetMail::waiting(&mut read, &keys, id, house.now()).await.unwrap()
+        };
+        let asked = async |email: &str| {
+            house.post("/api/v1/auth/password/forgot", "", json!({"email": email})).await;
+            let job =
+                queue::claim_from(&db, Queue::Email, QueueLimits::default(), house.now()).await.unwrap();
+            match job {
+                Some(Claimed { job: Job::MailPasswordReset { single_use_token_id: id }, .. }) => id,
+                other => panic!("{other:?}"),
+            }
+        };
+        let doctor = house.user("ada@example.org", Role::Doctor).await;
+        house.user("eve@example.org", Role::SuperAdmin).await;
+        let id = asked("ada@example.org").await;
+        let mail = waiting(id).await.unwrap();
+        assert_eq!((mail.user_id, mail.carried_by), (doctor, clinical::id::ClinicId::DEFAULT));
+        let above = asked("eve@example.org").await;
+        assert_eq!(waiting(above).await.unwrap().carried_by, SYSTEM, "no clinic's server may read it");
+
+        let mut tx = db.begin().await.unwrap();
+        ResetMail::is_over(&mut tx, id).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(waiting(id).await.is_none(), "nobody mails it again");
+        let body = json!({"token": mail.token, "newPassword": "a new password"});
+        assert_eq!(house.post("/api/v1/auth/password/reset", "", body).await.status, 204);
+        house.pass(TimeDelta::minutes(61));
+        assert!(waiting(above).await.is_none(), "it counts no more");
     })
     .await;
 }

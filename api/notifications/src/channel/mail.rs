@@ -4,16 +4,16 @@
 //! end one; control characters are taken out before, so that nothing of them is left to encode.
 
 use chrono::{DateTime, Utc};
-use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 use lettre::{Address as MailAddress, Message};
 
 use super::parts::{Parts, PartsError};
-use super::{Address, Outgoing, SendError};
+use super::{Address, Enclosure, Outgoing, SendError};
 
 /// The longest subject, in characters; what is beyond is cut off.
 const SUBJECT: usize = 250;
-/// The longest body, text and HTML together, in bytes.
+/// The longest body, text, HTML and what is enclosed together, in bytes.
 const BODY_BYTES: usize = 4 << 20;
 
 /// Who an e-mail is from.
@@ -65,7 +65,8 @@ pub(crate) fn compose(sender: &Sender, message: &Outgoing, at: DateTime<Utc>) ->
     let Address::Email(to) = &message.to else {
         return Err(SendError::Refused("the address is none of e-mail".to_owned()));
     };
-    if message.text.len() + message.html.as_ref().map_or(0, String::len) > BODY_BYTES {
+    let enclosed_bytes = message.enclosure.as_ref().map_or(0, |it| it.bytes.len());
+    if message.text.len() + message.html.as_ref().map_or(0, String::len) + enclosed_bytes > BODY_BYTES {
         return Err(SendError::Refused("the body is longer than 4 MiB".to_owned()));
     }
     let to: MailAddress = to
@@ -83,11 +84,24 @@ pub(crate) fn compose(sender: &Sender, message: &Outgoing, at: DateTime<Utc>) ->
         .date(at.into())
         .raw_header(automatic);
     let text = message.text.clone();
-    let made = match &message.html {
-        Some(html) => builder.multipart(MultiPart::alternative_plain_html(text, html.clone())),
-        None => builder.singlepart(lettre::message::SinglePart::plain(text)),
+    let both = |html: &String| MultiPart::alternative_plain_html(text.clone(), html.clone());
+    let plain = || SinglePart::plain(text.clone());
+    let mixed = MultiPart::mixed();
+    let made = match (&message.html, &message.enclosure) {
+        (Some(html), Some(file)) => {
+            builder.multipart(mixed.multipart(both(html)).singlepart(enclosed(file)?))
+        }
+        (None, Some(file)) => builder.multipart(mixed.singlepart(plain()).singlepart(enclosed(file)?)),
+        (Some(html), None) => builder.multipart(both(html)),
+        (None, None) => builder.singlepart(plain()),
     };
     made.map_err(|error| SendError::Refused(super::http::shortened(&error.to_string())))
+}
+
+fn enclosed(enclosure: &Enclosure) -> Result<SinglePart, SendError> {
+    let media_type = ContentType::parse(enclosure.media_type)
+        .map_err(|_| SendError::Refused("what is enclosed has no media type".to_owned()))?;
+    Ok(Attachment::new(on_one_line(&enclosure.file_name)).body(enclosure.bytes.clone(), media_type))
 }
 
 #[cfg(test)]

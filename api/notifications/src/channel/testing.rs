@@ -17,6 +17,7 @@ pub(crate) fn outgoing(to: Address) -> Outgoing {
         subject: "A result is ready".to_owned(),
         text: "Sign in to read it.".to_owned(),
         html: None,
+        enclosure: None,
         template: None,
         data: BTreeMap::from([("kind".to_owned(), "finding".to_owned())]),
         urgency: PushUrgency::High,

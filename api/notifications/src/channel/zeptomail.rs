@@ -1,5 +1,7 @@
 //! E-mail by Zoho's ZeptoMail, API version 1.1.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures::future::BoxFuture;
 use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
@@ -82,6 +84,13 @@ impl Notifier for Zeptomail {
             });
             if let Some(html) = &message.html {
                 body["htmlbody"] = html.as_str().into();
+            }
+            if let Some(enclosure) = &message.enclosure {
+                body["attachments"] = json!([{
+                    "name": on_one_line(&enclosure.file_name),
+                    "mime_type": enclosure.media_type,
+                    "content": STANDARD.encode(&enclosure.bytes),
+                }]);
             }
             let answer = self.call(&body).await?;
             if !answer.status.is_success() {

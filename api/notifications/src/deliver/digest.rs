@@ -72,6 +72,7 @@ impl Deliverer {
             subject: said.subject,
             text: said.text,
             html: Some(said.html),
+            enclosure: None,
             template: None,
             data: BTreeMap::new(),
             urgency: PushUrgency::Low,

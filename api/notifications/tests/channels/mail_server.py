@@ -4,6 +4,7 @@ Arguments: port, certificate, key. Recipients: `nobody@` is unknown, `busy@` gre
 """
 
 import asyncio
+import base64
 import json
 import ssl
 import sys
@@ -36,6 +37,10 @@ class Handler:
             "headers": [[name, str(value)] for name, value in message.items()],
             "text": message.get_body(("plain",)).get_content(),
             "html": message.get_body(("html",)).get_content() if message.is_multipart() else None,
+            "enclosed": [
+                [part.get_filename(), part.get_content_type(), base64.b64encode(part.get_content()).decode()]
+                for part in message.iter_attachments()
+            ],
         }
         print(json.dumps(told), flush=True)
         return "250 OK"

@@ -113,6 +113,7 @@ pub(crate) fn outgoing(to: Address) -> Outgoing {
         subject: "A result is ready: Ñandú".to_owned(),
         text: "Sign in to read it.\n.\nA line with one dot stays.".to_owned(),
         html: Some("<p>Sign in to read it.</p>".to_owned()),
+        enclosure: None,
         template: None,
         data: BTreeMap::from([("kind".to_owned(), "finding".to_owned())]),
         urgency: PushUrgency::High,

@@ -1,6 +1,7 @@
 //! From a notice to a provider: who hears of it, when, in which words, and what becomes of it.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use clinical::clock::Clock;
 use clinical::id::{ClinicId, UserId};
 use clinical::role::Role;
 use gate::testing::TOKEN;
@@ -12,7 +13,7 @@ use storage::outbox;
 use storage::records::member::Position;
 use storage::testing::on_both;
 
-use crate::support::House;
+use crate::support::{CLINIC, House};
 
 const PATH: &str = "/api/v1/notifications";
 
@@ -312,6 +313,43 @@ async fn who_has_left_the_clinic_is_written_to_no_more() {
         house.work().await;
         assert_eq!(deliveries(&house).await[0]["state"], "suppressed");
         assert_eq!(house.mailbox.letters().len(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_link_for_a_new_password_is_mailed_in_the_programs_own_words_and_again_while_nobody_takes_it() {
+    on_both(async |db| {
+        let house = House::over(&db).await;
+        let (ada, of_ada) = house.person(Role::Doctor).await;
+        let (_, admin) = house.person_at(&Position::of(Role::ClinicAdmin)).await;
+        let words =
+            json!({"subject": "x", "text": "x", "html": "<img src=\"https://evil.example/{{link}}\">"});
+        let own = format!("{PATH}/templates/password_reset/en");
+        let refused = house.call(Method::PUT, &own, Some(&admin), Some(words)).await;
+        assert_eq!(refused.status.as_u16(), 404, "no clinic says it otherwise");
+        let wishes = json!({"quietHours": {"start": "00:00", "end": "23:59"}, "locale": "de"});
+        house.put(&format!("{PATH}/preferences"), &of_ada, wishes).await;
+
+        let id = uuid::Uuid::now_v7();
+        let mail = async || house.deliverer.mail_password_reset(CLINIC, ada, id, "mls_x").await.unwrap();
+        for _ in 0..3 {
+            house.mailbox.will_answer(503, json!({}));
+        }
+        let again = mail().await.expect("it may go through later");
+        assert_eq!(again - house.clock.now(), TimeDelta::seconds(30));
+        house.clock.set(again);
+        assert_eq!(mail().await, None);
+        let letters = house.mailbox.letters();
+        let last = letters.last().unwrap();
+        assert_eq!(last["subject"], "Ein neues Passwort für Ihr Konto");
+        let text = last["textbody"].as_str().unwrap();
+        assert!(text.contains("https://app.example/reset-password#mls_x"), "{text}");
+        assert!(letters.iter().all(|it| it["client_reference"] == last["client_reference"]), "one message");
+
+        let bad = json!({"error": {"code": "TM_4001", "details": [{"code": "SM_113", "target": "to"}]}});
+        house.mailbox.will_answer(400, bad);
+        assert_eq!(mail().await, None, "no other try would help");
     })
     .await;
 }
