@@ -23,14 +23,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let Json(raw) = Json::<Box<RawValue>>::from_request(request, state).await?;
         let unreadable =
-            |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-json", detail);
-        let value: Value =
-            serde_json::from_str(raw.get()).map_err(|_| unreadable("the body does not read".into()))?;
+            |_| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-json", "the body does not read");
+        let value: Value = serde_json::from_str(raw.get()).map_err(unreadable)?;
         if holds_card_number(&value) {
             let rule = "holds what looks like a card number: use the provider's form, and its token here";
             return Err(Problem::invalid("card-number-refused", vec![invalid("body", rule)]));
         }
-        serde_json::from_str(raw.get()).map(Self).map_err(|error| unreadable(error.to_string()))
+        let read = axum::Json::<T>::from_bytes(raw.get().as_bytes());
+        read.map(|axum::Json(body)| Self(body)).map_err(Problem::from)
     }
 }
 

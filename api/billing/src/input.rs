@@ -23,7 +23,7 @@ const DUE_DAYS: TimeDelta = TimeDelta::days(3_650);
 
 /// An invoice, by our identifier or by its number in the clinic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "is the id or the number of an invoice")]
 pub(crate) enum InvoiceRef {
     /// By our identifier.
     Id(InvoiceId),
@@ -112,15 +112,16 @@ pub(crate) fn sum(member: &'static str, minor: i64, currency: Currency) -> Resul
     }
 }
 
-/// Holds the day by which an invoice is to be paid to the years around now.
+/// Holds the day by which an invoice is to be paid, as `member` says it, to the years around now.
 pub(crate) fn due_day(
+    member: &'static str,
     due_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, Problem> {
     if due_at.is_none_or(|at| (at - now).abs() <= DUE_DAYS) {
         return Ok(due_at);
     }
-    Err(refused("invalid-due-day", invalid("dueAt", "is at most ten years from now")))
+    Err(refused("invalid-due-day", invalid(member, "is within ten years of today")))
 }
 
 /// Why a decimal is no sum of a currency.

@@ -122,7 +122,7 @@ pub(crate) async fn create(
         description: &request.description,
         lines: &lines,
         totals,
-        due_at: input::due_day(request.due_at, now)?,
+        due_at: input::due_day("dueAt", request.due_at, now)?,
         created_by: &caller.name,
     };
     let mut invoice = Invoice::draft(&mut tx, clinic, &new, now).await?;
@@ -260,5 +260,10 @@ async fn change(
     let lines = invoice.lines(&mut tx, clinic).await?;
     caller.write_down(&mut tx).await?;
     tx.commit().await?;
+    if invoice.status == InvoiceStatus::Void
+        && let Err(error) = state.cashier.abandon_payments_of(clinic, id).await
+    {
+        warn!(invoice.id = %id, %error, "a payment of a void invoice is still open at its provider");
+    }
     Ok(Json(InvoiceView::of(invoice, &settings.invoice_prefix, Some(lines))))
 }

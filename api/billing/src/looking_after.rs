@@ -1,7 +1,7 @@
 //! A payment is looked after until nothing more is to come of it, however long its provider cannot be reached.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clinical::id::{ClinicId, PaymentId};
+use clinical::id::{ClinicId, InvoiceId, PaymentId};
 use clinical::job::{Job, Priority};
 use storage::db::DbError;
 use storage::queue;
@@ -75,6 +75,20 @@ impl Cashier {
         let own = payment.status.is_under_way().then_some(payment.created_at);
         let since = of_refunds.chain(own).max();
         Ok((payment, since))
+    }
+
+    /// Gives up every payment of an invoice that nobody is to pay any more, as far as its provider can be reached: what
+    /// is paid all the same counts, and is the payer's to get back.
+    pub(crate) async fn abandon_payments_of(
+        &self,
+        clinic: ClinicId,
+        invoice: InvoiceId,
+    ) -> Result<(), SettleError> {
+        let payments = Payment::of_invoice(&mut self.db.of(clinic).read().await?, clinic, invoice).await?;
+        for payment in &payments {
+            self.abandon(clinic, payment).await?;
+        }
+        Ok(())
     }
 
     fn is_young(&self, since: DateTime<Utc>) -> bool {

@@ -172,7 +172,7 @@ pub(crate) async fn generate_bill(
         description: &request.description,
         lines: &lines,
         totals: totals(&lines).ok_or_else(|| refused("invalid-amount", invalid("amount", "is too large")))?,
-        due_at: input::due_day(request.due_date, now)?,
+        due_at: input::due_day("dueDate", request.due_date, now)?,
         created_by: &caller.name,
     };
     let mut invoice = Invoice::draft(&mut tx, caller.clinic, &new, now).await?;

@@ -6,13 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use chrono::TimeDelta;
 use clinical::audit::{Actor, Entry, Outcome};
 use clinical::id::{ClinicId, PaymentId};
 use clinical::job::{Job, Priority};
-use gate::{Path, Problem, Visitor};
+use gate::{Bytes, Path, Problem, Visitor};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use storage::db::DbError;
@@ -87,7 +86,7 @@ pub(crate) async fn common(
     visitor: Visitor,
     Path(provider): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Bytes(body): Bytes,
 ) -> Result<gate::Json<Taken>, Problem> {
     let taken = take(&state, &provider, None, &headers, &body).await;
     written_down(&state, &visitor, &provider, ClinicId::DEFAULT, taken).await
@@ -99,7 +98,7 @@ pub(crate) async fn of_clinic(
     visitor: Visitor,
     Path((provider, clinic)): Path<(String, ClinicId)>,
     headers: HeaderMap,
-    body: Bytes,
+    Bytes(body): Bytes,
 ) -> Result<gate::Json<Taken>, Problem> {
     let taken = take(&state, &provider, Some(clinic), &headers, &body).await;
     written_down(&state, &visitor, &provider, clinic, taken).await

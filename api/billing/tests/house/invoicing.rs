@@ -44,6 +44,12 @@ async fn sums_that_cannot_be_are_refused_and_nothing_is_written() {
         assert_eq!(refused.problem(), (422, "card-number-refused".into()));
         let names = json!({"patientId": patient, "amount": 5, "description": "Visit\r\nBcc: all"});
         assert_eq!(house.post("/api/payments/generate-bill", names).await.problem(), (422, "invalid-text".into()));
+        let long_ago = json!({"patientId": patient, "amount": 5, "description": "Visit", "dueDate": "1999-01-01T00:00:00Z"});
+        let refused = house.post("/api/payments/generate-bill", long_ago).await;
+        assert_eq!(refused.json()["errors"][0]["pointer"], "#/dueDate");
+        let nameless = house.post("/api/payments/create-intent", json!({"invoiceId": "nope"})).await;
+        let detail = nameless.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("invoiceId: is the id or the number of an invoice"), "{detail}");
         let invoice = house.bill(1_000).await;
         let above = house.post("/api/v1/billing/payments", json!({"invoiceId": invoice, "amount": 1_001})).await;
         assert_eq!(above.problem(), (422, "amount-not-owed".into()));
@@ -93,8 +99,10 @@ async fn a_draft_is_owed_by_nobody_and_a_void_or_hopeless_invoice_neither() {
         assert_eq!(to("issue").await.problem(), (409, "wrong-state".into()));
         let issued = amounts(&[("receivable", 119), ("revenue", -100), ("tax", -19)]);
         assert_eq!(house.balances().await, issued);
+        let (begun, _) = house.begin(id).await;
         assert_eq!(to("void").await.json()["status"], "void");
         assert_eq!(house.balances().await, []);
+        assert_eq!(house.payment(&begun).await["status"], "canceled", "nobody is to pay it any more");
         let lost = house.bill(500).await;
         house.post(&format!("/api/v1/billing/invoices/{lost}/uncollectible"), Value::Null).await;
         assert_eq!(house.balances().await, amounts(&[("bad_debt", 500), ("revenue", -500)]));

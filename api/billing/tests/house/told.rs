@@ -106,6 +106,8 @@ async fn a_webhook_that_is_not_signed_or_is_about_another_clinics_payment_change
             house.told_at(stripe, "stripe", json!({"odd": 1})).await.problem(),
             (400, "webhook-malformed".into())
         );
+        let endless = house.told_at(stripe, "stripe", json!({"odd": "x".repeat(1 << 20)})).await;
+        assert_eq!(endless.problem(), (413, "too-large".into()));
         assert_eq!(house.payment(&payment).await["status"], "requires_action");
         assert_eq!(storage::testing::count(&db, "provider_events").await, 0);
         let refused = Filter { action: Some("payment:webhook".into()), ..Filter::default() };
