@@ -153,6 +153,7 @@ pub(crate) async fn write(
     outbox::tell(&mut tx, clinic_id, &Event::ClinicChanged { clinic_id }, state.app.clock.now()).await?;
     caller.write_down(&mut tx).await?;
     tx.commit().await?;
+    state.switchboard.forget(Some(clinic_id));
     show(State(state), caller).await
 }
 
@@ -174,5 +175,6 @@ pub(crate) async fn write_global(
     store(&state, &mut tx, SYSTEM, request).await?;
     caller.write_down(&mut tx).await?;
     tx.commit().await?;
+    state.switchboard.forget(None);
     show_global(State(state), caller).await
 }

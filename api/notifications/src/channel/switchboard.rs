@@ -314,6 +314,12 @@ impl Switchboard {
         Ok(serving)
     }
 
+    /// Asks again who serves a clinic, or every clinic, because that was changed here.
+    pub(super) fn forget(&self, clinic: Option<ClinicId>) {
+        let is_other = |(of, _): &(ClinicId, Channel)| clinic.is_some_and(|clinic| clinic != *of);
+        self.0.kept().serving.retain(|key, _| is_other(key));
+    }
+
     fn line(&self, station: &Station) -> Option<Arc<Line>> {
         let board = &self.0;
         let notifier = Arc::clone(station.notifier.as_ref().ok()?);

@@ -51,6 +51,24 @@ async fn secrets_are_sealed_and_never_come_back() {
 }
 
 #[tokio::test]
+async fn who_is_set_or_taken_away_is_shown_so_at_once() {
+    on_both(async |db| {
+        let house = House::over(&db).await;
+        let path = |of: &str| format!("/api/v1/clinics/{}/communication/{of}", house.other);
+        let carriers = async || {
+            let health = house.get(&path("health")).await.json();
+            health[0]["providers"].as_array().unwrap().len()
+        };
+        assert_eq!(carriers().await, 0);
+        house.put(&path("config"), &zeptomail()).await;
+        assert_eq!(carriers().await, 2);
+        house.put(&path("config"), &json!({})).await;
+        assert_eq!(carriers().await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_was_shown_can_be_sent_back_and_keeps_the_secret() {
     on_both(async |db| {
         let house = House::over(&db).await;
