@@ -80,6 +80,21 @@ impl Loader {
         self.choice
     }
 
+    /// Sees that the runtime that is wanted is there, before anything is asked of it.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::NotTried`] with where it was looked for.
+    pub fn check(&self) -> Result<(), LoadError> {
+        match self.choice {
+            BackendChoice::Auto => Ok(()),
+            BackendChoice::Only(runtime) => {
+                let found = self.runtimes.library(runtime).map(drop);
+                found.map_err(|error| LoadError::NotTried(error.to_string()))
+            }
+        }
+    }
+
     /// Where the runtimes are.
     pub fn runtimes(&self) -> &Runtimes {
         &self.runtimes

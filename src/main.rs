@@ -11,6 +11,7 @@ mod pipeline;
 mod proof;
 mod reader;
 mod samples;
+mod series;
 mod tasks;
 mod telemetry;
 mod wiring;

@@ -15,7 +15,7 @@ use clinical::imaging::{
 use inference::{Analyzed, InferenceError, Network, Summary};
 use ingest::part10::{self, Part10, Part10Error};
 use ingest::pixels::{self, DecodePool, PixelError, PixelLimits};
-use models::{Card, Eligibility, ReferenceError, ReferenceVectors, Registry};
+use models::{Card, Eligibility, ReferenceError, ReferenceVectors, Registry, Task};
 
 use crate::loader::{LoadError, Loader};
 
@@ -194,9 +194,29 @@ impl Reader {
         Ok(())
     }
 
-    /// What the networks asked say of one image: never empty, for an image that none fits has an abstention.
-    pub fn read(&self, bytes: Bytes, asked: &Asked) -> Result<Vec<Reading>, ReadError> {
-        let object = Part10::read(bytes, &self.part10_limits)?;
+    /// The object of a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Part10Error`] for bytes that are no whole DICOM file.
+    pub fn object(&self, bytes: Bytes) -> Result<Part10, Part10Error> {
+        Part10::read(bytes, &self.part10_limits)
+    }
+
+    /// Frames of an object for a network, each of them counted.
+    ///
+    /// # Errors
+    ///
+    /// As [`pixels::decode`].
+    pub fn decode(&self, object: &Part10, request: &DecodeRequest) -> Result<Vec<Frame>, PixelError> {
+        let frames = pixels::decode(object, request, &self.pixel_limits, &self.pool)?;
+        metrics::counter!("network_frames_decoded_total").increment(frames.len() as u64);
+        Ok(frames)
+    }
+
+    /// What the networks asked that take single images say of one: never empty where none of those asked takes whole
+    /// series, for an image that none fits has an abstention.
+    pub fn read(&self, object: &Part10, asked: &Asked) -> Result<Vec<Reading>, ReadError> {
         let image = pixels::image_context(object.header());
         let started = Instant::now();
         if object.pixel_data().is_none() {
@@ -209,23 +229,22 @@ impl Reader {
         let mut readings = Vec::new();
         let mut decoded: Option<(DecodeRequest, Result<Vec<Frame>, PixelError>)> = None;
         let registry = self.registry();
+        let mut is_slice = false;
         for card in cards(&registry, asked) {
             let started = Instant::now();
-            let mut is_forced = false;
-            match (card.eligibility(&image), asked) {
-                (Eligibility::Eligible, _) => {}
-                (_, Asked::Forced(_)) => is_forced = true,
-                (Eligibility::NotForModality, _) => continue,
-                (Eligibility::Ineligible { reasons }, _) => {
-                    let reason = reasons.join("; ");
-                    readings.push(Reading::abstained(
-                        Some(card),
-                        AbstentionCode::NotEligible,
-                        reason,
-                        started,
-                    ));
+            let is_forced = match Fit::of(card, &image, asked) {
+                Fit::Eligible => false,
+                Fit::Forced => true,
+                Fit::NotAsked => continue,
+                Fit::Ineligible(reason) => {
+                    let code = AbstentionCode::NotEligible;
+                    readings.push(Reading::abstained(Some(card), code, reason, started));
                     continue;
                 }
+            };
+            if card.task == Task::Segmentation3d {
+                is_slice = true;
+                continue;
             }
             let network = match self.network(card) {
                 Ok(network) => network,
@@ -238,7 +257,7 @@ impl Reader {
             };
             let request = self.bounded(network.decode_request(), object.frame_count());
             if decoded.as_ref().is_none_or(|(done, _)| *done != request) {
-                let frames = pixels::decode(&object, &request, &self.pixel_limits, &self.pool);
+                let frames = self.decode(object, &request);
                 decoded = Some((request, frames));
             }
             let Analyzed { outcome, brightness } = match decoded.as_ref().map(|(_, frames)| frames) {
@@ -260,12 +279,27 @@ impl Reader {
                 is_forced,
             });
         }
-        if readings.is_empty() {
+        if readings.is_empty() && !is_slice {
             let modality = image.modality.as_deref().unwrap_or("none");
             let reason = format!("no network asked is meant for modality {modality}");
             readings.push(Reading::abstained(None, AbstentionCode::NoNetwork, reason, started));
         }
         Ok(readings)
+    }
+
+    /// The networks asked that take this image with the others of its series, and whether only because they are forced to.
+    pub fn of_series(&self, object: &Part10, asked: &Asked) -> Vec<(Card, bool)> {
+        if object.pixel_data().is_none() {
+            return Vec::new();
+        }
+        let (image, registry) = (pixels::image_context(object.header()), self.registry());
+        let taken = |card: &Card| match Fit::of(card, &image, asked) {
+            Fit::Eligible => Some((card.clone(), false)),
+            Fit::Forced => Some((card.clone(), true)),
+            Fit::Ineligible(_) | Fit::NotAsked => None,
+        };
+        let cards = cards(&registry, asked).into_iter();
+        cards.filter(|card| card.task == Task::Segmentation3d).filter_map(taken).collect()
     }
 
     /// What the network sees; one that answers what is no probability is not asked again.
@@ -347,6 +381,27 @@ impl Reader {
                 Err(NetworkError::Unhealthy(reason))
             }
             Err(error @ LoadError::NotTried(_)) => Err(NetworkError::NotReady(error.into())),
+        }
+    }
+}
+
+/// Whether a network is asked about an image.
+enum Fit {
+    Eligible,
+    /// Its card does not fit.
+    Forced,
+    Ineligible(String),
+    /// It is meant for other modalities.
+    NotAsked,
+}
+
+impl Fit {
+    fn of(card: &Card, image: &ImageContext, asked: &Asked) -> Self {
+        match (card.eligibility(image), asked) {
+            (Eligibility::Eligible, _) => Self::Eligible,
+            (_, Asked::Forced(_)) => Self::Forced,
+            (Eligibility::NotForModality, _) => Self::NotAsked,
+            (Eligibility::Ineligible { reasons }, _) => Self::Ineligible(reasons.join("; ")),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `medilink analyze PATH…`: what the networks say of files, without a server.
 
+mod of_series;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,8 +10,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use clinical::imaging::Outcome;
+use ingest::part10::Part10;
 use serde_json::{Value, json};
 
+use self::of_series::Gathered;
 use super::progress;
 use crate::config::Config;
 use crate::inputs::{self, Buffers, Input, InputError};
@@ -72,6 +76,7 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     networks::hold_those_of_files(config, &reader)?;
     let asked = arguments.asked(&reader);
     reader.check(&asked)?;
+    reader.loader().check()?;
     let threads = config.analysis_threads();
     // Frames of one instance share these threads; images have their own.
     rayon::ThreadPoolBuilder::new()
@@ -86,14 +91,22 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<()> {
         printer.print(&[error_line(name, error.code(), &error.to_string())])?;
     }
     let limit = config.instance_bytes.min(MOST_BYTES);
-    let buffers = Buffers::default();
+    let (buffers, gathered) = (Buffers::default(), Gathered::default());
+    // By their numbers, which series know them by.
+    let numbered: Vec<(usize, &Input)> = inputs.iter().enumerate().collect();
     // In the order of the files, so that few wait to be printed after one that takes long.
     let printed: std::io::Result<()> = pipeline::run(
-        &inputs,
+        &numbered,
         Bounds { threads, bytes: AHEAD_BYTES },
-        |input| input.size().min(limit),
-        |input| input.read(limit, &buffers),
-        |input, bytes| lines_of(&reader, input, bytes, &asked),
+        |(_, input)| input.size().min(limit),
+        |(_, input)| input.read(limit, &buffers),
+        |(number, input), bytes| match read(&reader, bytes) {
+            Ok(object) => {
+                gathered.add(&reader, &asked, *number, &object);
+                lines_of(&reader, &input.name, &object, &asked)
+            }
+            Err((code, error)) => vec![error_line(&input.name, code, &error)],
+        },
         |index, lines| {
             failed += usize::from(lines.iter().any(|line| !line["error"].is_null()));
             bar.inc(1);
@@ -101,6 +114,12 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<()> {
         },
     );
     bar.finish_and_clear();
+    let printed = printed.and_then(|()| {
+        gathered.lines(&reader, &inputs, limit).try_for_each(|line| {
+            failed += usize::from(!line["error"].is_null());
+            printer.print(&[line])
+        })
+    });
     let summed_up = printed.and_then(|()| {
         let images = inputs.len() + unseen.len();
         let backends = reader.backends();
@@ -119,7 +138,7 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<()> {
         summed_up => summed_up?,
     }
     if failed > 0 {
-        bail!("some files could not be read");
+        bail!("{failed} of the files have no answer: their lines say why");
     }
     if inputs.is_empty() {
         bail!("there is no file to analyse");
@@ -156,14 +175,16 @@ fn rounded(value: f64, places: i32) -> f64 {
     (value * scale).round() / scale
 }
 
-fn lines_of(reader: &Reader, input: &Input, bytes: Result<Bytes, InputError>, asked: &Asked) -> Vec<Value> {
-    let bytes = match bytes {
-        Ok(bytes) => bytes,
-        Err(error) => return vec![error_line(&input.name, error.code(), &error.to_string())],
-    };
-    match reader.read(bytes, asked) {
-        Ok(readings) => readings.iter().map(|reading| line(&input.name, reading)).collect(),
-        Err(error) => vec![error_line(&input.name, error.code(), &error.to_string())],
+/// A file's object, or the code of what is wrong with the file, and that in words.
+fn read(reader: &Reader, bytes: Result<Bytes, InputError>) -> Result<Part10, (&'static str, String)> {
+    let bytes = bytes.map_err(|error| (error.code(), error.to_string()))?;
+    reader.object(bytes).map_err(|error| (error.code(), error.to_string()))
+}
+
+fn lines_of(reader: &Reader, file: &str, object: &Part10, asked: &Asked) -> Vec<Value> {
+    match reader.read(object, asked) {
+        Ok(readings) => readings.iter().map(|reading| line(file, reading)).collect(),
+        Err(error) => vec![error_line(file, error.code(), &error.to_string())],
     }
 }
 
@@ -280,6 +301,10 @@ fn found(line: &Value) -> String {
         return format!("abstained: {reason}");
     }
     let forced = if line["forced"] == true { "forced: " } else { "" };
+    let series = match line["series"]["images"].as_u64() {
+        Some(images) => format!("series of {images}: "),
+        None => String::new(),
+    };
     let label = |it: &Value| {
         let percent = it["probability"].as_f64().unwrap_or_default() * 100.0;
         let mark = if it["is_positive"] == true { " (positive)" } else { "" };
@@ -288,7 +313,7 @@ fn found(line: &Value) -> String {
     line["labels"]
         .as_array()
         .map(|labels| labels.iter().map(label).collect::<Vec<_>>().join(", "))
-        .map_or_else(String::new, |labels| format!("{forced}{labels}"))
+        .map_or_else(String::new, |labels| format!("{series}{forced}{labels}"))
 }
 
 /// The end of a long path, which tells more than its beginning.

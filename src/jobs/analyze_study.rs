@@ -180,7 +180,7 @@ async fn readings(house: &Arc<House>, at_hand: &AtHand, instance: &Instance) -> 
     let ask = |cards: Vec<&Card>| {
         let asked = cards.iter().map(|card| (card.name.clone(), card.version.clone())).collect();
         let (reader, bytes) = (Arc::clone(&house.reader), bytes.clone());
-        compute::spawn(move || reader.read(bytes, &Asked::These(asked)))
+        compute::spawn(move || reader.read(&reader.object(bytes)?, &Asked::These(asked)))
     };
     let mut said = ask(active.iter().chain(&shadow).collect()).await?;
     if let (Err(ReadError::Network(error)), false, false) = (&said, active.is_empty(), shadow.is_empty()) {

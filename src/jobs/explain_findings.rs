@@ -15,7 +15,8 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use inference::Network;
 use ingest::part10::Part10;
-use ingest::pixels::{self, Picture, RenderFormat, RenderOptions, Viewport};
+use ingest::pixels::{Picture, RenderFormat, RenderOptions, Viewport};
+use models::Task;
 use storage::archive::ArchiveError;
 use storage::queue;
 use storage::records::analysis::Analysis;
@@ -57,6 +58,10 @@ pub async fn run(house: &Arc<House>, claimed: &queue::Claimed, study_id: StudyId
             return Ok(());
         }
         let Some(card) = networks::card_of_analysis(&house.reader, analysis) else { continue };
+        if card.task == Task::Segmentation3d {
+            // Its masks tell; there is no map of a single frame.
+            continue;
+        }
         let title = card.title();
         let network = {
             let house = Arc::clone(house);
@@ -137,7 +142,7 @@ fn explain(
     let mut explained = Vec::new();
     for index in frames {
         let request = DecodeRequest::frame(index);
-        let decoded = pixels::decode(&object, &request, &house.config.pixels(), house.reader.pool())?;
+        let decoded = house.reader.decode(&object, &request)?;
         let Some(frame) = decoded.first() else { continue };
         let of_frame = || asked.iter().filter(|(_, frame, _)| *frame == index);
         let labels: Vec<&str> = of_frame().map(|(.., label)| label.as_str()).collect();

@@ -84,6 +84,7 @@ pub fn describe_numbers() {
         "Messages for connected people: brought to their connection, or left because it was too slow"
     );
     describe_counter!("socket_heard_total", Unit::Count, "Messages of clients: taken or refused");
+    describe_counter!("network_frames_decoded_total", Unit::Count, "Frames decoded for networks");
     describe_counter!("ingest_instances_total", Unit::Count, "Instances taken in, by what became of them");
 }
 

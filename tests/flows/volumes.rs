@@ -1,5 +1,7 @@
 //! A network that takes a whole series: slices in any order, one decode each, anew when one comes late.
 
+use std::path::{Path, PathBuf};
+
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::FileMetaTableBuilder;
@@ -8,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::support::images::{Image, fresh_uid};
 use crate::support::onnx::sums_of_neighbours;
-use crate::support::server::{BOTH, Server, output, wait_for};
+use crate::support::server::{BOTH, Server, output, program, wait_for};
 
 const CARD: &str = include_str!("../support/cards/things.toml");
 
@@ -37,14 +39,20 @@ fn slice(series: &Image, depth_mm: i32, is_bright: bool) -> Vec<u8> {
     bytes
 }
 
+/// Writes the network that the tests make into a folder: its weights and its card.
+fn things_in(folder: &Path) -> (PathBuf, PathBuf) {
+    let weights = sums_of_neighbours([6, 8, 8]).file();
+    let sha256: String = Sha256::digest(&weights).iter().map(|byte| format!("{byte:02x}")).collect();
+    let (onnx, card) = (folder.join("things.onnx"), folder.join("things.toml"));
+    std::fs::write(&onnx, weights).unwrap();
+    std::fs::write(&card, CARD.replacen("SHA256", &sha256, 1)).unwrap();
+    (onnx, card)
+}
+
 /// The server with the network that the tests make, which becomes so: `activate` or `shadow`.
 fn server_with_things(engine: crate::support::server::Engine, becomes: &str) -> Server {
     let server = Server::start(engine);
-    let weights = sums_of_neighbours([6, 8, 8]).file();
-    let sha256: String = Sha256::digest(&weights).iter().map(|byte| format!("{byte:02x}")).collect();
-    let (onnx, card) = (server.data.path().join("things.onnx"), server.data.path().join("things.toml"));
-    std::fs::write(&onnx, weights).unwrap();
-    std::fs::write(&card, CARD.replacen("SHA256", &sha256, 1)).unwrap();
+    let (onnx, card) = things_in(server.data.path());
     for arguments in
         [vec!["add", onnx.to_str().unwrap(), "--card", card.to_str().unwrap()], vec![becomes, "things"]]
     {
@@ -64,10 +72,25 @@ fn analyses(server: &Server, study: &str, is_it: impl Fn(&Value) -> bool) -> Vec
     })
 }
 
+/// Makes the clinic want nothing made of findings: masks have the series read anew.
+fn wants_no_objects(server: &Server) {
+    let path = "/api/v1/clinics/00000000-0000-7000-8000-000000000001/settings";
+    let put = server.put(path).json(&json!({ "resultObjects": [] })).send().unwrap();
+    assert_eq!(put.status(), 200);
+}
+
+/// So many frames were decoded for networks since the server started.
+fn decoded(server: &Server) -> u32 {
+    let numbers = server.get("/metrics").send().unwrap().text().unwrap();
+    let count = numbers.lines().find_map(|line| line.strip_prefix("network_frames_decoded_total "));
+    count.map_or(0, |count| count.parse().unwrap())
+}
+
 #[test]
 fn a_series_is_read_as_one_volume_and_anew_when_a_slice_comes_late() {
     for engine in BOTH {
         let server = server_with_things(engine, "activate");
+        wants_no_objects(&server);
         let series = Image::ct(1);
         let files: Vec<Vec<u8>> = [15, 0, 5, 10].map(|depth| slice(&series, depth, depth == 5)).to_vec();
         assert_eq!(server.stow(&files).unwrap().status(), 200);
@@ -75,12 +98,14 @@ fn a_series_is_read_as_one_volume_and_anew_when_a_slice_comes_late() {
         let [first] = first.as_slice() else { panic!("one word on the series: {first:?}") };
         assert_eq!(first["network"]["name"], "things");
         assert_eq!(first["abstention"], json!(null), "{}", server.log());
+        assert_eq!(decoded(&server), 4, "each slice once");
         let thing = &first["probabilities"][0];
         assert_eq!((&thing["label"], &thing["isPositive"]), (&json!("thing"), &json!(true)));
 
         assert_eq!(server.stow(&[slice(&series, 20, false)]).unwrap().status(), 200);
         let second = analyses(&server, &series.study, |it| it["id"] != first["id"]);
         assert_eq!(second.len(), 1, "the former one is superseded: {second:?}");
+        assert_eq!(decoded(&server), 4 + 5);
         let every = server.json("/api/dicom/analyses?superseded=true&limit=1000");
         let former = every.as_array().unwrap().iter().find(|it| it["id"] == first["id"]).unwrap();
         assert!(former["supersededAt"].is_string());
@@ -111,4 +136,44 @@ fn a_network_in_the_shadow_that_fails_leaves_the_study_to_the_others() {
     let found = analyses(&server, &series.study, |_| true);
     assert_eq!(found[0]["abstention"]["code"], "no-network", "nobody is shown what runs in the shadow");
     assert!(server.log().contains("a series is read without a network in the shadow"), "{}", server.log());
+}
+
+/// By hand: as in masks.rs, what is bright in the second of four slices marks the first two of them.
+#[test]
+fn the_command_line_reads_a_series_as_one_volume_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["data/networks", "whole", "torn"] {
+        std::fs::create_dir_all(at(name)).unwrap();
+    }
+    things_in(&at("data/networks"));
+    let (whole, torn) = (Image::ct(1), Image::ct(2));
+    for depth in [15, 0, 5, 10] {
+        std::fs::write(at(&format!("whole/{depth}.dcm")), slice(&whole, depth, depth == 5)).unwrap();
+        std::fs::write(at(&format!("torn/{depth}.dcm")), slice(&torn, depth * depth, false)).unwrap();
+    }
+    std::fs::write(at("whole/chest.dcm"), Image::child_chest("normal").file()).unwrap();
+    let analyze = |path: &str| {
+        let mut command = program();
+        command.current_dir(folder.path()).env("MEDILINK_DATA_DIR", at("data"));
+        command.args(["analyze", path, "--json", "--model", "things", "--model", "pneumonia224"]);
+        let (is_well, text) = output(&mut command);
+        assert!(is_well, "{text}");
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Value>>()
+    };
+
+    let lines = analyze("whole");
+    let [chest, series, summary] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!((&chest["network"], &chest["series"]), (&json!("pneumonia224"), &json!(null)));
+    assert_eq!(series["network"], "things");
+    assert_eq!(series["series"], json!({"uid": whole.series, "images": 4}));
+    assert_eq!(series["file"], "whole/0.dcm", "the first by its name stands for all");
+    let thing = &series["labels"][0];
+    assert_eq!((&thing["is_positive"], &thing["frame"]), (&json!(true), &json!(0)), "{series}");
+    assert_eq!(summary["summary"]["images"], 5);
+
+    let lines = analyze("torn");
+    let [series, _] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!(series["abstention"]["code"], "not-eligible");
+    assert!(series["abstention"]["reason"].as_str().unwrap().contains("not equally spaced"), "{series}");
 }

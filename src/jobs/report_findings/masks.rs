@@ -31,9 +31,10 @@ use super::objects::{Network, reference, size};
 use super::{Shelf, Told, read, store, subject};
 use crate::compute;
 use crate::jobs::analyze_study::HELD_MIB;
-use crate::jobs::analyze_volumes::{Series, frame_of_reference, series};
+use crate::jobs::analyze_volumes::{Series, series};
 use crate::networks;
 use crate::reader::NetworkError;
+use crate::series::frame_of_reference;
 use crate::wiring::House;
 
 /// The kinds of objects that are made of masks.
@@ -280,8 +281,7 @@ async fn of_image(
         let mut made: Vec<Made> = kinds.into_iter().map(|kind| Made::new(kind, size)).collect();
         for (at, index) in frames.into_iter().enumerate() {
             let request = DecodeRequest::frame(index);
-            let decoded = match pixels::decode(&object, &request, &house.config.pixels(), house.reader.pool())
-            {
+            let decoded = match house.reader.decode(&object, &request) {
                 Ok(decoded) => decoded,
                 Err(error) => return Ok(Err(Refused(format!("{}: {error}", error.code())))),
             };
