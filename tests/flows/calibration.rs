@@ -118,6 +118,12 @@ fn reviews_set_a_network_right_that_is_too_sure_and_leave_one_alone_that_is_not(
         assert!(after < before / 1.5, "{measure}: {text}");
     }
 
+    let numbers = server.get("/metrics").send().unwrap().text().unwrap();
+    for (gauge, value) in [("reviews", PATIENTS as f64), ("score_drift", 0.0), ("brightness_drift", 0.0)] {
+        let line = format!("medilink_network_{gauge}{{network=\"mine\",version=\"1.0.0\"}} {value}");
+        assert!(numbers.lines().any(|it| it == line), "{line}: the first images are the newest: {numbers}");
+    }
+
     let (is_well, text) =
         output(server.command().args(["models", "activate", "mine", "--version", "1.0.0-calibrated.1"]));
     assert!(is_well, "{text}");

@@ -73,6 +73,11 @@ pub async fn measure(state: &NetworksState) -> Result<(), Problem> {
     );
     describe_gauge!("medilink_network_agreement", "Share of the reviews that agree with the network");
     describe_gauge!("medilink_network_positive_rate", "Share of the scored images that are called positive");
+    describe_gauge!(
+        "medilink_network_score_drift",
+        "Population stability index of the scores against those of the first images: from 0.25 on look"
+    );
+    describe_gauge!("medilink_network_brightness_drift", "The same index of how bright the images are");
     let mut rows = state.app.db.read().await?;
     let known = all(&mut rows, &state.registry, None).await?;
     for network in &known {
@@ -87,13 +92,16 @@ async fn measure_one(rows: &mut Conn, Known { card, .. }: &Known) -> Result<(), 
     if newest.is_empty() {
         return Ok(());
     }
+    let first = samples(rows, None, version, &card.texts.label, Images::First, FIRST).await?;
     // One clinic's few reviews are nobody else's business.
-    let of_all = QualityView::of(card, true, &[], &newest).overall;
+    let of_all = QualityView::of(card, true, &first, &newest).overall;
     let gauges = [
         ("medilink_network_images", Some(of_all.images as f64)),
         ("medilink_network_reviews", of_all.reviewed.map(|count| count as f64)),
         ("medilink_network_agreement", of_all.agreement),
         ("medilink_network_positive_rate", of_all.positive_rate),
+        ("medilink_network_score_drift", of_all.score_drift),
+        ("medilink_network_brightness_drift", of_all.brightness_drift),
     ];
     for (gauge, value) in gauges {
         let Some(value) = value else { continue };
