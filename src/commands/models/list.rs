@@ -69,7 +69,7 @@ fn rows(own: &Registry, stored: &[StoredNetwork], states: &States) -> Vec<Row> {
     let mut rows: Vec<Row> = own
         .iter()
         .map(|card| Row {
-            source: if in_box(card) { "box" } else { "folder" },
+            source: if in_box(card) { "built-in" } else { "folder" },
             proof: "shipped".to_owned(),
             size_bytes: own.weights(card).ok().map(|weights| weights.len() as u64),
             state: card.state,
