@@ -8,6 +8,7 @@ mod conclude;
 mod language;
 mod measure;
 mod notes;
+mod person;
 mod phrases;
 mod scope;
 mod stem;
@@ -132,7 +133,8 @@ impl Reader {
                 Symptom::Told { name, state, severity, duration_days, .. } => {
                     notes.severity = worse(notes.severity, *severity);
                     if let Some(days) = duration_days {
-                        notes.duration = Some(notes.duration.map_or(*days, |held| held.max(*days)));
+                        // What is new brings somebody, not what has been there for years.
+                        notes.duration = Some(notes.duration.map_or(*days, |held| held.min(*days)));
                     }
                     notes.days_of_symptom = *duration_days;
                     (name, *state)
@@ -191,6 +193,8 @@ impl Reader {
     /// Reads some words of one part; hands back its clauses.
     fn words(&self, knowledge: &Knowledge, text: &str, part: Part, notes: &mut Notes) -> Vec<Clause> {
         let all = clauses(text, &self.language);
+        let is_told = matches!(part, Part::Story | Part::Symptom(_));
+        let patient = if is_told { scope::told_for(&all, &self.language) } else { None };
         let mut is_understood = false;
         let mut is_open = false;
         let mut left = Vec::new();
@@ -203,7 +207,7 @@ impl Reader {
                 _ if clause.is_carried_on && is_open => Begins::CarriedOn,
                 _ => Begins::Plain,
             };
-            let scope = scope::scope(clause, &self.language, begins);
+            let scope = scope::scope(clause, &self.language, begins, patient);
             is_open = scope.is_open;
             for (clause, is_denied, is_of_family) in scope::parts(clause, &scope) {
                 let of_family = part == Part::Family || is_of_family;
@@ -424,7 +428,7 @@ impl Reader {
             || language.male.contains(word)
             || language.female.contains(word)
             || language.old.contains(word)
-            || part == Part::Story && language.common.contains(word)
+            || part == Part::Story && (language.common.contains(word) || language.relatives.contains(word))
             || part == Part::History && language.history.contains(word);
         is_measure || is_function
     }

@@ -1,8 +1,9 @@
 //! How soon: the worst of rules, measurements and what it may be. It only ever rises.
 
-use clinical::decision::{Reason, Urgency};
-use models::{ConditionIx, Knowledge};
+use clinical::decision::{FindingState, Reason, Severity, Urgency};
+use models::{ConditionIx, FindingIx, Knowledge};
 
+use crate::evidence::Evidence;
 use crate::normalize::Heard;
 use crate::rank::{Ranker, Ranking};
 use crate::{red_flags, vitals};
@@ -19,6 +20,8 @@ const BOUNDS: [(Urgency, f32); 4] = [
 ];
 /// In the first three months everything needs a physician within the day.
 const INFANT_YEARS: f32 = 0.25;
+/// What has lasted for less is of today.
+const OF_TODAY_DAYS: f32 = 0.7;
 /// The ages that are tried where none is told.
 const AGES_TRIED: [f32; 3] = [2.0, 40.0, 80.0];
 
@@ -31,11 +34,27 @@ pub(crate) fn judge(
 ) -> (Urgency, Vec<Reason>) {
     let mut reasons = red_flags::raised(knowledge, &heard.evidence, heard.pregnant);
     reasons.extend(vitals::reasons(&heard.vitals, heard.evidence.age, heard.pregnant));
-    reasons.push(by_posterior(knowledge, ranking));
+    match without_its_hour(knowledge, heard) {
+        Some(evidence) => reasons.push(by_posterior(knowledge, &ranker.rank(&evidence))),
+        None => reasons.push(by_posterior(knowledge, ranking)),
+    }
     reasons.extend(floors(knowledge, ranker, heard, &reasons));
     reasons.sort_by(|a, b| b.urgency.cmp(&a.urgency).then(a.rule.cmp(&b.rule)));
     reasons.dedup_by(|a, b| a.rule == b.rule);
     (reasons.first().map_or(Urgency::Consultation, |reason| reason.urgency), reasons)
+}
+
+/// What was told without how long it lasts, where that is one bare complaint of today: with nothing beside it the hour would
+/// weigh more than the complaint, and every cold has a first day.
+fn without_its_hour(knowledge: &Knowledge, heard: &Heard) -> Option<Evidence> {
+    let evidence = &heard.evidence;
+    let is_complaint = |(finding, state): &&(FindingIx, FindingState)| {
+        *state == FindingState::Present && !knowledge.findings[finding.at()].kind.is_of_the_person()
+    };
+    let is_of_today = evidence.duration_days.is_some_and(|days| days < OF_TODAY_DAYS);
+    let is_bare = evidence.states().iter().filter(is_complaint).count() == 1 && evidence.named.is_empty();
+    let is_borne = !matches!(evidence.severity, Some(Severity::Moderate | Severity::Severe));
+    (is_of_today && is_bare && is_borne).then(|| Evidence { duration_days: None, ..evidence.clone() })
 }
 
 /// The level that what it may be asks for.

@@ -50,7 +50,42 @@ const EMERGENCIES: [&str; 34] = [
     "50 year old alcoholic who stopped drinking, now shaking and seeing things",
 ];
 
-const NO_EMERGENCIES: [&str; 13] = [
+/// As people write who are no physicians, many of them for somebody else.
+const IN_LAY_WORDS: [(&str, Urgency); 28] = [
+    ("60 year old with knee pain, slurred speech since this morning", Urgency::EmergencyAmbulance),
+    ("71M woke up and his mouth hangs on one side, words come out jumbled", Urgency::EmergencyAmbulance),
+    (
+        "44 yo sudden dizziness, cannot walk straight, double vision since one hour",
+        Urgency::EmergencyAmbulance,
+    ),
+    ("My son has a fever and a stiff neck. He is 5 years old.", Urgency::EmergencyAmbulance),
+    ("my mother has chest pain and is sweating, 70 years old", Urgency::EmergencyAmbulance),
+    ("my dad is not making sense and has a fever", Urgency::EmergencyAmbulance),
+    ("my brother is unconscious", Urgency::EmergencyAmbulance),
+    ("My father had a fit this morning", Urgency::Emergency),
+    ("8 year old with asthma, cannot finish sentences", Urgency::EmergencyAmbulance),
+    ("can't breathe", Urgency::Emergency),
+    ("70 year old passed out while walking", Urgency::Emergency),
+    ("72 man sudden belly and back pain, faint, known aneurysm", Urgency::EmergencyAmbulance),
+    ("came back from Ghana last week and have a high fever", Urgency::Emergency),
+    ("30 weeks pregnant, baby hasn't moved since yesterday", Urgency::Emergency),
+    ("34 weeks pregnant with a headache", Urgency::Within24Hours),
+    ("gave birth 5 days ago, soaking two pads an hour", Urgency::EmergencyAmbulance),
+    ("I don't want to live any more", Urgency::Emergency),
+    ("my child drank drain cleaner", Urgency::Emergency),
+    ("fell off a ladder, neck hurts and arms tingle", Urgency::EmergencyAmbulance),
+    ("stabbed in the chest", Urgency::EmergencyAmbulance),
+    ("no stool for 3 days, belly swollen, vomiting green", Urgency::Emergency),
+    ("heat all day on a roof, no sweat, temp 41, talking nonsense", Urgency::EmergencyAmbulance),
+    ("newborn 10 days old, yellow and sleepy, won't feed", Urgency::Emergency),
+    ("25 year old with flashes and a curtain over one eye", Urgency::Emergency),
+    ("my blood sugar is 30 mmol/l and I vomit", Urgency::Emergency),
+    ("painful erection for 5 hours", Urgency::Emergency),
+    ("red hot swollen knee and fever 38.9", Urgency::Emergency),
+    ("30 year old woman who takes carbimazole, sore throat", Urgency::Within24Hours),
+];
+
+const NO_EMERGENCIES: [&str; 18] = [
     "30 year old man with a rash on the arm, the rash went away",
     "28 year old woman with a dry cough; there is a gas heater at home",
     "24 year old man with a sore throat and a swollen lip",
@@ -64,6 +99,11 @@ const NO_EMERGENCIES: [&str; 13] = [
     "19 year old man with a small cut on the finger, tetanus is up to date",
     "40 year old woman with foggy thinking, tiredness and a fever of 38.1 for a day",
     "60 year old man with many new floaters since yesterday",
+    "30 year old with a cough since this morning",
+    "25 year old man, nausea since this morning",
+    "My father had a stroke. I have a runny nose, 33 years old",
+    "31 year old woman, cannot breathe through her nose, sneezing",
+    "I have given my daughter paracetamol for her cold, she is 6 years old",
 ];
 
 const SELF_CARE: [&str; 12] = [
@@ -85,6 +125,22 @@ const SELF_CARE: [&str; 12] = [
 fn every_emergency_is_told_as_one() {
     let missed: Vec<_> = EMERGENCIES.iter().filter(|text| !urgency(text).is_emergency()).collect();
     assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn a_danger_in_lay_words_is_one() {
+    let missed: Vec<_> = IN_LAY_WORDS.iter().filter(|(text, least)| urgency(text) < *least).collect();
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+/// What is new brings somebody, though something old is told beside it.
+#[test]
+fn an_old_complaint_beside_a_stroke_sends_no_later_help() {
+    let symptoms =
+        r#"[{"name": "slurred speech", "duration_days": 0.2}, {"name": "knee pain", "duration_days": 3000}]"#;
+    let symptoms = serde_json::from_str(symptoms).unwrap();
+    let told = Presentation { symptoms, age: Some(60.0), ..Presentation::default() };
+    assert_eq!(ENGINE.assess(&told).urgency, Urgency::EmergencyAmbulance);
 }
 
 #[test]

@@ -312,7 +312,7 @@ impl Presentation {
 
     /// Whether nothing was told that could be judged.
     pub fn is_empty(&self) -> bool {
-        self.symptoms.is_empty()
+        self.symptoms.iter().all(|(Symptom::Word(name) | Symptom::Told { name, .. })| name.trim().is_empty())
             && self.text.as_deref().is_none_or(|text| text.trim().is_empty())
             && self.vitals == Vitals::default()
     }

@@ -7,7 +7,7 @@ use models::Knowledge;
 use super::clause::Clause;
 use super::notes::Notes;
 use super::taken::{is_possible, leave};
-use super::{Heard, Reader, WHOLE_STORY, measure};
+use super::{Heard, Reader, WHOLE_STORY, person};
 use crate::evidence::{Evidence, Season};
 
 impl Reader {
@@ -19,9 +19,9 @@ impl Reader {
         story: &[Clause],
         mut notes: Notes,
     ) -> Heard {
-        let age = presentation.age.or_else(|| measure::age(story, &self.language));
+        let age = presentation.age.or_else(|| person::age(story, &self.language));
         let sex = match presentation.sex {
-            Sex::Unknown => measure::sex(story, &self.language),
+            Sex::Unknown => person::sex(story, &self.language),
             told => told,
         };
         crate::vitals::say_findings(knowledge, &notes.vitals, age, |finding, state| {
@@ -29,7 +29,7 @@ impl Reader {
                 notes.states.insert(finding, state);
             }
         });
-        let weeks = presentation.gestation_weeks.or_else(|| measure::gestation_weeks(story, &self.language));
+        let weeks = presentation.gestation_weeks.or_else(|| person::gestation_weeks(story, &self.language));
         let pregnant = self.pregnancy(knowledge, presentation, weeks, &mut notes);
         let words: usize = story.iter().map(|clause| clause.tokens.len()).sum();
         let season = Season::of(presentation.month, presentation.region.as_deref());

@@ -1,7 +1,6 @@
-//! Ages, durations, how bad it is, and what was measured, as it stands in free words.
+//! Durations, how bad it is, and what was measured, as it stands in free words.
 
 use clinical::decision::{Severity, Vitals};
-use clinical::person::Sex;
 
 use super::clause::{Clause, Token};
 use super::language::Language;
@@ -89,87 +88,15 @@ pub(super) fn severity(clause: &Clause, is_denied: &[bool], language: &Language)
     }
 }
 
-/// Age in years: «65 year old», «3-month-old», «aged 40», «45 yo», «newborn».
-pub(super) fn age(clauses: &[Clause], language: &Language) -> Option<f32> {
-    let mut newborn = None;
-    for tokens in clauses.iter().map(|clause| &clause.tokens) {
-        for (at, token) in tokens.iter().enumerate() {
-            if language.newborn.contains(&token.word) && !is_had(&tokens[..at]) {
-                newborn = Some(0.02);
-            }
-            let Some(number) = token.number.or_else(|| language.numbers.get(&token.word).copied()) else {
-                continue;
-            };
-            let next = tokens.get(at + 1).map_or("", |token| token.word.as_str());
-            let after = tokens.get(at + 2).map_or("", |token| token.word.as_str());
-            let before = at.checked_sub(1).map_or("", |before| tokens[before].word.as_str());
-            let years = match language.units.get(next) {
-                Some(days) if language.old.contains(after) => number * days / 365.0,
-                Some(days) if language.old.contains(before) => number * days / 365.0,
-                _ if language.old.contains(next) || language.old.contains(before) => number,
-                _ => continue,
-            };
-            if (0.0..=125.0).contains(&years) {
-                return Some(years);
-            }
-        }
-    }
-    newborn
-}
-
-/// «I have a newborn»: somebody else is one. «My newborn has a fever» speaks of the patient.
-fn is_had(before: &[Token]) -> bool {
-    let mut before = before.iter().rev().map(|token| token.word.as_str());
-    matches!(before.next(), Some("a" | "an" | "the"))
-        && before.next().is_some_and(|word| matches!(word, "have" | "has" | "had" | "having" | "with"))
-}
-
-/// For how many weeks somebody is pregnant: «33 weeks pregnant», «gestational age of 33 weeks», «8 months pregnant».
-pub(super) fn gestation_weeks(clauses: &[Clause], language: &Language) -> Option<f32> {
-    for tokens in clauses.iter().map(|clause| &clause.tokens) {
-        for (at, pair) in tokens.windows(2).enumerate() {
-            let days = language.units.get(&pair[1].word).filter(|days| (7.0..=30.0).contains(*days));
-            let (Some(days), Some(number)) = (days, value(&pair[0], language)) else { continue };
-            let said = |token: &Token| language.gestation.contains(&token.word);
-            let before = &tokens[at.saturating_sub(4)..at];
-            let links =
-                |token: &&Token| matches!(token.word.as_str(), "age" | "of" | "is" | "at" | "for" | "about");
-            let is_told = before.iter().rev().find(|token| !links(token)).is_some_and(said)
-                || tokens[at + 2..].iter().take(2).any(said);
-            let is_born = before.iter().any(|token| token.word == "born");
-            let weeks = number * days / 7.0;
-            if is_told && !is_born && (1.0..=44.0).contains(&weeks) {
-                return Some(weeks);
-            }
-        }
-    }
-    None
-}
-
-/// Sex, by the first word that says it; a pronoun where no other does.
-pub(super) fn sex(clauses: &[Clause], language: &Language) -> Sex {
-    let is_pronoun = |word: &str| matches!(word, "he" | "him" | "his" | "she" | "her");
-    for wants_pronoun in [false, true] {
-        for token in clauses.iter().flat_map(|clause| &clause.tokens) {
-            if is_pronoun(&token.word) != wants_pronoun {
-                continue;
-            }
-            if language.female.contains(&token.word) {
-                return Sex::Female;
-            }
-            if language.male.contains(&token.word) {
-                return Sex::Male;
-            }
-        }
-    }
-    Sex::Unknown
-}
-
 /// Fills in what a clause says was measured and nobody gave as a number; a time or a dose is none.
 pub(super) fn vitals(clause: &Clause, vitals: &mut Vitals, language: &Language) {
     let tokens = &clause.tokens;
     let word = |at: usize| tokens.get(at).map_or("", |token| token.word.as_str());
     for (at, token) in tokens.iter().enumerate() {
+        if let Some(glucose) = glucose_mmol_l(tokens, at, language) {
+            vitals.glucose_mmol_l.get_or_insert(glucose);
+            continue;
+        }
         if is_time_or_dose(tokens, at, language) {
             continue;
         }
@@ -210,6 +137,9 @@ pub(super) fn vitals(clause: &Clause, vitals: &mut Vitals, language: &Language) 
             {
                 vitals.spo2.get_or_insert(number);
             }
+            _ if is_of_breath(tokens, at) && (4.0..=100.0).contains(&number) => {
+                vitals.respiratory_rate.get_or_insert(number);
+            }
             _ if next == "bpm" && (20.0..=300.0).contains(&number) => {
                 vitals.heart_rate.get_or_insert(number);
             }
@@ -221,8 +151,32 @@ pub(super) fn vitals(clause: &Clause, vitals: &mut Vitals, language: &Language) 
     }
 }
 
+/// A number behind «sugar» or «glucose» in mmol/l: «blood sugar 2.1», «glucose of 540 mg/dl». Without a unit what no one has
+/// in the other unit is taken for itself; between the two it may be either, and is none.
+fn glucose_mmol_l(tokens: &[Token], at: usize, language: &Language) -> Option<f32> {
+    let number = tokens[at].number?;
+    matches!(label(tokens, at, language), "sugar" | "glucose").then_some(())?;
+    let unit = |ahead: usize| tokens.get(at + ahead).map_or("", |token| token.word.as_str());
+    match (unit(1), unit(2)) {
+        ("mg", "dl") => Some(number / MG_DL_OF_GLUCOSE),
+        ("mmol", _) => Some(number),
+        (next, _) if language.units.contains_key(next) || language.measures.contains(next) => None,
+        _ if number <= MOST_MMOL_L => Some(number),
+        _ if number >= LEAST_MG_DL => Some(number / MG_DL_OF_GLUCOSE),
+        _ => None,
+    }
+    .filter(|glucose| (0.2..=150.0).contains(glucose))
+}
+
+/// So many mg/dl of glucose are a mmol/l.
+const MG_DL_OF_GLUCOSE: f32 = 18.0;
+/// Up to here a number without a unit is in mmol/l.
+const MOST_MMOL_L: f32 = 30.0;
+/// From here on it is in mg/dl.
+const LEAST_MG_DL: f32 = 60.0;
+
 /// Words that say what a number measures.
-const LABELS: [&str; 20] = [
+const LABELS: [&str; 22] = [
     "temperature",
     "temp",
     "fever",
@@ -243,11 +197,20 @@ const LABELS: [&str; 20] = [
     "oxygen",
     "pressure",
     "bp",
+    "sugar",
+    "glucose",
 ];
 
 /// Whether a word says what the number after it measures.
 pub(super) fn is_label(word: &str) -> bool {
     LABELS.contains(&word)
+}
+
+/// «Breathing 70 per minute», «70 breaths a minute».
+fn is_of_breath(tokens: &[Token], at: usize) -> bool {
+    let word = |at: Option<usize>| at.and_then(|at| tokens.get(at)).map_or("", |token| token.word.as_str());
+    let next = word(Some(at + 1));
+    next == "breaths" || word(at.checked_sub(1)) == "breathing" && matches!(next, "per" | "times")
 }
 
 /// Words one of which stands beside two numbers that are a blood pressure.
@@ -342,34 +305,6 @@ mod tests {
     }
 
     #[test]
-    fn ages_and_sexes_are_read() {
-        let language = Language::english();
-        let age_of = |text: &str| age(&clauses(text, &language), &language);
-        assert_eq!(age_of("65 year old Male"), Some(65.0));
-        assert_eq!(age_of("a 3-month-old girl"), Some(90.0 / 365.0));
-        assert_eq!(age_of("aged 40"), Some(40.0));
-        assert_eq!(age_of("45yo"), Some(45.0));
-        assert_eq!(age_of("for 3 days"), None);
-        assert_eq!(age_of("a newborn with a fever"), Some(0.02));
-        assert_eq!(age_of("I have a newborn at home, I am 30 years old"), Some(30.0));
-        assert_eq!(age_of("I have a newborn at home and a cough"), None);
-        assert_eq!(age_of("a mother with a newborn has a cough"), None);
-        assert_eq!(age_of("My newborn has a fever of 38.6 and is feeding poorly"), Some(0.02));
-        assert_eq!(sex(&clauses("She is 30", &language), &language), Sex::Female);
-        assert_eq!(sex(&clauses("65 year old Male", &language), &language), Sex::Male);
-    }
-
-    #[test]
-    fn weeks_of_a_pregnancy_are_read() {
-        let language = Language::english();
-        let weeks_of = |text: &str| gestation_weeks(&clauses(text, &language), &language);
-        assert_eq!(weeks_of("33 weeks pregnant with a headache"), Some(33.0));
-        assert_eq!(weeks_of("gestational age of 28 weeks"), Some(28.0));
-        assert_eq!(weeks_of("pregnant, vomiting for 3 weeks"), None);
-        assert_eq!(weeks_of("born at 32 weeks of gestation"), None);
-    }
-
-    #[test]
     fn what_was_measured_is_taken_from_the_words() {
         let mut told = Vitals::default();
         let clause = of("Temp 38.5, BP 90/60, pulse of 120, SpO2 91%, RR 24", |clause, _| clause.clone());
@@ -380,6 +315,23 @@ mod tests {
             (told.heart_rate, told.respiratory_rate, told.spo2),
             (Some(120.0), Some(24.0), Some(91.0))
         );
+    }
+
+    #[test]
+    fn a_sugar_is_read_in_either_unit() {
+        let language = Language::english();
+        for (text, wanted) in [
+            ("blood sugar is 2.1", Some(2.1)),
+            ("my blood sugar is 27 mmol/l", Some(27.0)),
+            ("glucose of 540 mg/dl", Some(30.0)),
+            ("glucose 540", Some(30.0)),
+            ("blood sugar 45", None),
+            ("takes metformin for sugar 500 mg", None),
+        ] {
+            let mut told = Vitals::default();
+            vitals(&clauses(text, &language)[0], &mut told, &language);
+            assert_eq!(told.glucose_mmol_l, wanted, "{text}");
+        }
     }
 
     #[test]

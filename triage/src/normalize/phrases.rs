@@ -20,6 +20,8 @@ struct Phrase {
     /// Its words without those that say nothing, in order, each once.
     roots: Vec<u32>,
     meaning: Meaning,
+    /// How frequent the condition is that it names: of two with one name the more frequent is meant. A finding goes before both.
+    prior: f32,
     /// The phrase tells more of this finding, which must have been told before.
     topic: Option<FindingIx>,
     /// How many words it has that say nothing of their own, and were left out.
@@ -38,6 +40,7 @@ struct Phrase {
 #[derive(Debug, Clone)]
 pub(super) struct Match {
     pub meaning: Meaning,
+    prior: f32,
     /// Which tokens it took, by bit.
     pub tokens: u128,
     /// How many words it took.
@@ -89,7 +92,7 @@ impl Phrases {
             let meaning =
                 Meaning::Finding(FindingIx(u16::try_from(at).expect("findings are indexed by u16")));
             for words in finding.says.iter().chain([&finding.name]) {
-                all.add(words, meaning, language);
+                all.add(words, (meaning, f32::INFINITY), language);
             }
         }
         let of_findings = all.phrases.len();
@@ -97,7 +100,7 @@ impl Phrases {
             let meaning =
                 Meaning::Condition(ConditionIx(u16::try_from(at).expect("conditions are indexed by u16")));
             for words in condition.also.iter().chain([&condition.name]) {
-                all.add(words, meaning, language);
+                all.add(words, (meaning, condition.prior), language);
             }
         }
         all.add_what_tells_more(knowledge, of_findings);
@@ -105,9 +108,10 @@ impl Phrases {
         all
     }
 
-    fn add(&mut self, words: &str, meaning: Meaning, language: &Language) {
+    fn add(&mut self, words: &str, (meaning, prior): (Meaning, f32), language: &Language) {
         let mut roots = Vec::new();
-        let (mut aside, mut common, mut forms) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut whole, mut common, mut forms) = (Vec::new(), Vec::new(), Vec::new());
+        let mut left_out = 0_u16;
         let (mut has_number, mut has_or, mut has_no) = (false, false, false);
         for token in clauses(words, language).iter().flat_map(|clause| &clause.tokens) {
             let new = u32::try_from(self.root_of.len()).expect("fewer words than four thousand million");
@@ -123,20 +127,23 @@ impl Phrases {
             if !token.is_stop && language.common.contains(&token.word) {
                 common.push(root);
             }
+            let is_article = token.is_stop && language.articles.contains(&token.word);
+            if !is_article && !whole.contains(&root) {
+                whole.push(root);
+            }
             if token.is_stop {
-                aside.push((root, language.articles.contains(&token.word)));
+                left_out += 1;
             } else if !roots.contains(&root) {
                 forms.push(token.word.clone());
                 roots.push(root);
             }
         }
-        let left_out = u16::try_from(aside.len()).unwrap_or(u16::MAX);
         let is_generic = |root: &u32| self.generic.contains(root) || common.contains(root);
         // «Symptoms went away» is more than «went» and «away».
         let says_little =
             roots.len() < 2 && roots.iter().all(is_generic) || roots.iter().all(|root| common.contains(root));
         if says_little {
-            roots.extend(aside.iter().filter(|(_, is_article)| !is_article).map(|(root, _)| *root));
+            roots = whole;
         }
         let alone = match clauses(words, language).as_slice() {
             [clause] if roots.len() == 1 => {
@@ -151,6 +158,7 @@ impl Phrases {
             self.phrases.push(Phrase {
                 roots,
                 meaning,
+                prior,
                 topic: None,
                 left_out,
                 is_strict,
@@ -185,6 +193,7 @@ impl Phrases {
                         more.push(Phrase {
                             roots,
                             meaning: phrase.meaning,
+                            prior: phrase.prior,
                             topic: Some(topic),
                             left_out: 0,
                             is_strict: false,
@@ -285,6 +294,7 @@ fn choose(mut found: Vec<Match>) -> (Vec<Match>, u128) {
             .cmp(&of(a))
             .then(a.left_out.cmp(&b.left_out))
             .then(a.span.cmp(&b.span))
+            .then(b.prior.total_cmp(&a.prior))
             .then(a.meaning.cmp(&b.meaning))
     });
     let mut chosen: Vec<Match> = Vec::new();
@@ -390,6 +400,7 @@ fn fits(phrase: &Phrase, places: &[usize], clause: &Clause, language: &Language)
     let is_of_topic = phrase.topic.is_some();
     (is_near && !(is_of_topic && commas > 1)).then(|| Match {
         meaning: phrase.meaning,
+        prior: phrase.prior,
         tokens: places.iter().fold(0, |tokens, place| tokens | 1 << place.min(&127)),
         words,
         is_in_order,

@@ -32,10 +32,78 @@ pub(super) enum Begins {
 /// How many words before or after «normal» it may speak of.
 const OF_NORMAL: usize = 5;
 
-/// Reads a clause.
-pub(super) fn scope(clause: &Clause, language: &Language, begins: Begins) -> Scope {
+/// Reads a clause; `patient` is the relative who is ill, where the story is told for one ([`told_for`]).
+pub(super) fn scope(clause: &Clause, language: &Language, begins: Begins, patient: Option<&str>) -> Scope {
     let (is_denied, is_open) = denied(clause, language, begins);
-    Scope { is_denied, is_of_family: of_family(clause, language), is_open }
+    Scope { is_denied, is_of_family: of_family(clause, language, patient), is_open }
+}
+
+/// How many words may stand between «my» and the relative: «my 3 year old daughter».
+const OF_RELATIVE: usize = 5;
+/// How many words behind a relative say when it was.
+const TENSE: usize = 3;
+
+/// Who is ill where somebody tells a story for a relative: «my son has a fever», «my father had a fit this morning».
+///
+/// The story begins with the relative, and the teller has no complaint. What a parent, brother or sister *had*, and not just
+/// now, runs in the family.
+pub(super) fn told_for<'a>(story: &'a [Clause], language: &Language) -> Option<&'a str> {
+    let tokens = &story.first()?.tokens;
+    let at = tokens.iter().position(|token| language.relatives.contains(&token.word))?;
+    let relative = tokens[at].word.as_str();
+    let my = tokens[..at].iter().rposition(|token| matches!(token.word.as_str(), "my" | "our"));
+    let says_nothing = |token: &Token| {
+        token.is_stop
+            || token.number.is_some()
+            || language.common.contains(&token.word)
+            || token.word == "please"
+    };
+    let is_named = at == 0 && matches!(relative, "mum" | "mom" | "dad" | "mother" | "father");
+    let begins =
+        is_named || my.is_some_and(|my| at - my <= OF_RELATIVE && tokens[..my].iter().all(says_nothing));
+    let was = |token: &Token| {
+        matches!(
+            token.word.as_str(),
+            "had" | "was" | "with" | "died" | "history" | "diagnosed" | "suffered" | "passed"
+        )
+    };
+    let is_past = !matches!(relative, "son" | "daughter") && tokens.iter().skip(at + 1).take(TENSE).any(was);
+    let is_new = || {
+        tokens.iter().any(|token| {
+            language.alone.contains_key(&token.word)
+                || language.units.get(&token.word).is_some_and(|days| *days < LONG_AGO_DAYS)
+        })
+    };
+    let is_teller_ill = || story.iter().any(|clause| clause.tokens.windows(3).any(has_complaint));
+    (begins && (!is_past || is_new()) && !is_teller_ill()).then_some(relative)
+}
+
+/// «I have a cough»; not «I have given her paracetamol».
+fn has_complaint(words: &[Token]) -> bool {
+    let [who, has, what] = words else { return false };
+    who.word == "i"
+        && matches!(has.word.as_str(), "have" | "had" | "feel" | "felt" | "get" | "got" | "cannot" | "cant")
+        && !matches!(
+            what.word.as_str(),
+            "given"
+                | "called"
+                | "noticed"
+                | "tried"
+                | "taken"
+                | "seen"
+                | "been"
+                | "to"
+                | "no"
+                | "checked"
+                | "measured"
+                | "him"
+                | "her"
+                | "it"
+                | "that"
+                | "wake"
+                | "reach"
+                | "calm"
+        )
 }
 
 /// The clause in parts, each all of the patient's or all of a relative's, with what of each part is denied.
@@ -59,13 +127,17 @@ fn denied(clause: &Clause, language: &Language, begins: Begins) -> (Vec<bool>, b
     let mut denied = vec![begins == Begins::Denied && !clause.is_but; tokens.len()];
     let mut is_on = begins == Begins::CarriedOn;
     let mut has_object = is_on;
+    let mut is_plain_no = false;
     for (at, token) in tokens.iter().enumerate() {
         let is_negator = language.negators.contains(&token.word);
         if is_negator {
             let next = tokens.iter().enumerate().skip(at + 1).find(|(_, next)| !next.is_stop);
             match next.filter(|(_, next)| language.not_of_the_complaint.contains(&next.word)) {
                 Some((next, _)) => denied[next] = true,
-                None => (is_on, has_object) = (true, false),
+                None => {
+                    (is_on, has_object) = (true, false);
+                    is_plain_no = matches!(token.word.as_str(), "no" | "not" | "without");
+                }
             }
             continue;
         }
@@ -78,7 +150,7 @@ fn denied(clause: &Clause, language: &Language, begins: Begins) -> (Vec<bool>, b
         let is_measured = [&language.mild, &language.severe].iter().any(|words| words.contains(&token.word));
         let begins_anew = language.restarts.contains(&token.word)
             && (token.word != "with" || follows_a_comma)
-            || is_measured && follows_a_comma;
+            || follows_a_comma && (is_measured || is_plain_no && ends_at_comma(tokens, at, language));
         if is_on && has_object && begins_anew {
             is_on = false;
         }
@@ -89,6 +161,26 @@ fn denied(clause: &Clause, language: &Language, begins: Begins) -> (Vec<bool>, b
     }
     deny_what_is_denied_after(clause, language, &mut denied);
     (denied, is_on)
+}
+
+/// Whether a «no» ends at the comma before a token: «no stool for 3 days, belly swollen» tells how long there was none and goes
+/// on, «no fever, cough for 3 days» how long there has been a cough; in «no sweat, temp 41» something was measured.
+fn ends_at_comma(tokens: &[Token], at: usize, language: &Language) -> bool {
+    let lasts = |segment: &[Token]| {
+        segment.windows(3).any(|words| {
+            words[0].word == "for"
+                && value(&words[1], language).is_some()
+                && language.units.contains_key(&words[2].word)
+        })
+    };
+    let of = |commas: u16| {
+        let from = tokens.partition_point(|token| token.commas < commas);
+        &tokens[from..tokens.partition_point(|token| token.commas <= commas)]
+    };
+    let ahead = of(tokens[at].commas);
+    let is_listed = ahead.iter().any(|token| matches!(token.word.as_str(), "or" | "nor" | "and"));
+    let measured = ahead.windows(2).any(|pair| is_label(&pair[0].word) && pair[1].number.is_some());
+    lasts(of(tokens[at - 1].commas)) || measured || lasts(ahead) && !is_listed
 }
 
 /// Which words «normal» speaks of: «her temperature is normal», «normal temperature»; never past a comma, an «and» or a word
@@ -123,11 +215,11 @@ fn deny_what_is_denied_after(clause: &Clause, language: &Language, denied: &mut 
 
 /// «Mother had breast cancer», «family history of gout»; not «her mother noticed a rash». It reaches over a list («father had
 /// gout, a stroke») up to where somebody else is spoken of, or something is measured or lasts.
-fn of_family(clause: &Clause, language: &Language) -> Vec<bool> {
+fn of_family(clause: &Clause, language: &Language, patient: Option<&str>) -> Vec<bool> {
     let tokens = &clause.tokens;
     let mut of_family = vec![false; tokens.len()];
     for (at, token) in tokens.iter().enumerate() {
-        if !language.relatives.contains(&token.word) {
+        if !language.relatives.contains(&token.word) || patient == Some(token.word.as_str()) {
             continue;
         }
         let follows = |most: usize| tokens.iter().skip(at + 1).take(most);
@@ -255,7 +347,7 @@ mod tests {
         let language = Language::english();
         let mut words = Vec::new();
         for clause in clauses(text, &language) {
-            let scope = scope(&clause, &language, Begins::Plain);
+            let scope = scope(&clause, &language, Begins::Plain, None);
             let is_denied =
                 clause.tokens.iter().zip(scope.is_denied).filter(|(token, is)| *is && !token.is_stop);
             words.extend(is_denied.map(|(token, _)| token.word.clone()));
@@ -301,7 +393,7 @@ mod tests {
         let language = Language::english();
         let of = |text: &str| -> Vec<String> {
             let clause = &clauses(text, &language)[0];
-            let scope = scope(clause, &language, Begins::Plain);
+            let scope = scope(clause, &language, Begins::Plain, None);
             let parts = parts(clause, &scope).into_iter().filter(|(.., is_of_family)| *is_of_family);
             parts.flat_map(|(part, ..)| part.into_owned().tokens).map(|token| token.word).collect()
         };

@@ -94,6 +94,13 @@ fn a_denial_of_one_thing_denies_nothing_beside_it() {
 }
 
 #[test]
+fn a_denial_ends_where_its_time_or_a_measurement_is_told() {
+    holds("no stool for 3 days, belly swollen", &["abdominal-swelling"]);
+    holds("no sweat, temp 41, confused", &["-sweating", "confusion"]);
+    holds("no fever, cough or chest pain", &["-fever", "-cough", "-chest-pain"]);
+}
+
+#[test]
 fn a_denial_reaches_over_the_seam_of_a_list_that_is_too_long() {
     let list = "no rash at all on either of the two arms or of the legs, ".repeat(6);
     holds(&format!("Denies {list}chest pain, cough"), &["-chest-pain", "-cough"]);
@@ -186,6 +193,18 @@ fn what_the_patient_calls_it_is_named_and_what_was_once_is_not() {
     assert_eq!(story("no sprained ankle, headache").evidence.named, []);
     let before = Presentation { medical_history: vec!["ankle sprain".into()], ..Presentation::default() };
     assert_eq!(read(&before).evidence.named, []);
+}
+
+/// Parents write «my son has»: it is he who is ill.
+#[test]
+fn a_story_that_is_told_for_a_relative_is_the_relatives() {
+    holds("My son has a fever and a stiff neck. He is 5 years old.", &["fever", "neck-stiffness"]);
+    holds("Please help, my father has chest pain. He had a heart attack.", &["chest-pain"]);
+    holds("my 3 year old daughter had a fit this morning, I have called a doctor", &["seizure"]);
+    holds("My mother was found unconscious an hour ago", &["loss-of-consciousness"]);
+    holds_not("My father had a heart attack, I have a cough", &["history-heart-attack"]);
+    holds_not("My brother has a rash and I have a cough", &["rash"]);
+    holds_not("Chest pain, my brother has a rash", &["rash"]);
 }
 
 #[test]

@@ -156,7 +156,8 @@ fn anybody(vitals: &Vitals, reasons: &mut Vec<Reason>) {
     hold(Urgency::Within24Hours, "pressure-very-high", pressure, "The blood pressure is very high.");
     let heat = vitals.temperature_c;
     let text = "The body temperature is dangerous.";
-    hold(Urgency::Emergency, "temperature", heat.is_some_and(|t| !(32.0..=41.0).contains(&t)), text);
+    hold(Urgency::EmergencyAmbulance, "temperature", heat.is_some_and(|t| !(32.0..42.0).contains(&t)), text);
+    hold(Urgency::Emergency, "temperature", heat.is_some_and(|t| !(34.0..41.0).contains(&t)), text);
     let level = vitals.consciousness;
     let is_out = matches!(level, Some(Consciousness::Pain | Consciousness::Unresponsive));
     hold(
