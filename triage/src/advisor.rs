@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clinical::decision::{Assessment, DrugAdvice, NotChecked, Presentation, Screened};
-use models::{Category, Condition, Formulary, Knowledge, KnowledgeError};
+use models::{Category, Condition, ConditionIx, Formulary, Knowledge, KnowledgeError};
 
 use crate::evaluate::matching::Names;
 use crate::{Engine, Screen};
@@ -79,11 +79,13 @@ impl Advisor {
         self.screen.ingredients(name)
     }
 
-    /// The condition of an id, a name or another name.
+    /// The condition of an id, a name or another name; of several that share it the most frequent: a «stroke» is an infarct.
     pub fn condition(&self, name: &str) -> Option<&Condition> {
         let knowledge = self.engine.knowledge();
-        let at = knowledge.condition(name).or_else(|| self.names.first(name))?;
-        Some(&knowledge.conditions[at.at()])
+        let of = |at: ConditionIx| &knowledge.conditions[at.at()];
+        let most_frequent =
+            || self.names.of_name(name).max_by(|one, other| of(*one).prior.total_cmp(&of(*other).prior));
+        knowledge.condition(name).or_else(most_frequent).map(of)
     }
 }
 

@@ -16,6 +16,11 @@ impl Set {
         self.0.iter().all(|&bits| bits == 0)
     }
 
+    /// How many it holds.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|bits| bits.count_ones() as usize).sum()
+    }
+
     /// What both hold.
     pub fn common(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(one, other)| one & other).collect())

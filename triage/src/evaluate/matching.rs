@@ -72,9 +72,9 @@ impl Names {
         Self { ids, codes: codes.collect(), whole, reduced }
     }
 
-    /// The first condition that has the name, with or without qualifiers.
-    pub fn first(&self, name: &str) -> Option<ConditionIx> {
-        self.wanted([name], []).conditions.into_iter().next()
+    /// The conditions that have the name, with or without qualifiers.
+    pub fn of_name(&self, name: &str) -> impl Iterator<Item = ConditionIx> {
+        self.wanted([name], []).conditions.into_iter()
     }
 
     /// What a row wants that names these diagnoses and codes.

@@ -85,7 +85,8 @@ impl Conditions {
         ];
         let whole = plain(said);
         let bare = plain(said.split('(').next().unwrap_or_default());
-        for words in [whole, bare] {
+        let unstaged = without_stage(&whole);
+        for words in [whole, bare, unstaged] {
             let mut words = words.as_str();
             for _ in 0..BEFORE.len() {
                 if let Some(meaning) = self.0.get(words) {
@@ -99,6 +100,19 @@ impl Conditions {
         }
         None
     }
+}
+
+/// The words without how far it is: «ckd stage 3b», «stage 4 ckd», «heart failure nyha class iii».
+fn without_stage(words: &str) -> String {
+    let is_mark = |word: &str| matches!(word, "stage" | "grade" | "class" | "nyha" | "gold");
+    let is_number =
+        |word: &str| word.len() <= 3 && word.chars().all(|letter| "0123456789ivab".contains(letter));
+    let mut is_after_mark = false;
+    let kept = words.split(' ').filter(|word| {
+        is_after_mark = is_mark(word) || is_after_mark && is_number(word);
+        !is_after_mark
+    });
+    kept.collect::<Vec<_>>().join(" ")
 }
 
 impl Conditions {

@@ -114,10 +114,10 @@ fn hold(round: &mut Round<'_>, taken: &Taken, what: &str, told: f32, largest: f3
 }
 
 /// A dose without needless digits: three that count.
-fn short(mg: f32) -> f32 {
+fn short(mg: f32) -> f64 {
     if mg <= 0.0 {
-        return mg;
+        return f64::from(mg);
     }
-    let step = 10f32.powf((mg.log10().floor() - 2.0).min(0.0));
-    (mg / step).round() * step
+    let per_step = 10f64.powf((2.0 - f64::from(mg).log10().floor()).max(0.0));
+    (f64::from(mg) * per_step).round() / per_step
 }

@@ -1,5 +1,7 @@
 //! Two drugs that do not go together.
 
+use std::cmp::Ordering;
+
 use clinical::decision::IssueKind;
 use models::formulary::Interaction;
 
@@ -21,7 +23,7 @@ pub(super) fn check(round: &mut Round<'_>) {
             for rule in formulary.interactions_of(one.drug, other.drug) {
                 // Of rules about one thing, only the gravest is told.
                 match of_pair.iter_mut().find(|told| told.about == rule.about) {
-                    Some(told) if rule.words.severity > told.words.severity => *told = rule,
+                    Some(told) if goes_before(rule, told) => *told = rule,
                     Some(_) => {}
                     None => of_pair.push(rule),
                 }
@@ -32,5 +34,15 @@ pub(super) fn check(round: &mut Round<'_>) {
                 round.found(IssueKind::Interaction, severity, &[one.drug, other.drug], None, &rule.words);
             }
         }
+    }
+}
+
+/// Whether a rule is told rather than another about the same thing: the graver one, and of two as grave the one of fewer drugs,
+/// which names a drug where the other names its class.
+fn goes_before(rule: &Interaction, told: &Interaction) -> bool {
+    let breadth = |rule: &Interaction| rule.a.len() * rule.b.len();
+    match rule.words.severity.cmp(&told.words.severity) {
+        Ordering::Equal => breadth(rule) < breadth(told),
+        order => order == Ordering::Greater,
     }
 }

@@ -228,6 +228,37 @@ fn two_of_a_class_are_told_and_a_long_qt_adds_up() {
     assert!(has(&qt, IssueKind::QtProlongation, IssueSeverity::High, &["haloperidol"]), "{:?}", found(&qt));
 }
 
+/// The labels of tizanidine, pimozide and theophylline: two of the three are never given so.
+#[test]
+fn of_two_rules_as_grave_the_one_that_names_the_drug_is_told() {
+    for (drugs, management) in [
+        (["tizanidine", "ciprofloxacin"], "Never together"),
+        (["pimozide", "clarithromycin"], "Never together"),
+        (["theophylline", "ciprofloxacin"], "Halve theophylline"),
+    ] {
+        let screened = check(json!({"medications": drugs, "age": 60}));
+        let told: Vec<_> = screened.detected_issues.iter().map(|issue| issue.management.as_str()).collect();
+        assert!(told.iter().any(|words| words.starts_with(management)), "{drugs:?}: {told:?}");
+        assert!(
+            !told.iter().any(|words| words.starts_with("Avoid, or lower the dose")),
+            "{drugs:?}: {told:?}"
+        );
+    }
+}
+
+#[test]
+fn how_far_a_condition_is_does_not_hide_it() {
+    for said in ["CKD stage 4", "stage 3b CKD", "chronic kidney disease stage 3"] {
+        let screened = check(json!({"medications": ["naproxen"], "conditions": [said], "age": 60}));
+        assert!(!is_not_checked(&screened, said), "{said}: {:?}", screened.not_checked);
+        assert!(has(&screened, IssueKind::Contraindication, IssueSeverity::High, &["naproxen"]), "{said}");
+    }
+    let told = check(
+        json!({"medications": ["naproxen"], "conditions": ["heart failure NYHA class III"], "age": 60}),
+    );
+    assert!(has(&told, IssueKind::Contraindication, IssueSeverity::High, &["naproxen"]));
+}
+
 #[test]
 fn a_cream_weighs_less_than_a_tablet() {
     let cream = check(json!({ "medications": [{"name": "diclofenac", "route": "topical"}, "warfarin"] }));
