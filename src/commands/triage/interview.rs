@@ -20,12 +20,13 @@ pub fn run(advisor: &Advisor) -> Result<()> {
     let mut presentation = Presentation::default();
     let Some(text) = asked("What is wrong? ")? else { return Ok(()) };
     presentation.text = Some(text);
-    presentation.age = asked("How old, in years? ")?.and_then(|text| text.replace(',', ".").parse().ok());
-    presentation.sex = match asked("Sex, f or m? ")?.as_deref().map(str::to_lowercase).as_deref() {
-        Some("f" | "female") => Sex::Female,
-        Some("m" | "male") => Sex::Male,
-        _ => Sex::Unknown,
-    };
+    presentation.age = understood("How old, in years? ", |text| text.replace(',', ".").parse().ok())?;
+    let sex = understood("Sex, f or m? ", |text| match text.to_lowercase().as_str() {
+        "f" | "female" => Some(Sex::Female),
+        "m" | "male" => Some(Sex::Male),
+        _ => None,
+    })?;
+    presentation.sex = sex.unwrap_or_default();
     if let Err(faults) = presentation.check() {
         for fault in faults.0 {
             println!("{fault}: it is left out");
@@ -68,6 +69,16 @@ fn tell_emergency(assessment: &Assessment) {
         println!("*** {}", reason.text);
     }
     println!();
+}
+
+/// An answer as it was read; one that cannot be is left out, and it is said so.
+fn understood<T>(question: &str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
+    let Some(answer) = asked(question)? else { return Ok(None) };
+    let understood = read(&answer);
+    if understood.is_none() {
+        println!("«{answer}» was not understood: it is left out");
+    }
+    Ok(understood)
 }
 
 /// A line of the terminal; `None` where it is empty or there is none any more.
