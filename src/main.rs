@@ -168,6 +168,12 @@ struct Doors {
     /// Let every AE title send
     #[arg(long)]
     any_ae: bool,
+    /// AE title that may query and retrieve without a key (may be repeated)
+    #[arg(long = "query-ae", value_name = "TITLE")]
+    query_ae: Vec<String>,
+    /// Let every AE title query and retrieve
+    #[arg(long)]
+    any_query_ae: bool,
     /// Where an application entity is reached, for C-MOVE and storage commitment (may be repeated)
     #[arg(long = "peer", value_name = "AE=HOST:PORT")]
     peers: Vec<String>,
@@ -191,6 +197,8 @@ impl Line {
                 ("ae_title", doors.ae_title.clone()),
                 ("allowed_ae", (!doors.allowed_ae.is_empty()).then(|| doors.allowed_ae.join(","))),
                 ("any_ae", doors.any_ae.then(|| "true".to_owned())),
+                ("query_ae", (!doors.query_ae.is_empty()).then(|| doors.query_ae.join(","))),
+                ("any_query_ae", doors.any_query_ae.then(|| "true".to_owned())),
                 ("peers", (!doors.peers.is_empty()).then(|| doors.peers.join(","))),
             ]);
         }

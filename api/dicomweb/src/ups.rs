@@ -9,7 +9,6 @@ mod routes;
 mod search;
 mod state;
 
-use axum::body::Bytes;
 use axum::extract::State as Rooms;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -20,7 +19,7 @@ use clinical::job::{Job, Priority};
 use clinical::uid::SopInstanceUid;
 use dicom_core::value::deserialize::parse_datetime_partial;
 use dicom_core::value::{AsRange, PreciseDateTime};
-use gate::{App, Caller, Path, Problem};
+use gate::{App, Bytes, Caller, Path, Problem};
 use storage::db::Conn;
 use storage::records::study::Study;
 use storage::records::workitem::{State, Workitem};
@@ -45,7 +44,7 @@ pub(crate) async fn create(
     base: BaseUrl,
     uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    Bytes(body): Bytes,
 ) -> Result<Response, Problem> {
     let data_set = DataSet::read(&headers, &body)?;
     let uid: SopInstanceUid = match named(&uri, "workitem") {
@@ -130,7 +129,7 @@ pub(crate) async fn update(
     Path(uid): Path<String>,
     uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    Bytes(body): Bytes,
 ) -> Result<StatusCode, Problem> {
     let (uid, change) = (uid_of(&uid)?, DataSet::read(&headers, &body)?);
     let transaction = named(&uri, "transaction-uid").or(change.transaction_uid());
@@ -162,7 +161,7 @@ pub(crate) async fn change_state(
     caller: Caller,
     Path(uid): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Bytes(body): Bytes,
 ) -> Result<Response, Problem> {
     let (uid, asked) = (uid_of(&uid)?, DataSet::read(&headers, &body)?);
     let wanted = asked.state()?;
@@ -199,7 +198,7 @@ pub(crate) async fn request_cancel(
     caller: Caller,
     Path(uid): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Bytes(body): Bytes,
 ) -> Result<Response, Problem> {
     let uid = uid_of(&uid)?;
     let asked = if body.is_empty() { DataSet::default() } else { DataSet::read(&headers, &body)? };
