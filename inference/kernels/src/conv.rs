@@ -91,8 +91,7 @@ fn plan(geometry: &Geometry, table: &Table, options: Options) -> Result<Plan, Ke
     if options.precision == Precision::Bf16 && !options.isa.has_bf16() {
         return Err(KernelError::MissingBf16(options.isa));
     }
-    let is_paired = options.precision == Precision::Bf16 && matches!(geometry.spec.input, Input::Blocked(_));
-    let way = (options.prologue, is_paired);
+    let way = (options.prologue, options.precision == Precision::Bf16);
     if geometry.is_depthwise() {
         return Ok(Plan::Depthwise(Depthwise::new(geometry, before)?));
     }

@@ -88,9 +88,8 @@ fn check(case: &Case, seeded: &mut Seeded) -> Method {
     } else {
         input.clone()
     };
-    let is_rounded = options.precision == Precision::Bf16
-        && matches!(spec.input, Input::Blocked(_))
-        && matches!(built.method(), Method::Pointwise | Method::Direct);
+    let is_rounded =
+        options.precision == Precision::Bf16 && matches!(built.method(), Method::Pointwise | Method::Direct);
     let share = if is_rounded && options.prologue { SHARE_OF_ROUNDED } else { SHARE };
     let as_read = |numbers: Vec<f32>| match is_rounded {
         true => numbers.into_iter().map(rounded).collect(),

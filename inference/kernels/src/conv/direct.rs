@@ -7,7 +7,7 @@ use super::pointwise::CACHE;
 use super::run::Io;
 use super::spec::{Direction, Geometry, Input};
 use crate::error::{KernelError, product};
-use crate::isa::lanes::{LANES, PAIRS};
+use crate::isa::lanes::{LANES, pair};
 use crate::isa::table::Table;
 use crate::primitive::multiply::Product;
 use crate::tensor::Extent;
@@ -32,9 +32,10 @@ pub(super) struct Direct {
     input: Extent,
     out: Extent,
     in_blocks: usize,
-    /// Floats of a pixel in what the kernels read: 16, 8 for pairs of bf16, or the channels of a plain input.
+    /// Floats of a pixel in what the kernels read: 16 or the channels of a plain input; half of them for pairs of bf16.
     pixel: usize,
-    is_plain: bool,
+    /// The channels of a plain input.
+    plain: Option<usize>,
     /// Whether bands are copied; else the kernels read the input where it lies.
     is_packed: bool,
     /// The earliest row and column that output 0 reads.
@@ -123,11 +124,11 @@ impl Direct {
         (has_prologue, is_paired): (bool, bool),
     ) -> Result<Self, KernelError> {
         let input = geometry.spec.extent;
-        let (is_plain, pixel) = match &geometry.spec.input {
-            Input::Blocked(_) if is_paired => (false, PAIRS),
-            Input::Blocked(_) => (false, LANES),
-            Input::Plain(count) => (true, *count),
+        let (plain, lanes) = match &geometry.spec.input {
+            Input::Blocked(_) => (None, LANES),
+            Input::Plain(count) => (Some(*count), *count),
         };
+        let pixel = if is_paired { lanes.div_ceil(2) } else { lanes };
         let range = |axis: usize| {
             let offsets = phase.taps.iter().map(|(_, offset)| offset[axis]);
             (offsets.clone().min().unwrap_or(0), offsets.max().unwrap_or(0))
@@ -138,7 +139,7 @@ impl Direct {
             low >= 0
                 && ((phase.count[axis] - 1) * phase.in_stride[axis]) as isize + high < input[axis] as isize
         });
-        let is_packed = is_plain || is_paired || has_prologue || !is_inside;
+        let is_packed = plain.is_some() || is_paired || has_prologue || !is_inside;
         let mut planes: Vec<isize> = phase.taps.iter().map(|(_, offset)| offset[0]).collect();
         planes.sort_unstable();
         planes.dedup();
@@ -181,7 +182,7 @@ impl Direct {
             out: geometry.out,
             in_blocks,
             pixel,
-            is_plain,
+            plain,
             is_packed,
             first: [rows.0, columns.0],
             planes,
@@ -297,9 +298,9 @@ impl Direct {
                     to[..left * self.pixel].fill(0.0);
                     to[right * self.pixel..].fill(0.0);
                     let inside = &mut to[left * self.pixel..right * self.pixel];
-                    if self.is_plain {
-                        // SAFETY: the row lies within the plain input of `pixel` channels.
-                        unsafe { self.interleave(io.read.add(pixel_row), inside) };
+                    if let Some(channels) = self.plain {
+                        // SAFETY: the row lies within the plain input of so many channels.
+                        unsafe { self.interleave(io.read.add(pixel_row), channels, inside) };
                         continue;
                     }
                     // SAFETY: the row lies within the block of the input, and `inside` is as long.
@@ -317,13 +318,20 @@ impl Direct {
     ///
     /// # Safety
     ///
-    /// `from` is a place in the first of `pixel` plain channels, and the row goes on for `to.len() / pixel` numbers.
-    unsafe fn interleave(&self, from: *const f32, to: &mut [f32]) {
+    /// `from` is a place in the first of so many plain channels, and the row goes on for `to.len() / pixel` numbers.
+    unsafe fn interleave(&self, from: *const f32, channels: usize, to: &mut [f32]) {
         let channel_len = self.input.iter().product::<usize>();
-        for channel in 0..self.pixel {
-            for (x, place) in to[channel..].iter_mut().step_by(self.pixel).enumerate() {
-                // SAFETY: the caller's.
-                *place = unsafe { *from.add(channel * channel_len + x) };
+        // SAFETY: the caller's, for a channel that there is.
+        let at = |channel: usize, x: usize| unsafe { *from.add(channel * channel_len + x) };
+        for place in 0..self.pixel {
+            for (x, to) in to[place..].iter_mut().step_by(self.pixel).enumerate() {
+                *to = if !self.panels.is_paired {
+                    at(place, x)
+                } else if 2 * place + 1 < channels {
+                    pair(at(2 * place, x), at(2 * place + 1, x))
+                } else {
+                    pair(at(2 * place, x), 0.0)
+                };
             }
         }
     }

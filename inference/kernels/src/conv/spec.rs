@@ -156,7 +156,7 @@ pub enum Precision {
     #[default]
     F32,
     /// Inputs and weights are rounded to bf16 (8 bits of significand) on their way in, where that is faster: the result differs
-    /// by some 10⁻³ of the layer's largest value. Plain inputs and depthwise convolutions stay with `f32`.
+    /// by some 10⁻³ of the layer's largest value. Depthwise convolutions and Winograd's way stay with `f32`.
     Bf16,
 }
 
