@@ -139,9 +139,9 @@ pub struct ScpSettings {
     pub ae_title: AeTitle,
     /// Whether a call to another title is answered too.
     pub any_called: bool,
-    /// Whose associations are accepted.
+    /// Whose associations are accepted, and who may send.
     pub allowed_calling: CallingAe,
-    /// Who of them may query and retrieve without a user identity, from whichever clinic they call; who calls the
+    /// Whose are accepted, too, and who may query and retrieve without a user identity, from whichever clinic they call; who calls the
     /// clinic that knows its title ([`KnownTitles::calling`]) may anyway.
     pub query_calling: CallingAe,
     /// From where connections are taken; others are closed at once.

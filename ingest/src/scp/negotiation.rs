@@ -183,7 +183,11 @@ fn called(request: &AssociationRQ, settings: &ScpSettings, known: KnownTitles) -
 fn calling(request: &AssociationRQ, settings: &ScpSettings, known: KnownTitles) -> Result<AeTitle, Refusal> {
     let title = request.calling_ae_title.parse().ok();
     title
-        .filter(|title| known.calling || settings.allowed_calling.contains(title))
+        .filter(|title| {
+            known.calling
+                || settings.allowed_calling.contains(title)
+                || settings.query_calling.contains(title)
+        })
         .ok_or_else(|| rejected(Source::ServiceUser(UserReason::CallingAETitleNotRecognized)))
 }
 

@@ -57,8 +57,9 @@ impl Rights {
             return None;
         }
         let is_called = self.known.called || settings.any_called || info.called_ae == settings.ae_title;
-        let is_calling = self.known.calling || settings.allowed_calling.contains(&info.calling_ae);
-        if !is_called || !is_calling {
+        let may_send = self.known.calling || settings.allowed_calling.contains(&info.calling_ae);
+        let may_read = self.known.calling || settings.query_calling.contains(&info.calling_ae);
+        if !is_called || !(may_send || may_read) {
             return refused("the titles of the association count no longer");
         }
         match &self.judged {
@@ -67,11 +68,11 @@ impl Rights {
                 if has { None } else { refused("the key of the association may no longer do so") }
             }
             Judged::Wrong => refused("the key of the association counts no longer"),
-            Judged::Foreign => {
-                let may_read = self.known.calling || settings.query_calling.contains(&info.calling_ae);
-                let is_reading = Model::of(sop_class).is_some();
-                if may_read || !is_reading { None } else { refused("the calling title may no longer read") }
-            }
+            Judged::Foreign => match Model::of(sop_class) {
+                Some(_) if !may_read => refused("the calling title may no longer read"),
+                None if !may_send => refused("the calling title may read, not send"),
+                _ => None,
+            },
             // What needs the database will say so itself.
             Judged::Unanswered => None,
         }
@@ -120,6 +121,8 @@ mod tests {
         let strict = ScpSettings::default();
         let open =
             ScpSettings { any_called: true, allowed_calling: CallingAe::Any, ..ScpSettings::default() };
+        let readers =
+            ScpSettings { any_called: true, query_calling: CallingAe::Any, ..ScpSettings::default() };
         for (rights, settings, sop_class, is_refused) in [
             (known(true, true), &strict, FIND, false),
             (known(true, true), &strict, uids::CT_IMAGE_STORAGE, false),
@@ -128,6 +131,8 @@ mod tests {
             (known(false, false), &strict, uids::VERIFICATION, false),
             (known(false, false), &open, uids::CT_IMAGE_STORAGE, false),
             (known(false, false), &open, FIND, true),
+            (known(false, false), &readers, FIND, false),
+            (known(false, false), &readers, uids::CT_IMAGE_STORAGE, true),
         ] {
             let refusal = rights.judgement(settings, &info(), &context(sop_class));
             assert_eq!(refusal.is_some(), is_refused, "{rights:?} {sop_class}");
