@@ -120,39 +120,42 @@ macro_rules! entries {
     )*};
 }
 
+/// A tile of any size with the instruction set's attribute; what follows is the list that it is there for.
+macro_rules! tile {
+    ($name:ident, $attribute:tt, $lanes:ty, $is_paired:literal $(, $used_by:expr)?) => {
+        # $attribute
+        unsafe fn $name<const PIXELS: usize, const BLOCKS: usize, const STEP: usize>(
+            read: *const f32,
+            weights: *const f32,
+            out: *mut f32,
+            residual: *const f32,
+            product: &Product<'_>,
+        ) {
+            // SAFETY: the caller keeps the contract of the generic function.
+            unsafe {
+                multiply::<$lanes, PIXELS, BLOCKS, STEP, $is_paired>(read, weights, out, residual, product)
+            }
+        }
+    };
+}
+
+/// The tiles, or none of any size.
+macro_rules! or_none {
+    () => {
+        [[&[]; 3]; 3]
+    };
+    ($tiles:expr) => {
+        $tiles
+    };
+}
+
 macro_rules! table_of {
-    ($module:ident, $isa:expr, $lanes:ty, $attribute:tt, $multiply:expr, $of_pairs:tt, $multiply_pairs:expr) => {
+    ($module:ident, $isa:expr, $lanes:ty, $attribute:tt, $multiply:expr, $of_pairs:tt $(, $multiply_pairs:expr)?) => {
         mod $module {
             use super::*;
 
-            # $attribute
-            unsafe fn tile<const PIXELS: usize, const BLOCKS: usize, const STEP: usize>(
-                read: *const f32,
-                weights: *const f32,
-                out: *mut f32,
-                residual: *const f32,
-                product: &Product<'_>,
-            ) {
-                // SAFETY: the caller keeps the contract of the generic function.
-                unsafe {
-                    multiply::<$lanes, PIXELS, BLOCKS, STEP, false>(read, weights, out, residual, product)
-                }
-            }
-
-            # $of_pairs
-            #[allow(dead_code, reason = "some sets have no tiles of pairs")]
-            unsafe fn tile_of_pairs<const PIXELS: usize, const BLOCKS: usize, const STEP: usize>(
-                read: *const f32,
-                weights: *const f32,
-                out: *mut f32,
-                residual: *const f32,
-                product: &Product<'_>,
-            ) {
-                // SAFETY: the caller keeps the contract of the generic function.
-                unsafe {
-                    multiply::<$lanes, PIXELS, BLOCKS, STEP, true>(read, weights, out, residual, product)
-                }
-            }
+            tile! { tile, $attribute, $lanes, false }
+            $(tile! { tile_of_pairs, $of_pairs, $lanes, true, $multiply_pairs })?
 
             entries! { $of_pairs
                 paired = map::paired::<$lanes>
@@ -188,7 +191,7 @@ macro_rules! table_of {
             pub(crate) static TABLE: Table = Table {
                 isa: $isa,
                 multiply: $multiply,
-                multiply_pairs: $multiply_pairs,
+                multiply_pairs: or_none!($($multiply_pairs)?),
                 paired,
                 bend,
                 softmax,
@@ -226,7 +229,7 @@ table_of! { avx2, Isa::Avx2, crate::isa::avx2::Avx2, [target_feature(enable = "a
     [tiles!(1, 16; 1 2 3 4 5 6), &[], &[]],
     [tiles!(1, 32; 1 2 3 4 5 6), &[], &[]],
     [tiles!(1, 0; 1 2 3 4 5 6), &[], &[]],
-], [target_feature(enable = "avx2,fma")], [[&[]; 3]; 3] }
+], [target_feature(enable = "avx2,fma")] }
 
 // 32 registers of four numbers (NEON) hold six pixels, 16 of them (SSE2) three
 #[cfg(target_arch = "aarch64")]
