@@ -4,13 +4,12 @@
 #[path = "../../api/notifications/tests/channels/peer.rs"]
 mod peer;
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use reqwest::blocking::{Client, Response};
 use serde_json::{Value, json};
 use storage::testing::told_by_test;
 
 use crate::support::server::{BOTH, Engine, Server, wait_for};
-use peer::{Peer, free_port};
+use peer::{Peer, certificate, free_port};
 
 const PAGE: &str = "http://127.0.0.1:8080/reset-password#";
 
@@ -24,17 +23,11 @@ struct Post {
 impl Post {
     fn start(engine: Engine) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-        std::fs::write(&certificate, cert.pem()).unwrap();
-        std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+        let (authority, files) = certificate(folder.path());
         let (python, port) = (told_by_test("MEDILINK_TEST_PYTHON"), free_port().to_string());
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/api/notifications/tests/channels/mail_server.py");
-        let files = [certificate.to_str().unwrap(), key.to_str().unwrap()];
-        let mut mail = Peer::start(&python, &[script, &port, files[0], files[1]]);
+        let mut mail = Peer::start(&python, &[script, &port, &files[0], &files[1]]);
         assert_eq!(mail.line(), "ready");
-        let authority = cert.pem();
         let settings = [
             ("MEDILINK_SMTP_HOST", "localhost"),
             ("MEDILINK_SMTP_PORT", port.as_str()),

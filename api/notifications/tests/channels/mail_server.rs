@@ -1,13 +1,12 @@
 //! SMTP against a foreign server, aiosmtpd: STARTTLS, a password, kept connections, refusals.
 
 use notifications::channel::{ChannelSettings, SendError, Undelivered};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::{Value, json};
 use storage::records::webhook::target::Targets;
 use storage::testing::told_by_test;
 use tempfile::TempDir;
 
-use crate::peer::{Peer, free_port};
+use crate::peer::{Peer, certificate, free_port};
 use crate::support::{House, database, mailbox, outgoing};
 
 /// A mail server with a certificate of its own, and its authority as PEM.
@@ -21,19 +20,15 @@ struct MailServer {
 impl MailServer {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-        std::fs::write(&certificate, cert.pem()).unwrap();
-        std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+        let (authority, [certificate, key]) = certificate(folder.path());
         let port = free_port();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/channels/mail_server.py");
         let python = told_by_test("MEDILINK_TEST_PYTHON");
         let port_text = port.to_string();
-        let arguments = [script, &port_text, certificate.to_str().unwrap(), key.to_str().unwrap()];
+        let arguments = [script, &port_text, &certificate, &key];
         let mut peer = Peer::start(&python, &arguments);
         assert_eq!(peer.line(), "ready");
-        Self { peer, port, authority: cert.pem(), _folder: folder }
+        Self { peer, port, authority, _folder: folder }
     }
 
     fn message(&mut self) -> Value {

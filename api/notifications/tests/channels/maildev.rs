@@ -1,21 +1,17 @@
 //! SMTP against another foreign server, npm's maildev: TLS from the first byte and a password; it parses what it took.
 
 use notifications::channel::ChannelSettings;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::{Value, json};
 use storage::records::webhook::target::Targets;
 use storage::testing::told_by_test;
 
-use crate::peer::{Peer, free_port};
+use crate::peer::{Peer, certificate, free_port};
 use crate::support::{House, database, mailbox, outgoing};
 
 #[tokio::test]
 async fn what_maildev_takes_over_tls_reads_as_it_was_written() {
     let folder = tempfile::tempdir().unwrap();
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    std::fs::write(&certificate, cert.pem()).unwrap();
-    std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+    let (authority, [certificate, key]) = certificate(folder.path());
     let script = format!("{}/maildev/dist/bin/maildev.js", told_by_test("MEDILINK_TEST_NODE_MODULES"));
     let (port, web) = (free_port().to_string(), free_port().to_string());
     let mut peer = Peer::start(
@@ -27,8 +23,8 @@ async fn what_maildev_takes_over_tls_reads_as_it_was_written() {
             &format!("--smtp={port}"),
             &format!("--web={web}"),
             "--incoming-secure",
-            &format!("--incoming-cert={}", certificate.display()),
-            &format!("--incoming-key={}", key.display()),
+            &format!("--incoming-cert={certificate}"),
+            &format!("--incoming-key={key}"),
             "--incoming-user=clinic",
             "--incoming-pass=s3cret",
             &format!("--mail-directory={}", folder.path().join("mails").display()),
@@ -37,7 +33,7 @@ async fn what_maildev_takes_over_tls_reads_as_it_was_written() {
     while !peer.line().contains("Press Ctrl+C") {}
 
     let (db, _folder) = database().await;
-    let settings = ChannelSettings { smtp_authority: cert.pem(), ..ChannelSettings::default() };
+    let settings = ChannelSettings { smtp_authority: authority, ..ChannelSettings::default() };
     let house = House::with(&db, settings, Targets::PrivateToo).await;
     let smtp = json!({
         "host": "localhost", "port": port, "security": "tls", "username": "clinic", "password": "s3cret",

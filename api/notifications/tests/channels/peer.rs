@@ -1,7 +1,10 @@
 //! A foreign server beside a test: Python or Node, ended with it.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 
 /// A process that ends when it is dropped.
 pub(crate) struct Peer {
@@ -36,4 +39,13 @@ impl Drop for Peer {
 /// A port that nobody listens at.
 pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A certificate of localhost's own as PEM, and the files in `folder` that hold it and its key.
+pub(crate) fn certificate(folder: &Path) -> (String, [String; 2]) {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let files = ["cert.pem", "key.pem"].map(|name| folder.join(name).to_str().unwrap().to_owned());
+    std::fs::write(&files[0], cert.pem()).unwrap();
+    std::fs::write(&files[1], signing_key.serialize_pem()).unwrap();
+    (cert.pem(), files)
 }
