@@ -76,7 +76,7 @@ impl std::fmt::Debug for Convolution {
 }
 
 /// Counts up when packed weights change their order.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// Floats before the weights: one line that names the layout, then the bias.
 fn before_weights(geometry: &Geometry) -> usize {
@@ -98,7 +98,7 @@ fn plan(geometry: &Geometry, table: &Table, options: Options) -> Result<Plan, Ke
     if geometry.is_pointwise() {
         return Ok(Plan::Pointwise(Pointwise::new(geometry, table, before, way)?));
     }
-    if let Some(winograd) = winograd::Winograd::new(geometry, table, before, options.winograd)? {
+    if let Some(winograd) = winograd::Winograd::new(geometry, table, before, (options.winograd, way.1))? {
         return Ok(Plan::Winograd(winograd));
     }
     Ok(Plan::Direct(Direct::all(geometry, table, before, way)?))
@@ -134,7 +134,7 @@ impl Plan {
             }
             Plan::Winograd(it) => {
                 it.panels.name(&mut hash);
-                (4, it.tile() as u32, it.is_streamed())
+                (4, it.side() as u32, it.is_streamed())
             }
         };
         let mut line = [0.0; LANES];

@@ -350,14 +350,15 @@ fn winograd_is_right_for_every_border() {
             let depth = seeded.one_of(&[1, 1, 3]);
             let extent = [seeded.between(1, 6), seeded.between(1, 23), seeded.between(1, 23)];
             let mut spec = ConvolutionSpec::new(input, extent, seeded.between(1, 70), [depth, 3, 3]);
-            spec.stride[0] = seeded.between(1, 2);
+            let (wish, side, stride) =
+                seeded.one_of(&[(Winograd::Two, 2, 1), (Winograd::Four, 4, 1), (Winograd::Four, 4, 2)]);
+            spec.stride = [seeded.between(1, 2), stride, stride];
             spec.pad_before = [seeded.between(0, 2), seeded.between(0, 2), seeded.between(0, 2)];
             spec.pad_after = [seeded.between(0, 2), seeded.between(0, 2), seeded.between(0, 2)];
             if spec.output_extent().is_err() {
                 continue;
             }
             let mut case = case(spec, isa, seeded);
-            let (wish, side) = seeded.one_of(&[(Winograd::Two, 2), (Winograd::Four, 4)]);
             case.options.winograd = wish;
             case.options.prologue = seeded.between(0, 1) == 1;
             assert_eq!(check(&case, seeded), Method::Winograd(side));
@@ -369,12 +370,15 @@ fn winograd_is_right_for_every_border() {
 #[test]
 #[cfg_attr(miri, ignore = "too large to be interpreted")]
 fn large_weights_are_right() {
+    let ways =
+        [(15, 1, Winograd::Four), (29, 2, Winograd::Four), (7, 1, Winograd::Never), (7, 1, Winograd::Auto)];
     for isa in isas() {
-        for (side, winograd) in [(15, Winograd::Four), (7, Winograd::Never), (7, Winograd::Auto)] {
+        for (side, stride, winograd) in ways {
             let seeded = &mut Seeded::new(6000);
             let channels = Channels::dense(352).unwrap();
             let spec = ConvolutionSpec::new(Input::Blocked(channels), [1, side, side], 384, [1, 3, 3])
-                .padded([0, 1, 1]);
+                .padded([0, 1, 1])
+                .strided([1, stride, stride]);
             let mut case = case(spec, isa, seeded);
             case.options.winograd = winograd;
             check(&case, seeded);

@@ -183,8 +183,9 @@ fn show(layer: &Layer, isa: Isa, winograd: Winograd, precision: Precision) -> Re
     let method = convolution.method();
     let is_wide = precision == Precision::Bf16 && matches!(method, Method::Pointwise | Method::Direct);
     let peak = roof::peak(isa, if is_wide { Precision::Bf16 } else { Precision::F32 });
-    // F(4×4, 3×3) needs 36 products for 16 outputs of 9 each, F(2×2, 3×3) 16 for 4
+    // F(4×4, 3×3) needs 36 products for 16 outputs of 9 each (81 of stride 2), F(2×2, 3×3) 16 for 4
     let kept = match method {
+        Method::Winograd(_) if layer.spec.stride[2] == 2 => 81.0 / (16.0 * 9.0),
         Method::Winograd(4) => 36.0 / (16.0 * 9.0),
         Method::Winograd(_) => 16.0 / (4.0 * 9.0),
         _ => 1.0,

@@ -134,7 +134,7 @@ impl ConvolutionSpec {
 
 /// When a convolution may be computed by Winograd's minimal filtering.
 ///
-/// It needs a quarter of the multiplications of a 3×3 convolution, and differs from the plain sum by some 10⁻⁶ of the
+/// It needs a quarter of the multiplications of a 3×3 convolution, nine sixteenths where that has a stride of 2, and differs from the plain sum by some 10⁻⁶ of the
 /// layer's largest value (the plain sum itself by some 10⁻⁷).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Winograd {

@@ -1,20 +1,23 @@
-//! 3×3 convolutions of stride 1 by Winograd's minimal filtering: tiles are brought in, multiplied, brought out.
+//! 3×3 convolutions of stride 1 or 2 by Winograd's minimal filtering: tiles are brought in, multiplied, brought out.
 //!
 //! In three dimensions the window's planes are summed within the product; each input plane of a batch is brought in
 //! once for all output planes that need it.
 
+mod filter;
+
 use super::panels::{Lines, Panel, Panels, piece, spans};
 use super::run::Io;
-use super::spec::{Direction, Geometry, Input, Winograd as Wish};
+use super::spec::{Geometry, Winograd as Wish};
 use crate::error::{KernelError, product};
 use crate::isa::lanes::LANES;
 use crate::isa::table::Table;
 use crate::primitive::multiply::Product;
 use crate::primitive::winograd::{TileIn, TileOut};
 use crate::tensor::Extent;
+use filter::Filter;
 
-/// Bytes of a batch's tiles that stay in the second cache beside the weights that stream by.
-const CACHE: usize = 640 * 1024;
+/// Bytes of a batch's tiles and products that stay in the second cache beside the weights that stream by.
+const CACHE: usize = 768 * 1024;
 /// Bytes of input beyond which tiles are asked for before they are read.
 const FAR: usize = 1024 * 1024;
 /// Bytes of weights that do not stay in the third cache: they are fetched once for as many tiles as possible.
@@ -24,8 +27,7 @@ const MANY: usize = 112;
 
 #[derive(Debug, Clone)]
 pub(super) struct Winograd {
-    /// Outputs of a tile on each side: 2 or 4.
-    size: usize,
+    filter: Filter,
     input: Extent,
     out: Extent,
     pad: [isize; 3],
@@ -55,39 +57,41 @@ impl Winograd {
         geometry: &Geometry,
         table: &Table,
         before: usize,
-        wish: Wish,
+        (wish, is_paired): (Wish, bool),
     ) -> Result<Option<Self>, KernelError> {
         let spec = &geometry.spec;
-        let Some(size) = tile_size(geometry, wish) else { return Ok(None) };
+        let Some(filter) = Filter::of(geometry, wish, is_paired) else { return Ok(None) };
         let [out_depth, height, width] = geometry.out;
-        let (rows, columns) = (height.div_ceil(size), width.div_ceil(size));
-        let (in_blocks, side) = (geometry.in_blocks(), size + 2);
-        let products = side * side;
+        let (rows, columns) = (height.div_ceil(filter.size()), width.div_ceil(filter.size()));
+        let in_blocks = geometry.in_blocks();
+        let (products, weights) = (filter.side().pow(2), filter.weights().len().pow(2));
         let depth = spec.kernel[0];
         let plane_stride = spec.stride[0];
         let all_tiles = rows * columns;
 
-        // one tile of one plane of all blocks
-        let tile_bytes = products * in_blocks * LANES * size_of::<f32>();
-        let multiple = table.tile(if table.is_wide() { 2 } else { 1 });
+        // the inputs and products of one tile of so many planes
+        let (multiple, blocks) = if table.is_wide() { (table.tile(2), 2) } else { (table.tile(1), 1) };
+        let in_planes = |planes: usize| (planes - 1) * plane_stride + depth;
+        let tile_bytes =
+            |planes| products * (in_planes(planes) * in_blocks + planes * blocks) * LANES * size_of::<f32>();
         let planes = if depth == 1 { 1 } else { out_depth.min(4) };
-        let in_planes = (planes - 1) * plane_stride + depth;
-        let fitting = CACHE / (tile_bytes * in_planes) / multiple * multiple;
-        let weights =
-            product(&[products, in_blocks * depth, LANES, geometry.out_channels.blocks(), LANES * 4])?;
-        let is_streamed = weights > STREAM && all_tiles > fitting.max(multiple);
+        let planes = (1..=planes).rev().find(|it| multiple * tile_bytes(*it) <= CACHE).unwrap_or(1);
+        let fitting = CACHE / tile_bytes(planes);
+        let weights_bytes =
+            product(&[weights, in_blocks * depth, LANES, geometry.out_channels.blocks(), LANES * 4])?;
+        let is_streamed = weights_bytes > STREAM && all_tiles > fitting.max(multiple);
         let largest = if is_streamed {
             MANY.div_ceil(planes).next_multiple_of(multiple)
         } else {
             // larger batches than those of the widest row of tiles gain nothing
-            fitting.clamp(multiple, 56 / multiple * multiple)
+            let most = fitting.min(56);
+            if all_tiles <= most { all_tiles } else { (most / multiple * multiple).max(multiple) }
         };
         let tile_batches = all_tiles.div_ceil(largest);
         let tiles = all_tiles.div_ceil(tile_batches);
 
         let taps: Vec<usize> = (0..depth).collect();
-        let copies = products;
-        let panels = Panels::new(geometry, table, (tiles, before, copies), false, |_| {
+        let panels = Panels::new(geometry, table, (tiles, before, weights), false, |_| {
             Lines::new(
                 (&spec.input, false),
                 |_| true,
@@ -96,7 +100,7 @@ impl Winograd {
             )
         })?;
         let winograd = Winograd {
-            size,
+            filter,
             input: spec.extent,
             out: geometry.out,
             pad: std::array::from_fn(|axis| spec.pad_before[axis] as isize),
@@ -108,26 +112,28 @@ impl Winograd {
             tile_batches,
             planes,
             plane_batches: out_depth.div_ceil(planes),
-            in_planes,
+            in_planes: in_planes(planes),
             is_streamed,
             before,
-            product_len: panels.len / products,
+            product_len: panels.len / weights,
             panels,
         };
         product(&[products, winograd.in_stride() + winograd.out_stride(geometry.out_channels.blocks())])?;
         Ok(Some(winograd))
     }
 
+    /// Outputs of a tile on each side.
     pub(super) fn tile(&self) -> usize {
-        self.size
+        self.filter.size()
     }
 
     pub(super) fn is_streamed(&self) -> bool {
         self.is_streamed
     }
 
-    fn side(&self) -> usize {
-        self.size + 2
+    /// Products of a tile on each side.
+    pub(super) fn side(&self) -> usize {
+        self.filter.side()
     }
 
     /// Floats between two of a tile's values on the way in: one line more than they need, so that they do not all
@@ -141,14 +147,14 @@ impl Winograd {
         blocks * self.planes * self.tiles * LANES + LANES
     }
 
-    /// Floats before one product's weights of a panel of so many rows.
-    fn weights(&self, panel: &Panel, product: usize, rows: usize) -> usize {
+    /// Floats before one of the transformed weights of a panel of so many rows.
+    fn weights(&self, panel: &Panel, index: usize, rows: usize) -> usize {
         if self.is_streamed {
             return self.before
-                + product * self.product_len
-                + (panel.weights - self.before) / (self.side() * self.side());
+                + index * self.product_len
+                + (panel.weights - self.before) / self.filter.weights().len().pow(2);
         }
-        panel.weights + product * rows * panel.blocks * LANES
+        panel.weights + index * rows * panel.blocks * LANES
     }
 
     /// Blocks of output whose products are kept at a time.
@@ -180,17 +186,14 @@ impl Winograd {
                             *value = f64::from(geometry.weight(weights, out, channel, row.tap * 9 + tap));
                         }
                     }
-                    let mut put = |product: usize, values: [f64; LANES]| {
-                        let place = self.weights(panel, product, rows.len()) + index * width + block * LANES;
+                    self.filter.transform(&window, |transformed, values| {
+                        let place =
+                            self.weights(panel, transformed, rows.len()) + index * width + block * LANES;
                         to[place..place + LANES]
                             .iter_mut()
                             .zip(values)
                             .for_each(|(it, value)| *it = value as f32);
-                    };
-                    match self.size {
-                        4 => transform(&FOUR, &window, &mut put),
-                        _ => transform(&TWO, &window, &mut put),
-                    }
+                    });
                 }
             }
         }
@@ -257,9 +260,11 @@ impl Winograd {
     ) {
         let lines = &self.panels.lines[panel.list];
         let rows: usize = lines.segments.iter().map(|segment| segment.len).sum();
+        let [y, x] = [index / self.side(), index % self.side()].map(|it| self.filter.weight(it));
         // SAFETY: see `run`; a panel has `rows` rows of weights for each product.
         unsafe {
-            let weights = io.weights.add(self.weights(&panel, index, rows));
+            let transformed = y * self.filter.weights().len() + x;
+            let weights = io.weights.add(self.weights(&panel, transformed, rows));
             let read = incoming.as_ptr().add(index * self.in_stride());
             for span in spans(&lines.segments, io.table.span(panel.blocks)) {
                 let product = Product {
@@ -284,7 +289,8 @@ impl Winograd {
 
     /// The upper left corners of the tiles in an output plane, from one on.
     fn corners(&self, first_tile: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let (size, width) = (self.size, self.columns * self.size);
+        let size = self.filter.size();
+        let width = self.columns * size;
         let (mut row, mut column) = (first_tile / self.columns * size, first_tile % self.columns * size);
         std::iter::from_fn(move || {
             let corner = (row, column);
@@ -306,7 +312,12 @@ impl Winograd {
         let [depth, height, width] = self.input;
         let in_planes =
             (planes - 1) * self.plane_stride + self.in_planes - (self.planes - 1) * self.plane_stride;
-        let bring = if self.size == 4 { io.table.four_in } else { io.table.two_in };
+        let bring = match self.filter {
+            Filter::Two => io.table.two_in,
+            Filter::Four => io.table.four_in,
+            Filter::Strided => io.table.strided_in,
+        };
+        let stride = self.filter.stride();
         let is_far = self.in_blocks * depth * height * width * LANES * size_of::<f32>() > FAR;
         for plane in 0..in_planes {
             let z = (first_plane * self.plane_stride + plane) as isize - self.pad[0];
@@ -324,8 +335,8 @@ impl Winograd {
                             plane: io.read.add(from * height * width * LANES),
                             height: rows,
                             width,
-                            row: row as isize - self.pad[1],
-                            column: column as isize - self.pad[2],
+                            row: (row * stride) as isize - self.pad[1],
+                            column: (column * stride) as isize - self.pad[2],
                             to: incoming.as_mut_ptr().add(place + index * LANES),
                             stride: self.in_stride(),
                             prologue,
@@ -346,13 +357,18 @@ impl Winograd {
         io: &Io<'_>,
     ) {
         let [depth, height, width] = self.out;
-        let bring = if self.size == 4 { io.table.four_out } else { io.table.two_out };
+        let bring = match self.filter {
+            Filter::Two => io.table.two_out,
+            Filter::Four => io.table.four_out,
+            Filter::Strided => io.table.strided_out,
+        };
+        let size = self.filter.size();
         for block in 0..panel.blocks {
             for plane in 0..planes {
                 let out_plane = (panel.first_block + block) * depth + first_plane + plane;
                 for (index, (row, column)) in self.corners(first_tile).take(tiles).enumerate() {
                     let place = ((out_plane * height + row) * width + column) * LANES;
-                    let (rows, columns) = (self.size.min(height - row), self.size.min(width - column));
+                    let (rows, columns) = (size.min(height - row), size.min(width - column));
                     // SAFETY: see `run`; only rows and columns that lie inside are written.
                     unsafe {
                         bring(&TileOut {
@@ -377,67 +393,6 @@ impl Winograd {
                     }
                 }
             }
-        }
-    }
-}
-
-/// The side of a tile: none where the shape does not allow it or it does not pay.
-fn tile_size(geometry: &Geometry, wish: Wish) -> Option<usize> {
-    let spec = &geometry.spec;
-    let is_possible = spec.kernel[1..] == [3, 3]
-        && spec.stride[1..] == [1, 1]
-        && spec.dilation == [1; 3]
-        && spec.groups == 1
-        && spec.direction == Direction::Forward
-        && matches!(spec.input, Input::Blocked(_));
-    if !is_possible {
-        return None;
-    }
-    let [_, height, width] = geometry.out;
-    match wish {
-        Wish::Never => None,
-        Wish::Two => Some(2),
-        Wish::Four => Some(4),
-        Wish::Auto if spec.in_channels() < 16 || spec.out_channels < 8 || height.min(width) <= 4 => None,
-        // four times the weights for four tiles would be fetched from memory, not from a cache
-        Wish::Auto if height.max(width) <= 8 && spec.in_channels() * spec.out_channels >= 1 << 17 => Some(2),
-        Wish::Auto => Some(4),
-    }
-}
-
-/// The weights' transform for tiles of four, at the points 0, ±√2/2, ±√2, ∞.
-const FOUR: [[f64; 3]; 6] = {
-    const ROOT: f64 = std::f64::consts::SQRT_2;
-    [
-        [1.0, 0.0, 0.0],
-        [-2.0 / 3.0, -ROOT / 3.0, -1.0 / 3.0],
-        [-2.0 / 3.0, ROOT / 3.0, -1.0 / 3.0],
-        [1.0 / 6.0, ROOT / 6.0, 1.0 / 3.0],
-        [1.0 / 6.0, -ROOT / 6.0, 1.0 / 3.0],
-        [0.0, 0.0, 1.0],
-    ]
-};
-
-/// For tiles of two, at the points 0, ±1, ∞.
-const TWO: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
-
-/// `G w Gᵀ` for sixteen windows at once.
-fn transform<const SIDE: usize>(
-    by: &[[f64; 3]; SIDE],
-    window: &[[f64; LANES]; 9],
-    put: &mut impl FnMut(usize, [f64; LANES]),
-) {
-    let mut rows = [[[0.0; LANES]; 3]; SIDE];
-    for (row, weights) in rows.iter_mut().zip(by) {
-        for (x, value) in row.iter_mut().enumerate() {
-            for lane in 0..LANES {
-                value[lane] = (0..3).map(|y| weights[y] * window[y * 3 + x][lane]).sum();
-            }
-        }
-    }
-    for (y, row) in rows.iter().enumerate() {
-        for (x, weights) in by.iter().enumerate() {
-            put(y * SIDE + x, std::array::from_fn(|lane| (0..3).map(|k| weights[k] * row[k][lane]).sum()));
         }
     }
 }

@@ -5,6 +5,9 @@ use crate::isa::lanes::{LANES, Lanes};
 
 /// One-dimensional transforms of `F(OUT, 3)`: `IN` numbers in, `OUT` out.
 pub(crate) trait Transform<const IN: usize, const OUT: usize> {
+    /// Inputs between two tiles.
+    const ADVANCE: usize;
+
     fn of_input<L: Lanes>(values: [L; IN]) -> [L; IN];
     fn of_output<L: Lanes>(products: [L; IN]) -> [L; OUT];
 }
@@ -15,6 +18,8 @@ pub(crate) struct Four;
 const ROOT: f32 = std::f32::consts::SQRT_2;
 
 impl Transform<6, 4> for Four {
+    const ADVANCE: usize = 4;
+
     #[inline(always)]
     fn of_input<L: Lanes>(d: [L; 6]) -> [L; 6] {
         let (root, half_root) = (L::splat(ROOT), L::splat(ROOT / 2.0));
@@ -44,6 +49,8 @@ impl Transform<6, 4> for Four {
 pub(crate) struct Two;
 
 impl Transform<4, 2> for Two {
+    const ADVANCE: usize = 2;
+
     #[inline(always)]
     fn of_input<L: Lanes>(d: [L; 4]) -> [L; 4] {
         [d[0].sub(d[2]), d[1].add(d[2]), d[2].sub(d[1]), d[3].sub(d[1])]
@@ -52,6 +59,36 @@ impl Transform<4, 2> for Two {
     #[inline(always)]
     fn of_output<L: Lanes>(m: [L; 4]) -> [L; 2] {
         [m[0].add(m[1]).add(m[2]), m[1].sub(m[2]).add(m[3])]
+    }
+}
+
+/// `F(4, 3)` of stride 2: every other input meets the window's two outer weights, which is an `F(4, 2)` at the points ±1, ±½, ∞;
+/// those between meet the middle one, four plain products.
+pub(crate) struct Strided;
+
+impl Transform<9, 4> for Strided {
+    const ADVANCE: usize = 8;
+
+    #[inline(always)]
+    fn of_input<L: Lanes>(d: [L; 9]) -> [L; 9] {
+        let (half, quarter) = (L::splat(0.5), L::splat(0.25));
+        let (a, b) = (quarter.mul_sub_from(d[2], d[6]), quarter.mul_sub_from(d[0], d[4]));
+        let (c, e) = (d[6].sub(d[2]), d[4].sub(d[0]));
+        let last = quarter.mul_sub_from(e, d[8].sub(d[4]));
+        let (low, high) = (half.mul_sub_from(e, c), half.mul_add(e, c));
+        [a.add(b), a.sub(b), high, low, last, d[1], d[3], d[5], d[7]]
+    }
+
+    #[inline(always)]
+    fn of_output<L: Lanes>(m: [L; 9]) -> [L; 4] {
+        let (p, q) = (m[0].add(m[1]), m[0].sub(m[1]));
+        let (r, s) = (m[2].add(m[3]), m[2].sub(m[3]));
+        [
+            p.add(r).add(m[5]),
+            L::splat(0.5).mul_add(s, q.add(m[6])),
+            L::splat(0.25).mul_add(r, p.add(m[7])),
+            L::splat(0.125).mul_add(s, q.add(m[4].add(m[8]))),
+        ]
     }
 }
 
@@ -108,9 +145,9 @@ unsafe fn bring_in<L: Lanes, T: Transform<IN, OUT>, W: OnItsWay<L>, const IN: us
         tile.row >= 0 && tile.column >= 0 && tile.row + size <= height && tile.column + size <= width;
     if is_inside && tile.is_far {
         // the tile after the next: so many rows are more than the processor foresees
-        let corner = tile.row as usize * tile.width + tile.column as usize + IN + OUT;
+        let corner = tile.row as usize * tile.width + tile.column as usize + IN + T::ADVANCE;
         for y in 0..IN {
-            for x in 0..OUT {
+            for x in 0..T::ADVANCE {
                 L::fetch(tile.plane.wrapping_add((corner + y * tile.width + x) * LANES));
             }
         }
