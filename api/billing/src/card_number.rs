@@ -14,7 +14,7 @@ const LONGEST: usize = 19;
 /// A JSON body without a card number.
 ///
 /// As [`gate::Json`]; beyond it 422 `card-number-refused`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {

@@ -5,7 +5,7 @@ use chrono::Datelike;
 use clinical::id::{CustomerId, PatientId, PaymentMethodId};
 use clinical::invalid::{invalid, line, optional_line};
 use clinical::role::Reach;
-use gate::{Caller, Cursor, Json, Paged, Path, Problem, Query};
+use gate::{Caller, Cursor, Json, OrEmpty, Paged, Path, Problem, Query};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use storage::db::Conn;
@@ -27,7 +27,7 @@ use crate::state::BillingState;
 use crate::view::{CustomerView, PaymentMethodView};
 
 /// Somebody who is to be billed; of a patient, what is left out is as their record has it.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CustomerRequest {
     patient_id: Option<PatientId>,
@@ -46,7 +46,7 @@ pub(crate) struct CustomerRequest {
 pub(crate) async fn create(
     State(state): State<BillingState>,
     caller: Caller,
-    Body(request): Body<CustomerRequest>,
+    OrEmpty(Body(request)): OrEmpty<Body<CustomerRequest>>,
 ) -> Result<(StatusCode, Json<CustomerView>), Problem> {
     let fault = |fault| refused("invalid-text", fault);
     optional_line("name", request.name.as_ref(), 200).map_err(fault)?;

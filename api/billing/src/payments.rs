@@ -4,7 +4,7 @@ use axum::extract::State;
 use clinical::id::{CustomerId, InvoiceId, PatientId, PaymentId, PaymentMethodId};
 use clinical::invalid::invalid;
 use clinical::money::Money;
-use gate::{Caller, Cursor, Json, Paged, Path, Problem, Query};
+use gate::{Caller, Cursor, Json, OrEmpty, Paged, Path, Problem, Query};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use storage::db::Conn;
@@ -200,7 +200,7 @@ pub(crate) async fn capture(
     State(state): State<BillingState>,
     caller: Caller,
     Path(id): Path<PaymentId>,
-    Body(request): Body<CaptureRequest>,
+    OrEmpty(Body(request)): OrEmpty<Body<CaptureRequest>>,
 ) -> Result<Json<PaymentView>, Problem> {
     let clinic = caller.clinic;
     let payment = named(&state, &caller, id).await?;
@@ -261,7 +261,7 @@ async fn told_of(
     Ok(Json(known.payment.into()))
 }
 
-/// Money that is to be given back.
+/// Money that is to be given back; `{}` for all of it must be said, since money leaves.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PartRequest {

@@ -159,7 +159,7 @@ fn invoices_and_payments(state: BillingState) -> Routes {
                 Rule::may(Action::Create, Resource::Payment),
             )
             .says("Take what is reserved, or a part of it.")
-            .takes::<payments::CaptureRequest>()
+            .may_take::<payments::CaptureRequest>()
             .answers::<PaymentView>(200, "The payment.")
             .refuses(403, RESTRICTED)
             .refuses(409, STATE)
@@ -308,7 +308,7 @@ fn plans_and_subscriptions(state: BillingState) -> Routes {
             post("/api/v1/billing/subscriptions/{id}/cancel", may(Action::Delete, Resource::Subscription))
                 .says("End a subscription, at once or with its period.")
                 .path_value("id", name())
-                .takes::<subscriptions::CancelRequest>()
+                .may_take::<subscriptions::CancelRequest>()
                 .answers::<SubscriptionView>(200, "The subscription.")
                 .refuses(409, "wrong-state, kept-by-provider"),
             subscriptions::cancel,

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use clinical::id::{ClinicId, CustomerId, PatientId, PaymentMethodId, PlanId, SubscriptionId};
 use clinical::invalid::{invalid, line};
-use gate::{App, Caller, Cursor, Json, Paged, Path, Problem, Query};
+use gate::{App, Caller, Cursor, Json, OrEmpty, Paged, Path, Problem, Query};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use storage::db::{Conn, DbError, Tx};
@@ -222,7 +222,7 @@ pub(crate) async fn resume(
 }
 
 /// When a subscription ends, and why.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CancelRequest {
     /// With the period that is paid; else at once.
@@ -237,7 +237,7 @@ pub(crate) async fn cancel(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<String>,
-    Body(request): Body<CancelRequest>,
+    OrEmpty(Body(request)): OrEmpty<Body<CancelRequest>>,
 ) -> Result<Json<SubscriptionView>, Problem> {
     input::optional_words("reason", request.reason.as_ref())?;
     let mut tx = app.db.of(caller.clinic).begin().await?;

@@ -83,7 +83,7 @@ pub fn routes(state: DicomWebState) -> Routes {
     let of = |tail: &str| format!("{STUDIES}/{{study}}{tail}");
     let in_series = |tail: &str| format!("{SERIES}{tail}");
     let at = |tail: &str| format!("{INSTANCE}{tail}");
-    let routes = ups::routes(Routes::new("dicomweb"))
+    let routes = ups::routes(Routes::of_standard("dicomweb"))
         .add(query(STUDIES, "Searches for studies (QIDO-RS)."), search::studies)
         .add(store(STUDIES, "Stores instances (STOW-RS)."), stow::store)
         .add(query("/dicom-web/series", "Searches for series."), search::series)
@@ -152,7 +152,7 @@ fn capabilities(told: Capabilities) -> Routes {
         let told = told.clone();
         async move { told.answer(&base) }
     };
-    Routes::new("dicomweb")
+    Routes::of_standard("dicomweb")
         .add(described(options("/dicom-web/", Rule::PUBLIC)), answer.clone())
         .add(described(get("/dicom-web/capabilities", Rule::PUBLIC)), answer)
 }

@@ -43,7 +43,7 @@ impl IntoResponse for Fhir {
 /// The house, ready to be joined to others.
 pub fn routes(app: App) -> Routes {
     let may = |action| Rule::may(action, Resource::Patient);
-    let routes = Routes::new("fhir")
+    let routes = Routes::of_standard("fhir")
         .add(
             resource("/metadata", Rule::PUBLIC).says("What can be asked: the CapabilityStatement."),
             metadata::metadata,

@@ -12,13 +12,34 @@ use crate::{Problem, body_problem};
 /// As a request: 415 `unsupported-media-type`, 413 `too-large`, 400
 /// `invalid-json` for a text that is not JSON, 422 `invalid-json` for one that
 /// is not what the path takes.
-#[derive(Debug, Clone, Copy, FromRequest)]
+#[derive(Debug, Clone, Copy, Default, FromRequest)]
 #[from_request(via(axum::Json), rejection(Problem))]
 pub struct Json<T>(pub T);
 
 impl<T: serde::Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         axum::Json(self.0).into_response()
+    }
+}
+
+/// A body, as [`Json`], that may be left out: what all of its members may be left out of needs none, and no Content-Type.
+///
+/// Declared by [`crate::Operation::may_take`].
+#[derive(Debug, Clone, Copy)]
+pub struct OrEmpty<B>(pub B);
+
+impl<S: Send + Sync, B: FromRequest<S, Rejection = Problem> + Default> FromRequest<S> for OrEmpty<B> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let whole = Request::from_parts(parts.clone(), body);
+        // A body of unknown length may turn out to be empty, too.
+        let Bytes(whole) = Bytes::from_request(whole, state).await?;
+        if whole.is_empty() {
+            return Ok(Self(B::default()));
+        }
+        B::from_request(Request::from_parts(parts, whole.into()), state).await.map(Self)
     }
 }
 
@@ -72,5 +93,41 @@ impl From<PathRejection> for Problem {
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
         Self::bad_request("invalid-query", rejection.body_text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    struct Wish {
+        reason: Option<String>,
+    }
+
+    async fn read(media_type: Option<&str>, body: Body) -> Result<Wish, (u16, &'static str)> {
+        let mut request = Request::new(body);
+        if let Some(text) = media_type {
+            request.headers_mut().insert(http::header::CONTENT_TYPE, text.parse().unwrap());
+        }
+        let read = OrEmpty::<Json<Wish>>::from_request(request, &()).await;
+        read.map(|OrEmpty(Json(wish))| wish).map_err(|it| (it.status().as_u16(), it.code()))
+    }
+
+    #[tokio::test]
+    async fn what_may_be_left_out_of_altogether_needs_no_body_and_one_that_is_there_is_read_as_ever() {
+        let json = Some("application/json");
+        let chunks = || futures::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::new())]);
+        assert_eq!(read(None, Body::empty()).await, Ok(Wish::default()));
+        assert_eq!(read(json, Body::empty()).await, Ok(Wish::default()));
+        assert_eq!(read(None, Body::from_stream(chunks())).await, Ok(Wish::default()));
+        let given = Wish { reason: Some("moved".to_owned()) };
+        assert_eq!(read(json, Body::from(r#"{"reason": "moved"}"#)).await, Ok(given));
+        assert_eq!(read(None, Body::from("{}")).await, Err((415, "unsupported-media-type")));
+        assert_eq!(read(json, Body::from("{")).await, Err((400, "invalid-json")));
+        assert_eq!(read(json, Body::from(r#"{"reason": 1}"#)).await, Err((422, "invalid-json")));
     }
 }

@@ -72,7 +72,8 @@ async fn guarded(
     };
     let choice = placed(app, operation.rule, permission, &principal, &path, request.headers()).await;
     let (place, refusal) = match choice {
-        Ok(place) => (place, None),
+        Ok(place) if operation.is_of_standard => (place, None),
+        Ok(place) => (place, operation.reads_all_of(request.uri()).err()),
         Err(refused) => (Place::nowhere(&principal), Some(refused)),
     };
     let quota = app.rates.check_caller(principal.who, place.clinic)?;

@@ -40,7 +40,7 @@ pub use body::{BodyIdle, TooLarge, body_problem};
 pub use caller::Caller;
 pub use cors::{OriginError, Origins, open_to};
 pub use cursor::{Cursor, Paged};
-pub use extract::{Bytes, Json, Path, Query};
+pub use extract::{Bytes, Json, OrEmpty, Path, Query};
 pub use idempotency::{ShownOnce, idempotent};
 pub use in_flight::{InFlight, Place, within};
 pub use layers::layers;

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::Method;
+use axum::extract::Query;
+use http::{Method, Uri};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::path::ParameterIn;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::Rule;
+use crate::{Problem, Rule};
+
+/// So much of a parameter's name is said again.
+const NAME_CHARACTERS: usize = 64;
 
 /// A described route; [`crate::Routes::add`] joins it to its handler.
 #[derive(Debug, Clone)]
@@ -23,6 +27,8 @@ pub struct Operation {
     pub(crate) is_sign_in: bool,
     /// It is asked so often, and costs so little, that it takes no place among the requests in flight.
     pub(crate) is_probe: bool,
+    /// What becomes of parameters that nobody reads, its standard says.
+    pub(crate) is_of_standard: bool,
     summary: &'static str,
     parameters: Vec<Value>,
     request: Option<Value>,
@@ -55,6 +61,7 @@ impl Operation {
             is_told_once_a_minute: false,
             is_sign_in: false,
             is_probe: false,
+            is_of_standard: false,
             summary: "",
             parameters,
             request: None,
@@ -76,6 +83,16 @@ impl Operation {
         let schema = self.schema_of::<T>();
         self.request = Some(json!({"required": true, "content": {"application/json": {"schema": schema}}}));
         self
+    }
+
+    /// It takes a JSON body that may be left out, as [`crate::OrEmpty`] reads it.
+    #[must_use]
+    pub fn may_take<T: ToSchema>(self) -> Self {
+        let mut taking = self.takes::<T>();
+        if let Some(request) = &mut taking.request {
+            request["required"] = false.into();
+        }
+        taking
     }
 
     /// It takes a body of another type.
@@ -236,6 +253,26 @@ impl Operation {
         self.method == Method::POST && !self.is_streamed && self.rule.permission().is_some()
     }
 
+    /// Passes where every parameter of the query is read here: one that is passed over would look as if it had been heeded.
+    ///
+    /// # Errors
+    ///
+    /// 400 `unknown-parameter` names the first that is not. A query that does not read is the handler's to refuse.
+    pub(crate) fn reads_all_of(&self, uri: &Uri) -> Result<(), Problem> {
+        let Ok(Query(asked)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else { return Ok(()) };
+        let of_query = self.parameters.iter().filter(|it| it["in"] == "query");
+        let known: Vec<&str> = of_query.filter_map(|it| it["name"].as_str()).collect();
+        let Some((name, _)) = asked.iter().find(|(name, _)| !known.contains(&name.as_str())) else {
+            return Ok(());
+        };
+        let name: String = name.chars().take(NAME_CHARACTERS).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let is_clinic = name.to_ascii_lowercase().contains("clinic");
+        let hint = if is_clinic { "; the header X-Clinic-Id chooses a clinic" } else { "" };
+        let detail = format!("this path does not read the parameter {name}, only {known}{hint}");
+        Err(Problem::bad_request("unknown-parameter", detail))
+    }
+
     /// How long the whole of it may take.
     pub(crate) fn time_out(&self, usual: Duration) -> Option<Duration> {
         (!self.is_streamed).then_some(usual)
@@ -378,6 +415,23 @@ mod tests {
         assert_eq!(schema["$ref"], "#/components/schemas/Outer");
         assert_eq!(operation.schemas.keys().collect::<Vec<_>>(), ["Inner", "Outer"]);
         assert!(document["responses"]["401"].is_object());
+    }
+
+    #[test]
+    fn a_parameter_that_nobody_reads_is_named() {
+        let rule = Rule::may(Action::List, Resource::Patient);
+        let operation = get("/patients", rule).paged::<Outer>("them").query_value("birthDate", json!({}));
+        let refused = |query: &str| {
+            let read = operation.reads_all_of(&format!("/patients?{query}").parse().unwrap());
+            read.err().map(|it| (it.status().as_u16(), it.code(), it.detail().to_owned()))
+        };
+        for fine in ["", "limit=5&cursor=x", "birth%44ate=2000-01-01", "&&"] {
+            assert_eq!(refused(fine), None, "{fine}");
+        }
+        let (status, code, detail) = refused("limit=5&clinicId=1").unwrap();
+        assert_eq!((status, code), (400, "unknown-parameter"));
+        assert!(detail.contains("parameter clinicId, only limit, cursor, birthDate;"), "{detail}");
+        assert!(refused("birthdate=2000-01-01").is_some(), "names tell small letters from capitals");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::{Rule, guard};
 /// Routes that check who calls before their handlers run, and describe themselves.
 pub struct Routes<S = ()> {
     tag: &'static str,
+    is_of_standard: bool,
     router: Router<S>,
     described: Vec<(&'static str, Arc<Operation>)>,
 }
@@ -23,7 +24,12 @@ pub struct Routes<S = ()> {
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// No routes yet; `tag` is the house's name in the document.
     pub fn new(tag: &'static str) -> Self {
-        Self { tag, router: Router::new(), described: Vec::new() }
+        Self { tag, is_of_standard: false, router: Router::new(), described: Vec::new() }
+    }
+
+    /// No routes yet, of a standard that says itself what becomes of parameters that nobody reads.
+    pub fn of_standard(tag: &'static str) -> Self {
+        Self { is_of_standard: true, ..Self::new(tag) }
     }
 
     /// With one route more: the rule of `operation` is checked, then `handler` runs.
@@ -32,11 +38,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     ///
     /// When the same path and method are there already.
     #[must_use]
-    pub fn add<H, T>(mut self, operation: Operation, handler: H) -> Self
+    pub fn add<H, T>(mut self, mut operation: Operation, handler: H) -> Self
     where
         H: Handler<T, S>,
         T: 'static,
     {
+        operation.is_of_standard = self.is_of_standard;
         let operation = Arc::new(operation);
         let filter = MethodFilter::try_from(operation.method.clone())
             .expect("the functions that make an operation name methods that axum knows");
@@ -55,7 +62,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// The same routes with what their handlers need.
     pub fn with_state(self, state: S) -> Routes {
-        Routes { tag: self.tag, router: self.router.with_state(state), described: self.described }
+        let Self { tag, is_of_standard, router, described } = self;
+        Routes { tag, is_of_standard, router: router.with_state(state), described }
     }
 }
 

@@ -104,7 +104,7 @@ pub fn routes(state: NetworksState) -> Routes {
         .add(
             post("/api/models/{name}/rollback", may(Action::Update))
                 .says("Undo the last change of a network's state.")
-                .takes::<state::Rollback>()
+                .may_take::<state::Rollback>()
                 .answers::<Vec<NetworkView>>(200, "Every version of the network.")
                 .refuses(403, "not-everywhere: who runs a clinic changes it for that clinic")
                 .refuses(409, "nothing-to-undo: nothing was changed, or all of it is undone"),

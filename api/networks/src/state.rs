@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use clinical::id::ClinicId;
 use clinical::imaging::NetworkState;
 use clinical::role::Reach;
-use gate::{Caller, Json, Path, Problem};
+use gate::{Caller, Json, OrEmpty, Path, Problem};
 use serde::Deserialize;
 use storage::db::{Conn, DbError};
 use storage::records::network::{NetworkName, Proof, States};
@@ -28,7 +28,7 @@ pub(crate) struct NewState {
 }
 
 /// For whom the last change is undone.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Rollback {
     /// Whether that for all clinics; else that for the caller's.
@@ -69,7 +69,7 @@ pub(crate) async fn roll_back(
     State(state): State<NetworksState>,
     caller: Caller,
     Path(name): Path<String>,
-    Json(request): Json<Rollback>,
+    OrEmpty(Json(request)): OrEmpty<Json<Rollback>>,
 ) -> Result<Json<Vec<NetworkView>>, Problem> {
     let clinic = for_whom(&caller, request.everywhere)?;
     let mut tx = state.app.db.of(caller.clinic).begin().await?;

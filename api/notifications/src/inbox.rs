@@ -23,8 +23,11 @@ const MARKED_AT_ONCE: usize = 1_000;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Filter {
     /// Only those that were not read.
-    #[serde(default, alias = "unread")]
+    #[serde(default)]
     unread_only: bool,
+    /// The same in a shorter word.
+    #[serde(default)]
+    unread: bool,
 }
 
 /// How many there are.
@@ -42,7 +45,7 @@ pub(crate) async fn list(
     page: Cursor,
 ) -> Result<Paged<NotificationView>, Problem> {
     let mut read = state.app.db.of(caller.clinic).read().await?;
-    let which = if filter.unread_only { Which::Unread } else { Which::All };
+    let which = if filter.unread_only || filter.unread { Which::Unread } else { Which::All };
     let before = page.after.map(NotificationId);
     let found = inbox::list(&mut read, caller.clinic, inbox_of(&caller), which, before, page.rows()).await?;
     Ok(page.of_rows(found, |listed| listed.notification_id.0).map(NotificationView::from))

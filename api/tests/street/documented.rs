@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
+use clinical::id::ClinicId;
 use gate::testing::{Answer, send};
 use serde_json::Value;
 use storage::db::Db;
@@ -151,6 +152,63 @@ async fn the_document_holds_together() {
                 "{reference} leads nowhere"
             );
         }
+    })
+    .await;
+}
+
+/// As whoever runs the installation, with an identifier in place of every parameter.
+async fn ask(router: &Router, method: &str, path: &str, query: &str) -> Answer {
+    let id = ClinicId::DEFAULT.to_string();
+    let parts = path.split('/').map(|part| if part.starts_with('{') { id.as_str() } else { part });
+    let uri = format!("{}{query}", parts.collect::<Vec<_>>().join("/"));
+    let request = gate::testing::request(method.parse().unwrap(), &uri);
+    send(router, request.body(Body::empty()).unwrap()).await
+}
+
+/// The standards of imaging and records say themselves what becomes of parameters that nobody reads.
+#[tokio::test]
+async fn a_parameter_that_nobody_reads_is_refused_but_where_a_standard_says_otherwise() {
+    with_street(async |router| {
+        let mut refused = 0;
+        for (method, path, operation) in operations(&document(&router).await) {
+            let is_of_standard = ["dicomweb", "fhir"].contains(&operation["tags"][0].as_str().unwrap());
+            if operation.get("x-public").is_some() || path == "/api/v1/auth/logout" {
+                continue;
+            }
+            let answer = ask(&router, &method, &path, "?nobodyReadsThis=1").await;
+            let is_problem = answer.header("content-type") == "application/problem+json";
+            let code = if is_problem { answer.problem().1 } else { String::new() };
+            if code == "not-allowed" {
+                continue; // what only people may do
+            }
+            if is_of_standard {
+                assert_ne!(code, "unknown-parameter", "{method} {path}");
+            } else {
+                assert_eq!(
+                    (answer.status.as_u16(), code.as_str()),
+                    (400, "unknown-parameter"),
+                    "{method} {path}"
+                );
+                refused += 1;
+            }
+        }
+        assert!(refused > 100, "only {refused} routes were asked");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_may_be_left_out_is_not_asked_for() {
+    with_street(async |router| {
+        let mut asked = 0;
+        for (method, path, operation) in operations(&document(&router).await) {
+            if operation["requestBody"]["required"] == false {
+                let answer = ask(&router, &method, &path, "").await;
+                assert_ne!(answer.status.as_u16(), 415, "{method} {path}");
+                asked += 1;
+            }
+        }
+        assert_eq!(asked, 4);
     })
     .await;
 }

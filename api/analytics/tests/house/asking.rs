@@ -56,6 +56,9 @@ async fn nonsense_is_refused() {
             ("from=0001-01-01&to=2026-02-01", "invalid-period"),
             ("timeZone=Mars/Phobos", "invalid-time-zone"),
             ("currency=XYZ", "invalid-currency"),
+            // Else the caller's own clinic's numbers would be taken for those of X.
+            ("clinicId=X", "unknown-parameter"),
+            ("form=2026-02-01", "unknown-parameter"),
         ] {
             let answer = get(&house.router, &format!("/api/analytics/stats?{query}")).await;
             assert_eq!(answer.problem(), (400, code.to_owned()), "{query}");

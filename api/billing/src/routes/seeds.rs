@@ -75,7 +75,7 @@ pub(super) fn routes(state: BillingState) -> Routes {
         .add(
             post("/api/payments/customers", may(Action::Create, Resource::Payment))
                 .says("Make somebody known who is billed.")
-                .takes::<customers::CustomerRequest>()
+                .may_take::<customers::CustomerRequest>()
                 .answers::<CustomerView>(201, "The customer.")
                 .refuses(422, "invalid-text: errors names the member")
                 .refuses(422, CARD),

@@ -110,6 +110,15 @@ async fn money_is_reserved_and_taken_later_or_never() {
         let taken = house.post(&format!("{path}/capture"), json!({"amount": 600})).await.json();
         assert_eq!((&taken["status"], &taken["amountCaptured"]), (&json!("succeeded"), &json!(600)));
         assert_eq!(house.balances().await, amounts(&[("clearing:stripe", 600), ("credit", -600)]));
+        let all = house.post("/api/v1/billing/payments", ask.clone()).await.json();
+        let path = format!("/api/v1/billing/payments/{}", all["id"].as_str().unwrap());
+        assert_eq!(house.post_nothing(&format!("{path}/capture")).await.json()["amountCaptured"], 900);
+        let unsaid = house.post_nothing(&format!("{path}/refunds")).await;
+        assert_eq!(
+            unsaid.problem(),
+            (415, "unsupported-media-type".into()),
+            "money leaves when that is said"
+        );
         let other = house.post("/api/v1/billing/payments", ask).await.json();
         let path = format!("/api/v1/billing/payments/{}/cancel", other["id"].as_str().unwrap());
         assert_eq!(house.post(&path, Value::Null).await.json()["status"], "canceled");

@@ -41,6 +41,18 @@ async fn a_subscription_has_its_trial_is_renewed_charged_and_ends_with_its_perio
 }
 
 #[tokio::test]
+async fn a_subscription_is_ended_without_a_word_of_how() {
+    on_both(async |db| {
+        let house = house(&db);
+        let plan = house.plan(json!({"name": "Care", "amount": 3_000, "trialDays": 7})).await;
+        let (_, path) = house.subscribe(json!({"planId": plan})).await;
+        let ended = house.post_nothing(&format!("{path}/cancel")).await;
+        assert_eq!((ended.status.as_u16(), &ended.json()["status"]), (200, &json!("canceled")));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_plan_is_changed_to_the_day_put_on_hold_and_taken_up_again() {
     on_both(async |db| {
         let house = house(&db);

@@ -62,6 +62,11 @@ impl House {
         post_json(&self.router, path, &body).await
     }
 
+    /// Without a body.
+    pub async fn post_nothing(&self, path: &str) -> Answer {
+        send(&self.router, gate::testing::request(Method::POST, path).body(Body::empty()).unwrap()).await
+    }
+
     pub async fn get(&self, path: &str) -> Value {
         let answer = gate::testing::get(&self.router, path).await;
         assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
