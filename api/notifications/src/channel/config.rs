@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use storage::db::{Conn, DbError, Tx};
 use storage::outbox;
 use storage::records::credential::{Credential, CredentialError, NewCredential};
+use storage::records::webhook::target::Targets;
 use storage::secret::SYSTEM;
 use utoipa::ToSchema;
 
-use self::provider::{ProviderRequest, ProviderView};
+use self::provider::{ProviderRequest, ProviderView, unfit};
 use super::ChannelState;
 
 /// So many providers stand in for the first of a channel at most.
@@ -50,12 +51,12 @@ pub(crate) struct ChannelRequest {
 }
 
 impl ChannelRequest {
-    fn check(self, known: &[&str]) -> Result<Vec<NewCredential>, Problem> {
+    fn check(self, known: &[&str], targets: Targets) -> Result<Vec<NewCredential>, Problem> {
         if self.fallback.len() > FALLBACKS {
-            let detail = format!("a channel has at most {FALLBACKS} fallbacks");
-            return Err(Problem::bad_request("too-many-providers", detail));
+            return Err(unfit("too-many-providers", format!("a channel has at most {FALLBACKS} fallbacks")));
         }
-        std::iter::once(self.primary).chain(self.fallback).map(|provider| provider.check(known)).collect()
+        let all = std::iter::once(self.primary).chain(self.fallback);
+        all.map(|provider| provider.check(known, targets)).collect()
     }
 }
 
@@ -124,8 +125,10 @@ async fn store(
 ) -> Result<(), Problem> {
     let CommunicationRequest { email, whatsapp, sms, push } = request;
     let now = state.app.clock.now();
+    // What serves every clinic is the operator's, who may have a mail server inside.
+    let targets = if clinic == SYSTEM { Targets::PrivateToo } else { state.switchboard.targets() };
     for ((purpose, known), channel) in CHANNELS.into_iter().zip([email, whatsapp, sms, push]) {
-        let providers = channel.map(|channel| channel.check(known)).transpose()?.unwrap_or_default();
+        let providers = channel.map(|channel| channel.check(known, targets)).transpose()?.unwrap_or_default();
         let keys = state.app.authenticator.keyring();
         Credential::replace(tx, keys, clinic, purpose, providers, now).await.map_err(refused)?;
     }

@@ -5,13 +5,13 @@
 //! cannot mean another address a moment later.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use storage::records::webhook::target::Targets;
+use storage::records::webhook::target::{Targets, UrlError, WebhookUrl};
 
 use super::ANSWER_TIME;
 
@@ -22,6 +22,15 @@ const CONNECT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 #[error("the name has no address of the public Internet")]
 pub(crate) struct NotPublic;
+
+/// Whether a machine may be named: no inside address, in whatever way it is written, and no name that means one. What any
+/// other name resolves to is looked at when it is spoken to.
+pub(crate) fn may_be_named(host: &str, targets: Targets) -> bool {
+    let host = host.trim();
+    let is_v6 = host.parse::<Ipv6Addr>().is_ok();
+    let url = if is_v6 { format!("http://[{host}]/") } else { format!("http://{host}/") };
+    WebhookUrl::check(&url, targets) != Err(UrlError::Private)
+}
 
 /// The addresses of a name that may be spoken to.
 ///
@@ -68,6 +77,17 @@ pub(crate) fn to_strangers(targets: Targets) -> reqwest::Result<reqwest::Client>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_inside_is_not_named_unless_that_is_allowed() {
+        for inside in ["127.0.0.1", "::1", "10.1.2.3", "2130706433", "0x7f.1", "LOCALHOST.", "mail.local"] {
+            assert!(!may_be_named(inside, Targets::PublicOnly), "{inside}");
+            assert!(may_be_named(inside, Targets::PrivateToo), "{inside}");
+        }
+        for outside in ["mail.example.org", "1.1.1.1", "2606:4700:4700::1111"] {
+            assert!(may_be_named(outside, Targets::PublicOnly), "{outside}");
+        }
+    }
 
     /// RFC 6761, section 6.3: this name means this machine, whatever a name server says.
     #[tokio::test]

@@ -61,7 +61,8 @@ pub fn routes(state: ChannelState) -> Routes {
                 .says("Set the clinic's providers; a channel that is left out falls back to the global ones.")
                 .takes::<CommunicationRequest>()
                 .answers::<CommunicationView>(200, "The providers, without their secrets.")
-                .refuses(400, "unknown-provider, invalid-text, too-many-providers"),
+                .refuses(422, "unknown-provider, invalid-text, too-many-providers")
+                .refuses(422, "invalid-host: a mail server that is none of the public Internet"),
             config::write,
         )
         .add(
@@ -75,7 +76,7 @@ pub fn routes(state: ChannelState) -> Routes {
                 .says("Set the providers that serve the clinics without their own.")
                 .takes::<CommunicationRequest>()
                 .answers::<CommunicationView>(200, "The providers, without their secrets.")
-                .refuses(400, "unknown-provider, invalid-text, too-many-providers"),
+                .refuses(422, "unknown-provider, invalid-text, too-many-providers"),
             config::write_global,
         )
         .add(

@@ -1,9 +1,11 @@
 //! The providers that carry a clinic's messages.
 
 use clinical::id::ClinicId;
+use notifications::channel::ChannelSettings;
 use serde_json::{Value, json};
 use storage::db::sql;
 use storage::records::credential::Credential;
+use storage::records::webhook::target::Targets;
 use storage::testing::on_both;
 
 use crate::support::House;
@@ -121,7 +123,7 @@ async fn a_refusal_repeats_no_secret() {
         for (body, refusal) in [
             (
                 with(json!({"provider": "pigeon", "credentials": {"seed": "s3cret"}})),
-                (400, "unknown-provider"),
+                (422, "unknown-provider"),
             ),
             (
                 with(json!({"provider": "smtp", "credentials": {"password": ["s3cret"]}})),
@@ -129,12 +131,12 @@ async fn a_refusal_repeats_no_secret() {
             ),
             (
                 with(json!({"provider": "smtp", "credentials": {"fromName": "s3cret\u{0}x"}})),
-                (400, "invalid-text"),
+                (422, "invalid-text"),
             ),
             (with(json!({"provider": "smtp", "password": "s3cret"})), (422, "invalid-json")),
             (
                 json!({"email": {"primary": one, "fallback": [one, one, one, one, one]}}),
-                (400, "too-many-providers"),
+                (422, "too-many-providers"),
             ),
         ] {
             let refused = house.put(&path, &body).await;
@@ -142,6 +144,30 @@ async fn a_refusal_repeats_no_secret() {
             assert!(!String::from_utf8_lossy(&refused.body).contains("s3cret"), "{body}");
         }
         assert_eq!(house.get(&path).await.json()["email"], Value::Null);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_clinic_names_no_mail_server_inside_unless_that_is_allowed() {
+    on_both(async |db| {
+        let strict = House::with(&db, ChannelSettings::default(), Targets::PublicOnly).await;
+        let lenient = House::with(&db, ChannelSettings::default(), Targets::PrivateToo).await;
+        let path = |of: &House| format!("/api/v1/clinics/{}/communication/config", of.other);
+        let with = |host: &str| {
+            let smtp =
+                json!({"provider": "smtp", "credentials": {"host": host, "fromEmail": "a@clinic.com"}});
+            json!({"email": {"primary": zeptomail()["email"]["primary"], "fallback": [smtp]}})
+        };
+        for inside in ["127.0.0.1", "::1", "localhost", "10.0.0.5", "169.254.169.254", "2130706433"] {
+            let refused = strict.put(&path(&strict), &with(inside)).await;
+            assert_eq!(refused.problem(), (422, "invalid-host".to_owned()), "{inside}");
+            assert_eq!(lenient.put(&path(&lenient), &with(inside)).await.status.as_u16(), 200, "{inside}");
+        }
+        assert_eq!(strict.get(&path(&strict)).await.json()["email"], Value::Null, "nothing has changed");
+        assert_eq!(strict.put(&path(&strict), &with("mail.clinic.com")).await.status.as_u16(), 200);
+        let global = strict.put("/api/v1/communication/config", &with("127.0.0.1")).await;
+        assert_eq!(global.status.as_u16(), 200, "the operator's own");
     })
     .await;
 }

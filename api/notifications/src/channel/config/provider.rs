@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use gate::Problem;
+use http::StatusCode;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use storage::records::credential::{Credential, NewCredential, NewSecret};
+use storage::records::webhook::target::Targets;
 use storage::secret::Plain;
 use utoipa::ToSchema;
+
+use crate::channel::Provider;
+use crate::channel::reach::may_be_named;
 
 /// A provider's credentials have so many parts at most.
 const PARTS: usize = 16;
@@ -114,7 +119,7 @@ impl<'de> Visitor<'de> for Parts {
 ///
 /// # Errors
 ///
-/// 400 `invalid-text` names the field: empty, too long, or with control characters.
+/// 422 `invalid-text` names the field: empty, too long, or with control characters.
 fn checked(field: &'static str, text: Option<String>) -> Result<Option<String>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let text = text.trim();
@@ -122,26 +127,35 @@ fn checked(field: &'static str, text: Option<String>) -> Result<Option<String>, 
         !text.is_empty() && text.chars().count() <= SENDER_CHARACTERS && !text.chars().any(char::is_control);
     if !is_good {
         let detail = format!("{field} has 1 to {SENDER_CHARACTERS} characters, without control characters");
-        return Err(Problem::bad_request("invalid-text", detail));
+        return Err(unfit("invalid-text", detail));
     }
     Ok(Some(text.to_owned()))
 }
 
+/// The refusal of what reads and does not do.
+pub(crate) fn unfit(code: &'static str, detail: String) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+}
+
 impl ProviderRequest {
-    /// Checks it and parts what may be shown from what must not.
+    /// Checks it and parts what may be shown from what must not; `targets` are the machines that may be named.
     ///
     /// # Errors
     ///
-    /// 400 `unknown-provider`, `invalid-text`; neither repeats a credential.
-    pub(crate) fn check(self, known: &[&str]) -> Result<NewCredential, Problem> {
+    /// 422 `unknown-provider`, `invalid-text`, `invalid-host`; none repeats a credential.
+    pub(crate) fn check(self, known: &[&str], targets: Targets) -> Result<NewCredential, Problem> {
         if !known.contains(&self.provider.as_str()) {
             let detail = format!("the providers of this channel are {}", known.join(", "));
-            return Err(Problem::bad_request("unknown-provider", detail));
+            return Err(unfit("unknown-provider", detail));
         }
         let (mut texts, is_stored) = match self.credentials {
             None | Some(Credentials::Stored) => (BTreeMap::new(), true),
             Some(Credentials::These(texts)) => (texts, false),
         };
+        let is_inside = |host: &String| !may_be_named(host, targets);
+        if self.provider == Provider::Smtp.name() && texts.get("host").is_some_and(is_inside) {
+            return Err(unfit("invalid-host", "host is a machine of the public Internet".to_owned()));
+        }
         let mut public = serde_json::Map::new();
         for (name, given) in PUBLIC.into_iter().zip([self.from_email, self.from_name, self.from_number]) {
             let among = texts.remove(name);
@@ -215,12 +229,15 @@ mod tests {
     fn the_sender_is_shown_and_the_rest_is_sealed() {
         let text = r#"{"provider": "zeptomail", "credentials":
             {"sendMailToken": "s3cret", "fromEmail": "noreply@clinic.com", "fromName": "Clinic Name"}}"#;
-        let new = read(text).unwrap().check(&["zeptomail"]).unwrap();
+        let new = read(text).unwrap().check(&["zeptomail"], Targets::PublicOnly).unwrap();
         assert_eq!(new.public, json!({"fromEmail": "noreply@clinic.com", "fromName": "Clinic Name"}));
         let NewSecret::Set(secret) = new.secret else { panic!("it was sent") };
         assert_eq!(&*secret, br#"{"sendMailToken":"s3cret"}"#);
         let kept = read(r#"{"provider": "zeptomail", "credentials": {"set": true}}"#).unwrap();
-        assert!(matches!(kept.check(&["zeptomail"]).unwrap().secret, NewSecret::Keep));
-        assert_eq!(read(text).unwrap().check(&["smtp"]).unwrap_err().code(), "unknown-provider");
+        assert!(matches!(kept.check(&["zeptomail"], Targets::PublicOnly).unwrap().secret, NewSecret::Keep));
+        assert_eq!(
+            read(text).unwrap().check(&["smtp"], Targets::PublicOnly).unwrap_err().code(),
+            "unknown-provider"
+        );
     }
 }
