@@ -69,6 +69,9 @@ pub async fn start(house: Arc<House>, with_worker: bool) -> Result<Running> {
     let events = Arc::new(ScpEvents::default());
     let doors_open = Doors::default();
     let street = wiring::street(&house, &token, doors_open.clone(), Arc::clone(&events))?;
+    if let Err(error) = street.notifications.switchboard.make_push_key().await {
+        warn!(%error, "there is no key for pushes to browsers");
+    }
     invite_first_administrator(&street, &format!("http://{address}")).await?;
     let sockets = street.sockets.clone();
     let router = gate::open_to(house.config.origins()?, api::router(street));

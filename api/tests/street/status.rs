@@ -39,6 +39,7 @@ async fn what_is_not_built_says_so_and_does_not_spoil_the_whole() {
         while !street.sockets.is_open() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        street.switchboard.make_push_key().await.unwrap();
         let status = status(&street).await;
         let states = [("webrtc", "not-built"), ("offlineSync", "not-built"), ("payments", "not-configured")];
         for (part, state) in states {
@@ -54,6 +55,19 @@ async fn what_is_not_built_says_so_and_does_not_spoil_the_whole() {
         assert_eq!(status["parts"]["networks"]["numbers"], json!({"active": 1}));
         assert_eq!((&status["mlOptimization"], &status["overall"]), (&json!(true), &json!(true)));
         assert!(street.archive_is_empty(), "the probe is removed again");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_asks_how_it_is_writes_nothing() {
+    on_both(async |db| {
+        let status = status(&street(&db)).await;
+        assert_eq!(
+            status["parts"]["pushNotifications"]["state"], "not-configured",
+            "the start makes their key"
+        );
+        assert_eq!(storage::testing::count(&db, "credentials").await, 0);
     })
     .await;
 }

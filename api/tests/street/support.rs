@@ -37,6 +37,7 @@ pub struct Built {
     pub rules: Vec<(Method, String, Rule)>,
     pub doors: Doors,
     pub sockets: Sockets,
+    pub switchboard: Switchboard,
     archive: TempDir,
     _spool: TempDir,
 }
@@ -95,7 +96,7 @@ pub fn street_at(db: &Db, now: DateTime<Utc>) -> Built {
     let cashier = Cashier::new(db.clone(), Arc::clone(&app.clock), accounts, "https://here.example");
     let sockets = Sockets::new(app.clone(), SocketLimits::default(), kinds);
     let street = Street {
-        notifications: NotificationsState::new(app.clone(), switchboard, "https://here.example"),
+        notifications: NotificationsState::new(app.clone(), switchboard.clone(), "https://here.example"),
         sockets: sockets.clone(),
         assessments: AssessmentsState::new(app.clone(), Arc::clone(&advisor)),
         billing: BillingState::new(app.clone(), cashier),
@@ -111,5 +112,14 @@ pub fn street_at(db: &Db, now: DateTime<Utc>) -> Built {
     };
     let routes = api::routes(street);
     let rules = routes.rules().map(|(method, path, rule)| (method.clone(), path.to_owned(), rule)).collect();
-    Built { router: layers(routes, app.clone()), app, rules, doors, sockets, archive, _spool: spool }
+    Built {
+        router: layers(routes, app.clone()),
+        app,
+        rules,
+        doors,
+        sockets,
+        switchboard,
+        archive,
+        _spool: spool,
+    }
 }

@@ -5,7 +5,7 @@ mod health;
 mod station;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use clinical::clock::Clock;
@@ -14,7 +14,6 @@ use storage::db::{Db, DbError};
 use storage::records::credential::{Credential, CredentialError, NewCredential, NewSecret};
 use storage::records::webhook::target::Targets;
 use storage::secret::{Keyring, Plain, SYSTEM};
-use tokio::sync::OnceCell;
 use tracing::warn;
 
 pub use health::{ChannelHealth, ProviderHealth};
@@ -104,7 +103,7 @@ struct Board {
     http: reqwest::Client,
     /// To addresses that strangers have named.
     strangers: reqwest::Client,
-    vapid: OnceCell<Arc<Vapid>>,
+    vapid: OnceLock<Arc<Vapid>>,
     certificates: Certificates,
     kept: Mutex<Kept>,
 }
@@ -152,7 +151,7 @@ impl Switchboard {
             targets,
             http: reach::to_providers()?,
             strangers: reach::to_strangers(targets)?,
-            vapid: OnceCell::new(),
+            vapid: OnceLock::new(),
             certificates: Certificates::default(),
             kept: Mutex::default(),
         })))
@@ -190,46 +189,63 @@ impl Switchboard {
         Err(missed.map_or(Undelivered::NoProvider, Undelivered::from))
     }
 
-    /// The public key that pages subscribe to pushes with: base64url of 65 bytes. It is made when it is first asked
-    /// for, kept sealed, and the same in every process over one database.
+    /// The public key that pages subscribe to pushes with: base64url of 65 bytes, the same in every process over one
+    /// database.
+    ///
+    /// # Errors
+    ///
+    /// [`SwitchboardError`] when nobody has made it ([`Switchboard::make_push_key`]), or it does not open.
+    pub async fn vapid_public_key(&self) -> Result<String, SwitchboardError> {
+        let vapid = self.vapid().await?.ok_or(PartsError::Missing("vapid_private_key"))?;
+        Ok(vapid.public_key().to_owned())
+    }
+
+    /// Makes the key of pushes to browsers where there is none, and keeps it sealed. For the start: who only asks for
+    /// something writes nothing.
     ///
     /// # Errors
     ///
     /// [`SwitchboardError`] when it cannot be made or does not open.
-    pub async fn vapid_public_key(&self) -> Result<String, SwitchboardError> {
-        Ok(self.vapid().await?.public_key().to_owned())
-    }
-
-    async fn vapid(&self) -> Result<&Arc<Vapid>, SwitchboardError> {
-        let board = &self.0;
-        let make = || async {
-            let private = match board.settings.vapid_private_key.as_str() {
-                "" => self.kept_key().await?,
-                set => set.to_owned(),
-            };
-            Ok(Arc::new(Vapid::new(&private, &board.settings.contact)?))
-        };
-        board.vapid.get_or_try_init(make).await
-    }
-
-    /// The stored key; made where there is none. Of two processes at once the second reads what the first has made.
-    async fn kept_key(&self) -> Result<String, SwitchboardError> {
-        match self.key_of_the_system().await {
-            Err(SwitchboardError::Credential(CredentialError::Database(DbError::Conflict))) => {
-                self.key_of_the_system().await
-            }
+    pub async fn make_push_key(&self) -> Result<(), SwitchboardError> {
+        if self.vapid().await?.is_some() {
+            return Ok(());
+        }
+        match self.generate_key().await {
+            // Another process has just made it.
+            Err(SwitchboardError::Credential(CredentialError::Database(DbError::Conflict))) => Ok(()),
             result => result,
         }
     }
 
-    async fn key_of_the_system(&self) -> Result<String, SwitchboardError> {
+    /// The key of pushes to browsers; `None` while nobody has made one.
+    async fn vapid(&self) -> Result<Option<Arc<Vapid>>, SwitchboardError> {
+        let board = &self.0;
+        if let Some(known) = board.vapid.get() {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let private = match board.settings.vapid_private_key.as_str() {
+            "" => self.kept_key().await?,
+            set => Some(set.to_owned()),
+        };
+        let Some(private) = private else { return Ok(None) };
+        let vapid = Arc::new(Vapid::new(&private, &board.settings.contact)?);
+        Ok(Some(Arc::clone(board.vapid.get_or_init(|| vapid))))
+    }
+
+    async fn kept_key(&self) -> Result<Option<String>, SwitchboardError> {
+        let mut rows = self.0.db.read().await?;
+        let stored = Credential::of(&mut rows, SYSTEM, VAPID_PURPOSE).await?;
+        let Some(stored) = stored.first() else { return Ok(None) };
+        Ok(Some(Parts::open(stored, &self.0.keys)?.need("privateKey")?.to_owned()))
+    }
+
+    async fn generate_key(&self) -> Result<(), SwitchboardError> {
         let board = &self.0;
         let mut tx = board.db.begin().await?;
-        if let Some(stored) = Credential::of(&mut tx, SYSTEM, VAPID_PURPOSE).await?.first() {
-            return Ok(Parts::open(stored, &board.keys)?.need("privateKey")?.to_owned());
+        if !Credential::of(&mut tx, SYSTEM, VAPID_PURPOSE).await?.is_empty() {
+            return Ok(());
         }
-        let private = Vapid::generate()?;
-        let secret = serde_json::json!({"privateKey": private}).to_string();
+        let secret = serde_json::json!({"privateKey": Vapid::generate()?}).to_string();
         let new = NewCredential {
             provider: Provider::WebPush.name().to_owned(),
             public: serde_json::json!({}),
@@ -238,7 +254,7 @@ impl Switchboard {
         let now = board.clock.now();
         Credential::replace(&mut tx, &board.keys, SYSTEM, VAPID_PURPOSE, vec![new], now).await?;
         tx.commit().await?;
-        Ok(private)
+        Ok(())
     }
 
     /// What opens the doors of `provider` for a clinic alone, or for all of them: for the webhooks.
@@ -300,7 +316,7 @@ impl Switchboard {
             }
         }
         if channel == Channel::Push && !stations.iter().any(|it| it.provider == Provider::WebPush) {
-            stations.push(self.browsers().await);
+            stations.extend(self.browsers().await);
         }
         let mut kept = board.kept();
         let before = kept.serving.get(&(clinic, channel)).map(|serving| Arc::clone(&serving.desks));
@@ -332,16 +348,20 @@ impl Switchboard {
         Arc::clone(kept.stations.entry(key).or_insert_with(|| Arc::new(make())))
     }
 
-    /// Pushes to browsers, which need no account: their station stands at the end of every clinic's list.
-    async fn browsers(&self) -> Arc<Station> {
-        let vapid = self.vapid().await.cloned();
-        if let Err(error) = &vapid {
-            warn!(%error, "no pushes to browsers");
-            // It is tried again the next time.
-            return Arc::new(Station::browsers(self, Err(error.to_string())));
+    /// Pushes to browsers, which need no account: their station stands at the end of every clinic's list. Without a key
+    /// nobody can have subscribed.
+    async fn browsers(&self) -> Option<Arc<Station>> {
+        match self.vapid().await {
+            Ok(vapid) => {
+                let vapid = vapid?;
+                Some(self.station(Key::Browsers, || Station::browsers(self, Ok(vapid))))
+            }
+            Err(error) => {
+                warn!(%error, "no pushes to browsers");
+                // It is tried again the next time.
+                Some(Arc::new(Station::browsers(self, Err(error.to_string()))))
+            }
         }
-        let vapid = vapid.map_err(|error| error.to_string());
-        self.station(Key::Browsers, || Station::browsers(self, vapid))
     }
 
     /// Forgets what nobody has used for long, and credentials that are no more; `asked` are those that there are.

@@ -3,7 +3,7 @@
 use notifications::channel::{Address, ChannelSettings, SendError, Subscription, Undelivered};
 use serde_json::{Value, json};
 use storage::records::webhook::target::Targets;
-use storage::testing::told_by_test;
+use storage::testing::{count, told_by_test};
 
 use crate::peer::{Peer, free_port};
 use crate::support::{House, database, outgoing};
@@ -50,6 +50,7 @@ async fn a_browser_reads_what_was_pushed_and_an_expired_subscription_is_told() {
     let (db, _folder) = database().await;
     let house = House::over(&db).await;
     let service = PushService::start().await;
+    house.switchboard.make_push_key().await.unwrap();
     let key = house.switchboard.vapid_public_key().await.unwrap();
     let (browser, hash) = service.subscribe(&key).await;
     let message = outgoing(Address::Browser(browser.clone()));
@@ -68,6 +69,13 @@ async fn a_browser_reads_what_was_pushed_and_an_expired_subscription_is_told() {
 async fn the_key_of_browsers_is_made_once_and_kept() {
     let (db, _folder) = database().await;
     let (one, other) = (House::over(&db).await, House::over(&db).await);
+    let path = format!("/api/v1/clinics/{}/communication/health", one.other);
+    assert_eq!(one.get(&path).await.json()[1]["providers"], json!([]), "nobody can have subscribed");
+    assert!(one.switchboard.vapid_public_key().await.is_err(), "who asks for it does not make it");
+    assert_eq!(count(&db, "credentials").await, 0);
+    let (made, again) = tokio::join!(one.switchboard.make_push_key(), other.switchboard.make_push_key());
+    made.and(again).unwrap();
+    assert_eq!(count(&db, "credentials").await, 1);
     let key = one.switchboard.vapid_public_key().await.unwrap();
     assert_eq!(other.switchboard.vapid_public_key().await.unwrap(), key);
     let private = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw".to_owned();
@@ -82,6 +90,7 @@ async fn an_endpoint_that_means_this_machine_is_never_called() {
     let (db, _folder) = database().await;
     let house = House::with(&db, ChannelSettings::default(), Targets::PublicOnly).await;
     let service = PushService::start().await;
+    house.switchboard.make_push_key().await.unwrap();
     let key = house.switchboard.vapid_public_key().await.unwrap();
     // It was taken while inside addresses were allowed, and is called when they are no more.
     let (browser, hash) = service.subscribe(&key).await;
