@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use clinical::clock::{Clock, SystemClock};
 use http::{HeaderMap, StatusCode, header};
 use notifications::channel::{Address, ChannelSettings, Provider, ProviderTemplate, SendError, Undelivered};
@@ -19,7 +19,7 @@ use rcgen::{KeyPair, PKCS_RSA_SHA256, PublicKeyData, RsaKeySize};
 use serde_json::{Value, json};
 use storage::records::webhook::target::Targets;
 
-use crate::support::{House, database, mailbox, outgoing};
+use crate::support::{House, database, mailbox, outgoing, with_paper};
 
 /// What the stand-ins have taken, and the public key of the service account.
 #[derive(Default)]
@@ -99,6 +99,14 @@ async fn zeptomail(State(taken): Kept, headers: HeaderMap, Json(body): Json<Valu
     }
     if body["textbody"].is_null() && body["htmlbody"].is_null() {
         return error(400, "TM_3201", "GE_102", "htmlbody");
+    }
+    for file in body["attachments"].as_array().into_iter().flatten() {
+        let is_base64 = file["content"].as_str().is_some_and(|text| STANDARD.decode(text).is_ok());
+        let is_named = file["name"].is_string() && file["mime_type"].is_string();
+        // A file is there by its content or by the key of one that was uploaded before.
+        if file["file_cache_key"].is_null() && !(is_base64 && is_named) {
+            return error(400, "TM_3301", "SM_101", "attachments");
+        }
     }
     taken.messages.lock().unwrap().push(body);
     let data = json!([{"code": "EM_104", "additional_info": [], "message": "Email request received"}]);
@@ -284,6 +292,21 @@ async fn zeptomail_takes_a_mail_and_names_bad_addresses_and_tokens() {
     let path = format!("/api/v1/clinics/{}/communication/health", other.other);
     let shown = other.get(&path).await.json()[0]["providers"][0].clone();
     assert_eq!((&shown["health"], &shown["lastFailure"]), (&json!("refusing"), &json!("authentication")));
+}
+
+/// ZeptoMail's help, «API reference», `attachments`: name, media type and base64 of each file.
+#[tokio::test]
+async fn zeptomail_gets_the_paper_of_an_invoice_byte_for_byte() {
+    let stubs = Stubs::start().await;
+    let (db, _folder) = database().await;
+    let house = House::with(&db, stubs.settings(), Targets::PublicOnly).await;
+    house.serve_by("email", &[("zeptomail", zeptomail_credentials("good-token"))]).await;
+    let message = with_paper(outgoing(mailbox("ana@example.org")));
+    house.switchboard.send(house.other, &message).await.unwrap();
+    let [file] = stubs.messages()[0]["attachments"].as_array().unwrap().clone().try_into().unwrap();
+    let paper = message.enclosure.unwrap();
+    assert_eq!((&file["name"], &file["mime_type"]), (&json!(paper.file_name), &json!("application/pdf")));
+    assert_eq!(STANDARD.decode(file["content"].as_str().unwrap()).unwrap(), paper.bytes);
 }
 
 #[tokio::test]

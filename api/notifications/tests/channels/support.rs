@@ -13,7 +13,8 @@ use gate::testing::{Answer, app, get, request, send};
 use gate::{App, HttpLimits, layers};
 use http::{Method, Request, header};
 use notifications::channel::{
-    Address, ChannelSettings, ChannelState, Outgoing, PushUrgency, Report, ReportListener, Switchboard,
+    Address, ChannelSettings, ChannelState, Enclosure, Outgoing, PushUrgency, Report, ReportListener,
+    Switchboard,
 };
 use serde_json::Value;
 use storage::db::{Db, DbError};
@@ -119,6 +120,13 @@ pub(crate) fn outgoing(to: Address) -> Outgoing {
         urgency: PushUrgency::High,
         ttl: Duration::from_secs(3_600),
     }
+}
+
+/// The same with an invoice on paper: bytes of every value, more than a line of base64.
+pub(crate) fn with_paper(message: Outgoing) -> Outgoing {
+    let bytes = b"%PDF-1.7\r\n".iter().copied().chain((0..=u8::MAX).cycle().take(5_000)).collect();
+    let file_name = "invoice-000042.pdf".to_owned();
+    Outgoing { enclosure: Some(Enclosure { file_name, media_type: "application/pdf", bytes }), ..message }
 }
 
 /// A mailbox.
