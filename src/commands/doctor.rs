@@ -8,8 +8,11 @@ use std::time::Instant;
 use ::models::Precision;
 use anyhow::{Context, Result, bail};
 use inference::{BackendChoice, Candidate, Runtime};
+use notifications::channel::Channel;
 use storage::db::Db;
 use storage::queue;
+use storage::records::credential::Credential;
+use storage::secret::SYSTEM;
 
 use super::models;
 use crate::config::Config;
@@ -59,6 +62,7 @@ pub async fn run(
     for verdict in database(config).await {
         tell("database", verdict);
     }
+    tell("e-mail", mail(config).await);
     tell("archive", archive(config, environment).await);
     match wiring::reader(config) {
         Ok(reader) => {
@@ -185,13 +189,10 @@ fn open_files(config: &Config) -> Verdict {
 
 async fn database(config: &Config) -> Vec<Verdict> {
     let mend = "check database_url, and that the server runs and lets this user in";
-    let url = config.database_url();
-    if url.starts_with("sqlite:")
-        && !config.data_dir.join("medilink.sqlite").exists()
-        && config.database_url.is_empty()
-    {
+    if has_no_database_yet(config) {
         return vec![Verdict::Note("none yet".to_owned(), "the first start makes it")];
     }
+    let url = config.database_url();
     let asked = async {
         let db = Db::open(&url).await?;
         let pending = db.pending_migrations().await?;
@@ -231,6 +232,38 @@ async fn database(config: &Config) -> Vec<Verdict> {
         verdicts.push(Verdict::Note(word, mend));
     }
     verdicts
+}
+
+/// To ask it would make it.
+fn has_no_database_yet(config: &Config) -> bool {
+    config.database_url.is_empty() && !config.data_dir.join("medilink.sqlite").exists()
+}
+
+/// Who carries e-mail for clinics that have set nobody of their own.
+async fn mail(config: &Config) -> Verdict {
+    let settings = &config.channels;
+    if settings.serve(Channel::Email) && settings.from_email.is_empty() {
+        let word = "the settings name who carries it and no sender, so that nothing is sent";
+        return Verdict::Wrong(
+            word.to_owned(),
+            "set from_email in [channels], or MEDILINK_CHANNELS_FROM_EMAIL",
+        );
+    }
+    if settings.serve(Channel::Email) {
+        return Verdict::Ok("carried by whom the settings name".to_owned());
+    }
+    let stored = async {
+        let db = Db::open(&config.database_url()).await?;
+        Credential::of(&mut db.read().await?, SYSTEM, Channel::Email.name()).await
+    };
+    if !has_no_database_yet(config) && stored.await.is_ok_and(|stored| !stored.is_empty()) {
+        return Verdict::Ok("carried by whom PUT /api/v1/communication/config has named".to_owned());
+    }
+    let word = "nobody carries it: who forgets a password gets no link, a payer without an account no invoice, \
+                and nobody a notice by e-mail, but in clinics with providers of their own";
+    let mend = "set MEDILINK_SMTP_HOST, ZEPTOMAIL_TOKEN or the aws_ keys of [channels], and its from_email; or PUT \
+                /api/v1/communication/config";
+    Verdict::Note(word.to_owned(), mend)
 }
 
 async fn archive(config: &Config, environment: &BTreeMap<String, String>) -> Verdict {

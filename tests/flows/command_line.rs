@@ -117,6 +117,21 @@ fn the_doctor_says_what_is_wrong_and_how_to_mend_it() {
     assert!(is_well && text.contains("settings.toml") && text.contains("ELSEWHERE"), "{text}");
     assert!(text.contains(&format!("{} is in use", server.http)), "{text}");
     assert!(text.contains("fewer than 16 characters"), "{text}");
+    assert!(text.contains("note   e-mail: nobody carries it"), "{text}");
+    let doctor =
+        |settings: &[(&str, &str)]| output(server.command().arg("doctor").envs(settings.iter().copied()));
+    let (host, from) =
+        (("MEDILINK_SMTP_HOST", "mail.example"), ("MEDILINK_CHANNELS_FROM_EMAIL", "a@b.example"));
+    let (is_well, text) = doctor(&[host]);
+    assert!(!is_well && text.contains("WRONG  e-mail") && text.contains("set from_email"), "{text}");
+    let (is_well, text) = doctor(&[host, from]);
+    assert!(is_well && text.contains("ok     e-mail: carried by whom the settings name"), "{text}");
+    let smtp = serde_json::json!({"provider": "smtp", "credentials": {"host": "127.0.0.1", "fromEmail": "a@b.example"}});
+    let config = serde_json::json!({"email": {"primary": smtp}});
+    let set = server.put("/api/v1/communication/config").json(&config).send().unwrap();
+    assert_eq!(set.status(), 200);
+    let (is_well, text) = doctor(&[]);
+    assert!(is_well && text.contains("ok     e-mail: carried by whom PUT"), "{text}");
     let mut command = server.command();
     let broken = command.arg("doctor").env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
     let (is_well, text) = output(broken);

@@ -84,7 +84,7 @@ pub struct ChannelSettings {
     /// In place of `https://api.twilio.com`.
     pub twilio_base_url: String,
 
-    /// The private key of Web Push: 32 bytes as base64url; empty: made at first use and kept sealed.
+    /// The private key of Web Push: 32 bytes as base64url; empty: made at the first start and kept sealed.
     pub vapid_private_key: String,
     /// So many messages a second a clinic sends through one provider; 0: 50.
     pub messages_per_second: u32,
@@ -103,6 +103,11 @@ fn all(texts: &[&String]) -> bool {
 }
 
 impl ChannelSettings {
+    /// Whether they name a provider of a channel.
+    pub fn serve(&self, channel: Channel) -> bool {
+        !self.serving(channel).is_empty()
+    }
+
     /// The providers of a channel that these settings name, the first to try first.
     pub(crate) fn serving(&self, channel: Channel) -> Vec<(Provider, Parts)> {
         let aws = |more: &[(&str, &String)]| {
