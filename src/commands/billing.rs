@@ -1,6 +1,7 @@
 //! `medilink billing`: whether books, invoices, payments and providers agree.
 
 use anyhow::{Context, Result, bail};
+use billing::NotAsked;
 use chrono::TimeDelta;
 use clap::Subcommand;
 use clinical::id::ClinicId;
@@ -17,7 +18,7 @@ const CLINICS: i64 = 200;
 pub enum Action {
     /// Compare the books with invoices, payments and what the providers say, and name every difference
     ///
-    /// Changes nothing, runs beside the service, and fails when something differs.
+    /// Changes nothing, runs beside the service, and fails when something differs or a provider cannot be asked.
     Reconcile(Reconcile),
 }
 
@@ -40,27 +41,31 @@ pub async fn run(house: &House, action: &Action) -> Result<()> {
     let Action::Reconcile(arguments) = action;
     let cashier = house.cashier()?;
     let since = house.clock.now() - TimeDelta::days(arguments.days.into());
-    let mut differences = 0;
+    let (mut differences, mut not_asked) = (0, 0);
     for clinic in clinics(house, arguments.clinic).await? {
         let found = cashier.reconcile(clinic, since).await.context("the books cannot be read")?;
         differences += found.differences.len();
+        not_asked += found.not_asked.len();
         if arguments.json {
             println!("{}", json!({"clinicId": clinic, "reconciled": found}));
             continue;
         }
         println!(
-            "clinic {clinic}: {} invoices, {} payments, {} asked for at their providers, {} differences",
+            "clinic {clinic}: {} invoices, {} payments, {} of them held against their providers, {} differences",
             found.invoices,
             found.payments,
             found.asked,
             found.differences.len()
         );
+        for NotAsked { provider, why, payments } in &found.not_asked {
+            println!("  {provider} could not be asked, for {payments} payments: {why}");
+        }
         for difference in &found.differences {
             println!("  {}", json!(difference));
         }
     }
-    if differences > 0 {
-        bail!("{differences} differences");
+    if differences + not_asked > 0 {
+        bail!("{differences} differences; {not_asked} times a provider could not be asked");
     }
     Ok(())
 }

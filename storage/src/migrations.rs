@@ -45,6 +45,7 @@ migrations! {
     29 "0029_removals_of_study"
     30 "0030_lists_of_money"
     31 "0031_cds_issuers"
+    32 "0032_payer_led_to"
 }
 
 /// The steps as sqlx runs them.

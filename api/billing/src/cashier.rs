@@ -128,38 +128,7 @@ impl Cashier {
         id: PaymentId,
         told: impl FnOnce(&mut Progress, DateTime<Utc>) -> Result<(), Mismatch>,
     ) -> Result<Progress, SettleError> {
-        let now = self.clock.now();
-        // The invoice first, always, so that two payments of one never wait for one another.
-        let invoice = match Payment::find(tx, clinic, id).await?.invoice_id {
-            Some(invoice) => Some(Invoice::hold(tx, clinic, invoice).await?),
-            None => None,
-        };
-        let mut progress = Progress {
-            payment: Payment::hold(tx, clinic, id).await?,
-            refunds: Refund::of(tx, clinic, id).await?,
-            disputes: Dispute::of(tx, clinic, id).await?,
-        };
-        let before = progress.clone();
-        told(&mut progress, now)?;
-        if progress == before {
-            return Ok(progress);
-        }
-        progress.payment.changed_at = now;
-        progress.payment.save(tx, clinic).await?;
-        for refund in progress.refunds.iter().filter(|it| !before.refunds.contains(it)) {
-            refund.put(tx, clinic, now).await?;
-        }
-        for dispute in progress.disputes.iter().filter(|it| !before.disputes.contains(it)) {
-            dispute.put(tx, clinic).await?;
-        }
-        for event in events(&before.payment, &progress.payment) {
-            outbox::tell(tx, clinic, &event, now).await?;
-        }
-        match invoice {
-            Some(mut invoice) => invoice.settle(tx, clinic, now).await?,
-            None => book_alone(tx, clinic, &progress.payment, now).await?,
-        }
-        Ok(progress)
+        take_in_at(tx, clinic, id, self.clock.now(), told).await
     }
 
     /// Asks the provider what became of a payment, and writes it down.
@@ -287,6 +256,47 @@ impl Cashier {
         .await?;
         Ok(())
     }
+}
+
+/// Writes down what is told of a payment, at that time, as a part of `tx`.
+pub(crate) async fn take_in_at(
+    tx: &mut Tx,
+    clinic: ClinicId,
+    id: PaymentId,
+    now: DateTime<Utc>,
+    told: impl FnOnce(&mut Progress, DateTime<Utc>) -> Result<(), Mismatch>,
+) -> Result<Progress, SettleError> {
+    // The invoice first, always, so that two payments of one never wait for one another.
+    let invoice = match Payment::find(tx, clinic, id).await?.invoice_id {
+        Some(invoice) => Some(Invoice::hold(tx, clinic, invoice).await?),
+        None => None,
+    };
+    let mut progress = Progress {
+        payment: Payment::hold(tx, clinic, id).await?,
+        refunds: Refund::of(tx, clinic, id).await?,
+        disputes: Dispute::of(tx, clinic, id).await?,
+    };
+    let before = progress.clone();
+    told(&mut progress, now)?;
+    if progress == before {
+        return Ok(progress);
+    }
+    progress.payment.changed_at = now;
+    progress.payment.save(tx, clinic).await?;
+    for refund in progress.refunds.iter().filter(|it| !before.refunds.contains(it)) {
+        refund.put(tx, clinic, now).await?;
+    }
+    for dispute in progress.disputes.iter().filter(|it| !before.disputes.contains(it)) {
+        dispute.put(tx, clinic).await?;
+    }
+    for event in events(&before.payment, &progress.payment) {
+        outbox::tell(tx, clinic, &event, now).await?;
+    }
+    match invoice {
+        Some(mut invoice) => invoice.settle(tx, clinic, now).await?,
+        None => book_alone(tx, clinic, &progress.payment, now).await?,
+    }
+    Ok(progress)
 }
 
 /// What the provider is asked for a refund; `None` where it never heard of the payment.

@@ -159,8 +159,7 @@ impl Cashier {
         wanted: &Wanted,
         caller: Option<&Caller>,
     ) -> Result<Begun, CollectError> {
-        let mut refusal = "none-set-up".to_owned();
-        let mut was_asked = false;
+        let mut refusal = None;
         for name in self.order(clinic, wanted).await? {
             let account = match self.accounts.of(clinic, name).await {
                 Ok(account) => account,
@@ -172,7 +171,7 @@ impl Cashier {
             {
                 continue;
             }
-            let by = caller.filter(|_| !was_asked);
+            let by = caller.filter(|_| refusal.is_none());
             let written = match self.write_down(clinic, wanted, name, by).await? {
                 Written::InTheWay(other) => {
                     self.give_up(clinic, &other).await?;
@@ -185,7 +184,6 @@ impl Cashier {
                 Written::Known(payment) => (payment, false),
                 Written::InTheWay(_) => return Err(CollectError::UnderWay),
             };
-            was_asked = true;
             let asked = match &payment.provider_ref {
                 Some(known) => match account.read(known).await {
                     Ok(intent) if intent.next.is_none() && !intent.state.is_final() => {
@@ -199,7 +197,8 @@ impl Cashier {
                 Ok(intent) => {
                     let id = payment.payment_id;
                     let known = self.take_in(clinic, id, |known, now| known.join(&intent, now)).await?;
-                    return Ok(Begun { payment: known.payment, next: intent.next });
+                    let next = intent.next.or_else(|| known.payment.next());
+                    return Ok(Begun { payment: known.payment, next });
                 }
                 Err(ProviderError::Declined { code, .. }) => {
                     self.declined(clinic, payment.payment_id, &code).await?;
@@ -212,16 +211,16 @@ impl Cashier {
                 }
                 Err(error) => {
                     warn!(provider = %name, %error, "a provider is passed over");
-                    refusal = code_of(&error).to_owned();
-                    self.declined(clinic, payment.payment_id, &refusal).await?;
+                    let code = code_of(&error).to_owned();
+                    self.declined(clinic, payment.payment_id, &code).await?;
+                    // That one could not be reached says more than that the next does not take such money.
+                    if error.is_passing() || refusal.is_none() {
+                        refusal = Some(code);
+                    }
                 }
             }
         }
-        if was_asked {
-            Err(CollectError::Unreachable { code: refusal })
-        } else {
-            Err(CollectError::NoProvider)
-        }
+        Err(refusal.map_or(CollectError::NoProvider, |code| CollectError::Unreachable { code }))
     }
 
     /// Whom to ask, the first first.
@@ -240,7 +239,14 @@ impl Cashier {
             (None, None) => return Err(CollectError::WrongSum),
         };
         let settings = BillingSettings::of(&mut rows, clinic).await?;
-        Ok(settings.providers(currency, wanted.country.as_deref()))
+        let mut order = settings.providers(currency, wanted.country.as_deref());
+        if let Some(invoice) = wanted.invoice {
+            // Whom the payer was led to already stays the first, though another was passed over for it.
+            let payments = Payment::of_invoice(&mut rows, clinic, invoice).await?;
+            let present = payments.into_iter().find(|it| it.status.is_under_way());
+            order.sort_by_key(|name| present.as_ref().is_none_or(|it| it.provider != *name));
+        }
+        Ok(order)
     }
 
     /// Step one: the row of the payment, and the job that looks after it whatever becomes of this process.
@@ -313,6 +319,7 @@ impl Cashier {
             changed_at: now,
             settled_at: None,
             confirmed_at: None,
+            payer_url: None,
         }
     }
 

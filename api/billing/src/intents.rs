@@ -11,13 +11,12 @@ use storage::db::Conn;
 use utoipa::ToSchema;
 
 use crate::card_number::Body;
-use crate::cashier::SettleError;
 use crate::collect::Wanted;
 use crate::customer::{Customer, PaymentMethod};
 use crate::input::{self, InvoiceRef, refused, sees, sum};
 use crate::invoice::Invoice;
 use crate::payment::{Payment, PaymentStatus};
-use crate::provider::{Confirm, IdempotencyKey, ProviderError, ProviderName};
+use crate::provider::ProviderName;
 use crate::seed::SeedInvoice;
 use crate::state::BillingState;
 use crate::view::parted;
@@ -204,7 +203,11 @@ pub(crate) async fn confirm(
         _ => state.cashier.settle(clinic, payment.payment_id).await?,
     };
     if payment.status == PaymentStatus::RequiresConfirmation {
-        payment = finish(&state, &caller, &payment).await?;
+        payment = match state.cashier.finish(clinic, &payment).await {
+            // The job that looks after it asks again.
+            Err(error) if error.is_passing() => Payment { status: PaymentStatus::Processing, ..payment },
+            finished => finished?,
+        };
     }
     let status = match payment.status {
         PaymentStatus::Succeeded => StatusCode::OK,
@@ -247,37 +250,4 @@ pub(crate) async fn confirm(
             invoice,
         }),
     ))
-}
-
-/// Finishes what the payer has agreed to at the provider.
-pub(crate) async fn finish(
-    state: &BillingState,
-    caller: &Caller,
-    payment: &Payment,
-) -> Result<Payment, Problem> {
-    let Some(name) = &payment.provider_ref else { return Ok(payment.clone()) };
-    let account = state.cashier.accounts.of(caller.clinic, payment.provider).await;
-    let account = account.map_err(SettleError::from)?;
-    let ask = Confirm {
-        provider_id: name.clone(),
-        method_id: None,
-        return_url: payment.return_url.clone(),
-        key: IdempotencyKey::of(payment.payment_id.0, "confirm"),
-    };
-    match account.confirm(&ask).await {
-        Ok(told) => {
-            let id = payment.payment_id;
-            let known = state.cashier.take_in(caller.clinic, id, |known, now| known.join(&told, now)).await?;
-            Ok(known.payment)
-        }
-        Err(ProviderError::Declined { code, .. }) => {
-            let known = state.cashier.declined(caller.clinic, payment.payment_id, &code).await?;
-            Ok(known.payment)
-        }
-        // The job that looks after it asks again.
-        Err(error) if error.is_passing() => {
-            Ok(Payment { status: PaymentStatus::Processing, ..payment.clone() })
-        }
-        Err(error) => Err(SettleError::from(error).into()),
-    }
 }

@@ -121,6 +121,20 @@ impl Line {
         Some(Self { description, quantity, unit_minor, discount_minor, tax_rate, tax_minor, total_minor })
     }
 
+    /// One of something whose sum with tax is `total`; `None` where it is too large.
+    pub(crate) fn with_tax_in(
+        description: &str,
+        total: i64,
+        tax_rate: i64,
+        currency: Currency,
+    ) -> Option<Self> {
+        let net = Money::new(total, currency).share(WHOLE, WHOLE + tax_rate).ok()?.minor;
+        let line = Self::of(description, 1, net, 0, tax_rate, currency)?;
+        // Rounded twice, the sum may miss by one: the tax takes it.
+        let tax_minor = line.tax_minor + (total - line.total_minor);
+        Some(Self { tax_minor, total_minor: total, ..line })
+    }
+
     /// Without tax.
     pub(crate) fn net_minor(&self) -> i64 {
         self.total_minor - self.tax_minor

@@ -10,7 +10,7 @@ use tracing::{error, info};
 use crate::cashier::{Cashier, FIRST_LOOK, LAST_LOOK, SettleError};
 use crate::payment::{Payment, PaymentStatus};
 use crate::progress::Progress;
-use crate::provider::{IdempotencyKey, Operation};
+use crate::provider::{Confirm, IdempotencyKey, Operation, ProviderError};
 use crate::returned::Refund;
 
 /// The longest pause between two looks.
@@ -26,7 +26,11 @@ impl Cashier {
     /// [`SettleError`]: the job is tried again.
     pub async fn look_after(&self, claimed: &queue::Claimed, id: PaymentId) -> Result<(), SettleError> {
         let clinic = claimed.clinic_id;
-        let look_again = match self.settle(clinic, id).await {
+        let settled = async {
+            let payment = self.settle(clinic, id).await?;
+            self.finish_alone(clinic, &payment).await
+        };
+        let look_again = match settled.await {
             Err(SettleError::Database(DbError::NotFound)) => None,
             Err(SettleError::Mismatch(mismatch)) => {
                 error!(payment.id = %id, %mismatch, "a provider tells of another payment under our name");
@@ -59,6 +63,50 @@ impl Cashier {
         }
         queue::finish(&mut tx, claimed).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Finishes what the payer has agreed to at the provider, or writes down that it was declined.
+    ///
+    /// # Errors
+    ///
+    /// [`SettleError`]; nothing has changed then.
+    pub(crate) async fn finish(&self, clinic: ClinicId, payment: &Payment) -> Result<Payment, SettleError> {
+        let Some(name) = &payment.provider_ref else { return Ok(payment.clone()) };
+        let (id, account) = (payment.payment_id, self.accounts.of(clinic, payment.provider).await?);
+        let ask = Confirm {
+            provider_id: name.clone(),
+            method_id: None,
+            return_url: payment.return_url.clone(),
+            key: IdempotencyKey::of(id.0, "confirm"),
+        };
+        let known = match account.confirm(&ask).await {
+            Ok(told) => self.take_in(clinic, id, |known, now| known.join(&told, now)).await?,
+            Err(ProviderError::Declined { code, .. }) => self.declined(clinic, id, &code).await?,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(known.payment)
+    }
+
+    /// Finishes a payment whose payer has agreed to pay now and may never come back; one that cannot be finished stays.
+    ///
+    /// # Errors
+    ///
+    /// [`SettleError`] where the provider may do it later, or the database failed.
+    pub(crate) async fn finish_alone(&self, clinic: ClinicId, payment: &Payment) -> Result<(), SettleError> {
+        if payment.status != PaymentStatus::RequiresConfirmation {
+            return Ok(());
+        }
+        let account = self.accounts.of(clinic, payment.provider).await?;
+        if !account.supports(Operation::ConfirmAlone) {
+            return Ok(());
+        }
+        match self.finish(clinic, payment).await {
+            Err(SettleError::Provider(error)) if !error.is_passing() => {
+                info!(payment.id = %payment.payment_id, %error, "a payment that was agreed to is not finished");
+                Ok(())
+            }
+            finished => finished.map(drop),
+        }
     }
 
     /// A payment, and since when something is still to come of it or of its refunds.

@@ -9,7 +9,7 @@ use storage::records::patient::Shown;
 use uuid::Uuid;
 
 use crate::books::Paid;
-use crate::provider::{IntentState, ProviderName};
+use crate::provider::{IntentState, NextStep, ProviderName};
 use crate::words::words;
 
 words! {
@@ -111,11 +111,13 @@ pub struct Payment {
     pub settled_at: Option<DateTime<Utc>>,
     /// When the payer's side told that it was done, and the provider said so too.
     pub confirmed_at: Option<DateTime<Utc>>,
+    /// Where the payer was led to, as the provider said it the last time.
+    pub payer_url: Option<String>,
 }
 
 const COLUMNS: &str = "payment_id, invoice_id, customer_id, patient_id, method_id, provider, provider_ref, status,
     currency, amount_minor, captured_minor, refunded_minor, disputed_minor, lost_minor, description, captures_later,
-    return_url, failure, created_by, created_at, changed_at, settled_at, confirmed_at";
+    return_url, failure, created_by, created_at, changed_at, settled_at, confirmed_at, payer_url";
 
 impl FromRow for Payment {
     fn from_row(row: &Row) -> Result<Self> {
@@ -143,6 +145,7 @@ impl FromRow for Payment {
             changed_at: row.get("changed_at")?,
             settled_at: row.get("settled_at")?,
             confirmed_at: row.get("confirmed_at")?,
+            payer_url: row.get("payer_url")?,
         })
     }
 }
@@ -161,9 +164,9 @@ impl Payment {
         let insert = "INSERT INTO payments (clinic_id, payment_id, invoice_id, customer_id, patient_id, method_id,
             provider, provider_ref, status, currency, amount_minor, captured_minor, refunded_minor, disputed_minor,
             lost_minor, description, captures_later, return_url, failure, created_by, created_at, changed_at, settled_at,
-            confirmed_at)
+            confirmed_at, payer_url)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-                    $23, $24)";
+                    $23, $24, $25)";
         sql(insert)
             .bind(clinic)
             .bind(self.payment_id)
@@ -189,6 +192,7 @@ impl Payment {
             .bind(self.changed_at)
             .bind(self.settled_at)
             .bind(self.confirmed_at)
+            .bind(self.payer_url.clone())
             .execute(db)
             .await
             .map(|_| ())
@@ -198,7 +202,7 @@ impl Payment {
     pub(crate) async fn save(&self, db: &mut Tx, clinic: ClinicId) -> Result<()> {
         let update = "UPDATE payments SET provider_ref = $3, status = $4, captured_minor = $5, refunded_minor = $6,
                              disputed_minor = $7, lost_minor = $8, failure = $9, changed_at = $10, settled_at = $11,
-                             confirmed_at = $12
+                             confirmed_at = $12, payer_url = $13
                        WHERE clinic_id = $1 AND payment_id = $2";
         sql(update)
             .bind(clinic)
@@ -213,6 +217,7 @@ impl Payment {
             .bind(self.changed_at)
             .bind(self.settled_at)
             .bind(self.confirmed_at)
+            .bind(self.payer_url.clone())
             .execute(db)
             .await
             .map(|_| ())
@@ -318,6 +323,12 @@ impl Payment {
             disputed: self.disputed_minor,
             lost: self.lost_minor,
         }
+    }
+
+    /// What the payer's side needs while the payer has not acted, where the provider has said it once and may not again.
+    pub(crate) fn next(&self) -> Option<NextStep> {
+        let waits = self.status == PaymentStatus::RequiresAction;
+        self.payer_url.clone().filter(|_| waits).map(NextStep::Redirect)
     }
 
     /// What was asked.

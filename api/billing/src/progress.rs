@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clinical::id::{DisputeId, RefundId};
 
 use crate::payment::{Payment, PaymentStatus};
-use crate::provider;
+use crate::provider::{self, NextStep};
 use crate::returned::{Dispute, DisputeStatus, Refund, RefundStatus};
 
 /// All that is known of a payment.
@@ -54,6 +54,9 @@ impl Progress {
         }
         payment.provider_ref = Some(told.provider_id.clone());
         payment.status = payment.status.max(told.state.into());
+        if let Some(NextStep::Redirect(url)) = &told.next {
+            payment.payer_url = Some(url.clone());
+        }
         payment.captured_minor = payment.captured_minor.max(told.captured.minor);
         if payment.status == PaymentStatus::Failed {
             payment.failure = told.failure.clone().or(payment.failure.take());
@@ -132,7 +135,8 @@ impl Progress {
         Ok(())
     }
 
-    fn sum_up(&mut self) {
+    /// Brings the payment's sums to what its refunds and disputes say.
+    pub(crate) fn sum_up(&mut self) {
         let given_back = self
             .refunds
             .iter()
@@ -192,6 +196,7 @@ mod tests {
             changed_at: DateTime::UNIX_EPOCH,
             settled_at: None,
             confirmed_at: None,
+            payer_url: None,
         };
         Progress { payment, refunds: Vec::new(), disputes: Vec::new() }
     }

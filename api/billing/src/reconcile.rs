@@ -81,13 +81,18 @@ pub enum Difference {
         /// The provider's own identifier.
         event_id: String,
     },
-    /// The provider could not be asked.
-    NotAsked {
-        /// Who.
-        provider: ProviderName,
-        /// Why not.
-        why: String,
-    },
+}
+
+/// A provider that could not be asked: whether it agrees is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotAsked {
+    /// Who.
+    pub provider: ProviderName,
+    /// Why not.
+    pub why: String,
+    /// So many payments it was to be asked for; none where only its own list could not be had.
+    pub payments: u64,
 }
 
 /// What was looked at, and what differs.
@@ -98,8 +103,10 @@ pub struct Reconciled {
     pub invoices: u64,
     /// So many payments.
     pub payments: u64,
-    /// So many of them were asked for at their providers.
+    /// Of so many their providers have answered.
     pub asked: u64,
+    /// Who could not be asked.
+    pub not_asked: Vec<NotAsked>,
     /// What differs.
     pub differences: Vec<Difference>,
 }
@@ -109,7 +116,7 @@ impl Cashier {
     ///
     /// # Errors
     ///
-    /// [`DbError`]; that a provider cannot be asked is a difference.
+    /// [`DbError`]; that a provider cannot be asked is told in what is found.
     pub async fn reconcile(&self, clinic: ClinicId, since: DateTime<Utc>) -> Result<Reconciled, DbError> {
         let mut found = Reconciled::default();
         self.own_books(clinic, &mut found).await?;
@@ -119,7 +126,7 @@ impl Cashier {
                 Ok(account) => self.list_of(&*account, since, &mut found).await?,
                 Err(AccountError::NotSetUp(_)) => {}
                 Err(AccountError::Database(error)) => return Err(error),
-                Err(error) => found.not_asked(name, &error),
+                Err(error) => found.could_not_ask(name, &error, 0),
             }
         }
         Ok(found)
@@ -211,18 +218,20 @@ impl Cashier {
             Ok(account) => account,
             Err(AccountError::Database(error)) => return Err(error),
             Err(error) => {
-                found.not_asked(provider, &error);
+                found.could_not_ask(provider, &error, 1);
+                return Ok(());
+            }
+        };
+        let difference = match account.read(name).await {
+            Ok(told) => sums(payment, &told),
+            Err(ProviderError::NotFound) => Some(Difference::UnknownToProvider { payment_id, provider }),
+            Err(error) => {
+                found.could_not_ask(provider, &error, 1);
                 return Ok(());
             }
         };
         found.asked += 1;
-        match account.read(name).await {
-            Ok(told) => found.differences.extend(sums(payment, &told)),
-            Err(ProviderError::NotFound) => {
-                found.differences.push(Difference::UnknownToProvider { payment_id, provider });
-            }
-            Err(error) => found.not_asked(provider, &error),
-        }
+        found.differences.extend(difference);
         Ok(())
     }
 
@@ -242,7 +251,7 @@ impl Cashier {
             let page = match account.list_since(since, next.as_deref()).await {
                 Ok(page) => page,
                 Err(error) => {
-                    found.not_asked(provider, &error);
+                    found.could_not_ask(provider, &error, 0);
                     return Ok(());
                 }
             };
@@ -265,10 +274,11 @@ impl Cashier {
 }
 
 impl Reconciled {
-    fn not_asked(&mut self, provider: ProviderName, why: &dyn std::error::Error) {
-        let difference = Difference::NotAsked { provider, why: why.to_string() };
-        if !self.differences.contains(&difference) {
-            self.differences.push(difference);
+    fn could_not_ask(&mut self, provider: ProviderName, why: &dyn std::error::Error, payments: u64) {
+        let why = why.to_string();
+        match self.not_asked.iter_mut().find(|it| it.provider == provider && it.why == why) {
+            Some(known) => known.payments += payments,
+            None => self.not_asked.push(NotAsked { provider, why, payments }),
         }
     }
 }

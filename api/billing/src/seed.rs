@@ -161,7 +161,7 @@ pub(crate) async fn generate_bill(
         .map_err(|fault| refused("invalid-amount", fault))?;
     let settings = BillingSettings::of(&mut tx, caller.clinic).await?;
     // The sum is what the patient pays: the tax is in it.
-    let line = with_tax(&request.description, amount.minor, settings.tax_rate, currency)
+    let line = Line::with_tax_in(&request.description, amount.minor, settings.tax_rate, currency)
         .ok_or_else(|| refused("invalid-amount", invalid("amount", "is too large")))?;
     let lines = [line];
     let new = NewInvoice {
@@ -182,16 +182,6 @@ pub(crate) async fn generate_bill(
     caller.write_down(&mut tx).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(view)))
-}
-
-/// One line whose sum with tax is `total`.
-fn with_tax(description: &str, total: i64, tax_rate: i64, currency: Currency) -> Option<Line> {
-    let whole = crate::lines::WHOLE;
-    let net = Money::new(total, currency).share(whole, whole + tax_rate).ok()?.minor;
-    let line = Line::of(description, 1, net, 0, tax_rate, currency)?;
-    // Rounded twice, the sum may miss by one: the tax takes it.
-    let tax_minor = line.tax_minor + (total - line.total_minor);
-    Some(Line { tax_minor, total_minor: total, ..line })
 }
 
 /// A payment as the first application showed it.

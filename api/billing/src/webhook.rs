@@ -279,7 +279,8 @@ impl Cashier {
                 let Some((clinic, payment)) = self.payment_of(clinic, received, &intent).await? else {
                     return Ok(false);
                 };
-                self.take_in(clinic, payment, |known, now| known.join(&intent, now)).await?;
+                let known = self.take_in(clinic, payment, |known, now| known.join(&intent, now)).await?;
+                self.finish_alone(clinic, &known.payment).await?;
                 Ok(true)
             }
             Subject::Dispute(name) => {

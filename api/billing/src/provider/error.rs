@@ -11,6 +11,8 @@ pub enum Operation {
     Find,
     /// [`PaymentProvider::confirm`]
     Confirm,
+    /// [`PaymentProvider::confirm`] while the payer is away: whoever agrees there has agreed to pay now
+    ConfirmAlone,
     /// [`CaptureMethod::Manual`] and [`PaymentProvider::capture`]
     Capture,
     /// [`PaymentProvider::capture`] of less than was reserved

@@ -269,6 +269,7 @@ impl PaymentProvider for Razorpay {
         !matches!(
             operation,
             Operation::Confirm
+                | Operation::ConfirmAlone
                 | Operation::CapturePart
                 | Operation::Cancel
                 | Operation::ChargeStored

@@ -337,8 +337,8 @@ impl PaymentProvider for Stripe {
         ProviderName::Stripe
     }
 
-    fn supports(&self, _: Operation) -> bool {
-        true
+    fn supports(&self, operation: Operation) -> bool {
+        operation != Operation::ConfirmAlone
     }
 
     fn create<'a>(&'a self, ask: &'a NewIntent) -> Answer<'a, Intent> {

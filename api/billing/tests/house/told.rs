@@ -1,7 +1,7 @@
 //! What providers tell, in whichever order and however often.
 
 use billing::Difference;
-use billing::provider::DisputeState;
+use billing::provider::{DisputeState, ProviderName};
 use chrono::TimeDelta;
 use clinical::id::ClinicId;
 use serde_json::json;
@@ -73,6 +73,13 @@ async fn what_happens_in_the_providers_dashboard_is_heard_of_and_what_is_not_is_
             panic!("{found:?}");
         };
         assert_eq!((payment_id.to_string(), *captured), (unheard, (0, 4_000)));
+        assert_eq!((found.payments, found.asked, found.not_asked.len()), (2, 2, 0));
+
+        house.stripe.be(Mood::Away);
+        let away = house.cashier.reconcile(CLINIC, now() - TimeDelta::days(1)).await.unwrap();
+        let [one] = away.not_asked.as_slice() else { panic!("{away:?}") };
+        assert_eq!((one.provider, one.payments), (ProviderName::Stripe, 2));
+        assert_eq!((away.payments, away.asked, away.differences.len()), (2, 0, 0), "nobody has answered");
     })
     .await;
 }

@@ -6,6 +6,7 @@ mod localstripe;
 #[path = "../stubs/mod.rs"]
 mod stubs;
 mod suite;
+mod walk;
 
 use suite::*;
 
@@ -68,6 +69,21 @@ macro_rules! conforms {
             async fn methods_belong_to_their_payer() {
                 methods(&<$stub>::start().await).await;
             }
+
+            #[tokio::test]
+            async fn an_invoice_is_paid_by_it_and_given_back() {
+                walk::confirmed_and_given_back(&<$stub>::start().await).await;
+            }
+
+            #[tokio::test]
+            async fn what_it_tells_settles_an_invoice_without_the_payer() {
+                walk::told_alone(&<$stub>::start().await).await;
+            }
+
+            #[tokio::test]
+            async fn a_declined_payment_leaves_the_invoice_open() {
+                walk::declined_and_refused(&<$stub>::start().await).await;
+            }
         }
     )*};
 }
@@ -77,6 +93,17 @@ conforms! {
     razorpay: stubs::razorpay::RazorpayStub;
     paypal: stubs::paypal::PayPalStub;
     phonepe: stubs::phonepe::PhonePeStub;
+}
+
+/// Razorpay first in India and PhonePe beside it, Stripe and PayPal elsewhere.
+#[tokio::test]
+async fn the_next_provider_is_asked_where_the_first_was_not_reached() {
+    let (razorpay, phonepe) =
+        (stubs::razorpay::RazorpayStub::start().await, stubs::phonepe::PhonePeStub::start().await);
+    walk::passed_over(&razorpay, &phonepe).await;
+    let (stripe, paypal) =
+        (stubs::stripe::StripeStub::start().await, stubs::paypal::PayPalStub::start().await);
+    walk::passed_over(&stripe, &paypal).await;
 }
 
 /// Two captures of one order answer one token: it is asked for once while it holds.

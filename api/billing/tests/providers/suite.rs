@@ -13,7 +13,7 @@ use clinical::clock::{Clock, SystemClock};
 use futures::future::join_all;
 use uuid::Uuid;
 
-use crate::stubs::{Stub, Trouble};
+use crate::stubs::{Ending, Stub, Trouble};
 
 fn now() -> DateTime<Utc> {
     SystemClock.now()
@@ -377,8 +377,10 @@ pub async fn disputes(stub: &dyn Stub) {
     assert_eq!((open.payment_id, open.amount), (paid.provider_id, paid.captured));
     assert_eq!(open.state, DisputeState::Open);
     assert!(open.reason.is_some());
-    stub.dispute_won(&dispute_id);
-    assert_eq!(provider.read_dispute(&dispute_id).await.unwrap().state, DisputeState::Won);
+    for (end, state) in [(Ending::Won, DisputeState::Won), (Ending::Lost, DisputeState::Lost)] {
+        stub.dispute_ends(&dispute_id, end);
+        assert_eq!(provider.read_dispute(&dispute_id).await.unwrap().state, state);
+    }
 }
 
 pub async fn unsupported(stub: &dyn Stub) {

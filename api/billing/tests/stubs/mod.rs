@@ -38,6 +38,13 @@ pub enum Trouble {
     Busy,
 }
 
+/// How a dispute ends for the clinic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Won,
+    Lost,
+}
+
 /// A request as the books see it.
 pub struct Asked {
     pub method: Method,
@@ -198,10 +205,10 @@ pub trait Stub: Sync {
     fn asked(&self) -> usize;
     /// The payer objects to a payment: the dispute's identifier; `None` where the provider tells of none.
     fn dispute(&self, provider_id: &str) -> Option<String>;
-    /// The dispute ends well for the clinic.
-    fn dispute_won(&self, dispute_id: &str);
-    /// A webhook about a payment, sent at `at`; `turn` tells two about the same apart.
+    /// The dispute ends.
+    fn dispute_ends(&self, dispute_id: &str, end: Ending);
+    /// A webhook about a payment on which the payer has acted, sent at `at`; `turn` tells two about the same apart.
     fn payment_webhook(&self, provider_id: &str, turn: u32, at: DateTime<Utc>) -> Sent;
-    /// A webhook about a dispute.
+    /// A webhook about a dispute, another one at each second.
     fn dispute_webhook(&self, dispute_id: &str, at: DateTime<Utc>) -> Sent;
 }

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Asked, Book, Keys, PATIENCE, Sent, Server, Stub, Told, Trouble};
+use super::{Asked, Book, Ending, Keys, PATIENCE, Sent, Server, Stub, Told, Trouble};
 
 const CLIENT: &str = "honest-client";
 const SECRET: &str = "honest-secret";
@@ -460,28 +460,32 @@ impl Stub for PayPalStub {
         Some(id)
     }
 
-    fn dispute_won(&self, dispute_id: &str) {
+    fn dispute_ends(&self, dispute_id: &str, end: Ending) {
+        let outcome = if end == Ending::Won { "RESOLVED_SELLER_FAVOUR" } else { "RESOLVED_BUYER_FAVOUR" };
         let mut book = self.0.book();
         let dispute = book.disputes.get_mut(dispute_id).unwrap();
-        (dispute.1, dispute.2) = ("RESOLVED", Some("RESOLVED_SELLER_FAVOUR"));
+        (dispute.1, dispute.2) = ("RESOLVED", Some(outcome));
     }
 
     fn payment_webhook(&self, provider_id: &str, turn: u32, at: DateTime<Utc>) -> Sent {
-        let capture = {
+        let (kind, about, resource) = {
             let mut book = self.0.book();
             let order = book.order(provider_id).unwrap();
-            order.show_capture(&order.captures[0])
+            match order.captures.first() {
+                Some(capture) => ("PAYMENT.CAPTURE.COMPLETED", "capture", order.show_capture(capture)),
+                None => ("CHECKOUT.ORDER.APPROVED", "checkout-order", order.show()),
+            }
         };
         send(
-            &json!({"id": format!("WH-{provider_id}-{turn}"), "event_type": "PAYMENT.CAPTURE.COMPLETED",
-            "create_time": at.to_rfc3339(), "resource_type": "capture", "resource": capture}),
+            &json!({"id": format!("WH-{provider_id}-{turn}"), "event_type": kind,
+            "create_time": at.to_rfc3339(), "resource_type": about, "resource": resource}),
             at,
         )
     }
 
     fn dispute_webhook(&self, dispute_id: &str, at: DateTime<Utc>) -> Sent {
         send(
-            &json!({"id": format!("WH-{dispute_id}"), "event_type": "CUSTOMER.DISPUTE.CREATED",
+            &json!({"id": format!("WH-{dispute_id}-{}", at.timestamp()), "event_type": "CUSTOMER.DISPUTE.CREATED",
             "resource_type": "dispute", "resource": {"dispute_id": dispute_id}}),
             at,
         )

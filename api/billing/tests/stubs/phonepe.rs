@@ -13,7 +13,7 @@ use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Asked, Book, PATIENCE, Sent, Server, Stub, Told, Trouble};
+use super::{Asked, Book, Ending, PATIENCE, Sent, Server, Stub, Told, Trouble};
 
 const MERCHANT: &str = "HONESTCLINIC";
 const SALT: &str = "099eb0cd-02cf-4e2a-8aca-3e6c6aff0399";
@@ -211,7 +211,7 @@ impl Stub for PhonePeStub {
         None
     }
 
-    fn dispute_won(&self, _: &str) {}
+    fn dispute_ends(&self, _: &str, _: Ending) {}
 
     fn payment_webhook(&self, provider_id: &str, turn: u32, _: DateTime<Utc>) -> Sent {
         let (_, mut told) = self.0.book().show(provider_id);

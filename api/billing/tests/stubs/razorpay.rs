@@ -14,7 +14,7 @@ use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Asked, Book, Keys, PATIENCE, Sent, Server, Stub, Told, Trouble};
+use super::{Asked, Book, Ending, Keys, PATIENCE, Sent, Server, Stub, Told, Trouble};
 
 const KEY_ID: &str = "rzp_test_honest";
 const KEY_SECRET: &str = "honest_secret";
@@ -388,8 +388,9 @@ impl Stub for RazorpayStub {
         Some(id)
     }
 
-    fn dispute_won(&self, dispute_id: &str) {
-        self.0.book().disputes.get_mut(dispute_id).unwrap().1 = "won";
+    fn dispute_ends(&self, dispute_id: &str, end: Ending) {
+        let status = if end == Ending::Won { "won" } else { "lost" };
+        self.0.book().disputes.get_mut(dispute_id).unwrap().1 = status;
     }
 
     fn payment_webhook(&self, provider_id: &str, turn: u32, at: DateTime<Utc>) -> Sent {

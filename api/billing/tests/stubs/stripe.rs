@@ -12,7 +12,7 @@ use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Asked, Book, Keys, PATIENCE, Sent, Server, Stub, Told, Trouble};
+use super::{Asked, Book, Ending, Keys, PATIENCE, Sent, Server, Stub, Told, Trouble};
 
 const KEY: &str = "sk_test_honest";
 const WEBHOOK_SECRET: &str = "whsec_honest";
@@ -471,8 +471,9 @@ impl Stub for StripeStub {
         Some(id)
     }
 
-    fn dispute_won(&self, dispute_id: &str) {
-        self.0.book().disputes.iter_mut().find(|(id, ..)| id == dispute_id).unwrap().2 = "won";
+    fn dispute_ends(&self, dispute_id: &str, end: Ending) {
+        let status = if end == Ending::Won { "won" } else { "lost" };
+        self.0.book().disputes.iter_mut().find(|(id, ..)| id == dispute_id).unwrap().2 = status;
     }
 
     fn payment_webhook(&self, provider_id: &str, turn: u32, at: DateTime<Utc>) -> Sent {
@@ -483,7 +484,7 @@ impl Stub for StripeStub {
     }
 
     fn dispute_webhook(&self, dispute_id: &str, at: DateTime<Utc>) -> Sent {
-        let event = json!({"id": format!("evt_{dispute_id}"), "type": "charge.dispute.created",
+        let event = json!({"id": format!("evt_{dispute_id}_{}", at.timestamp()), "type": "charge.dispute.created",
             "data": {"object": {"object": "dispute", "id": dispute_id}}});
         send(&event, WEBHOOK_SECRET, at)
     }
