@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use billing::{PastInvoice, PastStep};
 use chrono_tz::Tz;
 use clinical::event::{Event, Found, Reviewed, SeriesBegun};
 use clinical::id::{
-    AssessmentId, ClinicId, InstanceId, InvoiceId, NotificationId, OverrideId, PatientId, PaymentId, StudyId,
-    SubscriptionId,
+    AssessmentId, ClinicId, InstanceId, NotificationId, OverrideId, PatientId, StudyId, SubscriptionId,
 };
-use clinical::money::Currency;
+use clinical::money::{Currency, Money};
 use clinical::person::{Demographics, PersonName};
 use storage::db::{Db, Tx};
 use storage::outbox;
@@ -77,14 +77,8 @@ pub async fn run(
     let usd: Currency = "USD".parse().context("a currency of ISO 4217")?;
     let activity = Activity::invent(arguments.seed, arguments.months, now, zone, set.unwrap_or(usd));
 
-    let events = events_of(&house, clinic, &activity).await?;
-    for some in events.chunks(PER_TRANSACTION) {
-        let mut tx = house.db.begin().await?;
-        for (at, event) in some {
-            outbox::tell(&mut tx, clinic, event, *at).await?;
-        }
-        tx.commit().await?;
-    }
+    let steps = steps_of(&house, clinic, &activity).await?;
+    take(&house.db, clinic, &steps).await?;
     count(&house.db, clinic).await?;
     house.db.close().await;
 
@@ -93,11 +87,50 @@ pub async fn run(
         println!("{}", serde_json::to_string_pretty(&answers)?);
         return Ok(());
     }
-    println!("{} events of {} months are told in the default clinic.", events.len(), arguments.months);
+    println!(
+        "The default clinic has {} months of {} patients, {} studies, {} visits and {} invoices.",
+        arguments.months,
+        activity.patients.len(),
+        activity.studies.len(),
+        activity.visits.len(),
+        activity.bills.len()
+    );
     for path in answers.as_object().into_iter().flat_map(|answers| answers.keys()) {
         println!("  GET {path}");
     }
     println!("\n--json prints what they must answer.");
+    Ok(())
+}
+
+/// Something that happens.
+enum Step {
+    /// It is told.
+    Tell(Event),
+    /// The invoice of this place among the invented is issued.
+    Bill(usize, PastInvoice<'static>),
+    /// Something becomes of it.
+    Became(usize, PastStep),
+}
+
+/// Lets everything happen in its order: what is told and what becomes of money alike.
+async fn take(db: &Db, clinic: ClinicId, steps: &[(Instant, Step)]) -> Result<()> {
+    let mut invoices = BTreeMap::new();
+    for some in steps.chunks(PER_TRANSACTION) {
+        let mut tx = db.begin().await?;
+        for (at, step) in some {
+            match step {
+                Step::Tell(event) => outbox::tell(&mut tx, clinic, event, *at).await?,
+                Step::Bill(number, bill) => {
+                    invoices.insert(*number, bill.issue(&mut tx, clinic, *at).await?);
+                }
+                Step::Became(number, what) => {
+                    let invoice = *invoices.get(number).context("an invoice is issued first")?;
+                    what.take(&mut tx, clinic, invoice, *at).await?;
+                }
+            }
+        }
+        tx.commit().await?;
+    }
     Ok(())
 }
 
@@ -116,8 +149,8 @@ async fn count(db: &Db, clinic: ClinicId) -> Result<()> {
     bail!("the events get no positions: another process has begun to place them, and does not go on")
 }
 
-/// What is told, in the order of its telling; patients and studies get rows as well.
-async fn events_of(house: &House, clinic: ClinicId, activity: &Activity) -> Result<Vec<(Instant, Event)>> {
+/// What happens, in its order; patients and studies get their rows at once.
+async fn steps_of(house: &House, clinic: ClinicId, activity: &Activity) -> Result<Vec<(Instant, Step)>> {
     let mut events = Vec::new();
     let mut patients = Vec::new();
     for some in activity.patients.chunks(PER_TRANSACTION) {
@@ -181,8 +214,9 @@ async fn events_of(house: &House, clinic: ClinicId, activity: &Activity) -> Resu
             ));
         }
     }
-    for bill in &activity.bills {
-        bill_events(&mut events, bill, patient(bill.patient, bill.issued_at));
+    let mut steps = Vec::new();
+    for (number, bill) in activity.bills.iter().enumerate() {
+        bill_steps(&mut steps, number, bill, patient(bill.patient, bill.issued_at));
     }
     for (at, urgency) in &activity.assessments {
         let assessment_id = AssessmentId::new();
@@ -201,9 +235,10 @@ async fn events_of(house: &House, clinic: ClinicId, activity: &Activity) -> Resu
         let (channel, state) = ((*channel).to_owned(), (*state).to_owned());
         events.push((*at, Event::NotificationSettled { notification_id, channel, state }));
     }
+    steps.extend(events.into_iter().map(|(at, event)| (at, Step::Tell(event))));
     // Stable: of one record in the order of what happened.
-    events.sort_by_key(|(at, _)| *at);
-    Ok(events)
+    steps.sort_by_key(|(at, _)| *at);
+    Ok(steps)
 }
 
 async fn study_row(tx: &mut Tx, clinic: ClinicId, patient: PatientId, at: Instant) -> Result<StudyId> {
@@ -236,31 +271,21 @@ fn study_events(
     }
 }
 
-fn bill_events(events: &mut Vec<(Instant, Event)>, bill: &Bill, patient: PatientId) {
-    let (invoice_id, payment_id) = (InvoiceId::new(), PaymentId::new());
-    let (patient_id, amount_minor, currency) = (Some(patient), bill.minor, bill.currency);
-    events.push((bill.issued_at, Event::InvoiceIssued { invoice_id, patient_id, amount_minor, currency }));
-    let invoice = Some(invoice_id);
-    if let Some(at) = bill.failed_at {
-        let failed =
-            Event::PaymentFailed { payment_id, invoice_id: invoice, patient_id, amount_minor, currency };
-        events.push((at, failed));
-    }
-    if let Some(at) = bill.paid_at {
-        let paid =
-            Event::PaymentSucceeded { payment_id, invoice_id: invoice, patient_id, amount_minor, currency };
-        events.push((at, paid));
-        events.push((at, Event::InvoicePaid { invoice_id, patient_id, amount_minor, currency }));
-    }
-    if let Some((at, amount_minor)) = bill.refunded {
-        let back =
-            Event::PaymentRefunded { payment_id, invoice_id: invoice, patient_id, amount_minor, currency };
-        events.push((at, back));
-    }
-    if let Some(at) = bill.reminded_at {
-        events.push((at, Event::InvoiceReminded { invoice_id, patient_id, reminder: 1 }));
-    }
-    if let Some(at) = bill.closed_at {
-        events.push((at, Event::InvoiceClosed { invoice_id, patient_id, amount_minor, currency }));
-    }
+fn bill_steps(steps: &mut Vec<(Instant, Step)>, number: usize, bill: &Bill, patient_id: PatientId) {
+    let invoice = PastInvoice {
+        patient_id,
+        amount: Money::new(bill.minor, bill.currency),
+        description: "Invented",
+        created_by: "demo activity",
+    };
+    steps.push((bill.issued_at, Step::Bill(number, invoice)));
+    let became = [
+        (bill.failed_at, PastStep::Declined),
+        (bill.paid_at, PastStep::Paid),
+        (bill.refunded.map(|(at, _)| at), PastStep::Refunded(bill.refunded.map_or(0, |(_, minor)| minor))),
+        (bill.reminded_at, PastStep::Reminded),
+        (bill.closed_at, PastStep::GivenUp),
+    ];
+    let became = became.into_iter().filter_map(|(at, what)| Some((at?, Step::Became(number, what))));
+    steps.extend(became);
 }

@@ -1,6 +1,8 @@
 //! `medilink demo activity`: what it says that analytics must answer, analytics answers.
 
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
 
 use crate::support::server::{BOTH, Server, output, wait_for};
 
@@ -40,6 +42,8 @@ fn the_answers_are_those_that_were_counted_from_what_was_invented() {
         assert_eq!(gauge(&server, "medilink_analytics{metric=\"visits\""), visits);
         assert_eq!(gauge(&server, "medilink_analytics{metric=\"patients\""), patients);
 
+        money_is_there(&server, &expected["/api/analytics/billing"]);
+
         let (is_well, text) = output(server.command().args(["analytics", "rebuild"]));
         assert!(is_well && text.contains(" 0 of them other than before"), "{text}");
         for (path, answer) in &expected {
@@ -49,6 +53,52 @@ fn the_answers_are_those_that_were_counted_from_what_was_invented() {
         let (is_well, text) = output(server.command().args(["demo", "activity", "--json"]));
         assert!(!is_well && text.contains("numbers of its own"), "{text}");
     }
+}
+
+/// Every page of a list.
+fn all(server: &Server, path: &str) -> Vec<Value> {
+    let (mut found, mut next) = (Vec::new(), Some(format!("{path}?limit=1000")));
+    while let Some(page) = next {
+        let answer = server.get(&page).send().unwrap();
+        let link = answer.headers().get("link").map(|link| link.to_str().unwrap().to_owned());
+        next = link.map(|link| link.trim_start_matches('<').split_once('>').unwrap().0.to_owned());
+        found.extend(answer.json::<Vec<Value>>().unwrap());
+    }
+    found
+}
+
+/// The invoices and payments that the numbers tell of are rows in the lists, in books that sum to zero.
+fn money_is_there(server: &Server, told: &Value) {
+    let invoices = all(server, "/api/v1/billing/invoices");
+    let payments = all(server, "/api/v1/billing/payments");
+    let mut numbers: Vec<_> = invoices.iter().map(|it| it["number"].as_i64().unwrap()).collect();
+    numbers.reverse();
+    assert!(numbers.len() > 400 && numbers.iter().copied().eq(1..=numbers.len() as i64), "gaps: {numbers:?}");
+    let month = &told["from"].as_str().unwrap()[..7];
+    assert_eq!(told["timeZone"], "UTC");
+    for line in told["byCurrency"].as_array().unwrap() {
+        let sum = |rows: &[Value], at: &str, amount: &str| {
+            let of_month = rows.iter().filter(|row| {
+                row["currency"] == line["currency"]
+                    && row[at].as_str().is_some_and(|at| at.starts_with(month))
+            });
+            let amounts: Vec<_> = of_month.map(|row| row[amount].as_i64().unwrap()).collect();
+            json!([amounts.len(), amounts.iter().sum::<i64>()])
+        };
+        let both = |count: &str, minor: &str| json!([line[count], line[minor]]);
+        assert_eq!(sum(&invoices, "issuedAt", "amount"), both("invoicesIssued", "issuedMinor"));
+        assert_eq!(sum(&invoices, "paidAt", "amountPaid"), both("invoicesPaid", "paidMinor"));
+        assert_eq!(sum(&payments, "settledAt", "amountCaptured"), both("payments", "receivedMinor"));
+    }
+    let states: BTreeSet<_> = invoices.iter().map(|it| it["status"].as_str().unwrap()).collect();
+    assert_eq!(states, ["open", "paid", "partly_refunded", "refunded", "uncollectible"].into());
+    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+    for balance in server.json("/api/v1/billing/balances").as_array().unwrap() {
+        *sums.entry(balance["currency"].to_string()).or_default() += balance["amount"].as_i64().unwrap();
+    }
+    assert!(sums.len() == 2 && sums.values().all(|sum| *sum == 0), "{sums:?}");
+    let (is_well, text) = output(server.command().args(["billing", "reconcile"]));
+    assert!(is_well && text.contains(" 0 differences"), "{text}");
 }
 
 /// What is told while the service runs is in its numbers a moment later.
