@@ -231,7 +231,7 @@ impl Convolution {
             return Err(KernelError::NotFinite("a weight"));
         }
         let plan = plan(&geometry, table, options)?;
-        let mut packed = Buffer::zeros(before_weights(&geometry) + plan.len());
+        let mut packed = Buffer::zeros_apart(before_weights(&geometry) + plan.len());
         packed[..LANES].copy_from_slice(&plan.layout(&geometry));
         if let Some(bias) = bias {
             let bias = geometry.out_channels.spread(bias)?;
@@ -290,25 +290,14 @@ impl Convolution {
         Ok(Convolution { table, geometry, plan, finish, packed, has_prologue: options.prologue })
     }
 
-    /// The same with its packed weights in another place, as a file that was written with them.
-    ///
-    /// # Errors
-    ///
-    /// [`KernelError::Length`] and [`KernelError::Mismatch`] for other weights than its own, as far as their length and
-    /// the layout that they name tell.
-    pub fn with_packed(self, packed: PackedWeights) -> Result<Self, KernelError> {
-        let (own, other) = (self.packed(), (*packed).as_ref());
-        same_length("the packed weights", own.len(), other.len())?;
-        let is_same = |(own, other): (&f32, &f32)| own.to_bits() == other.to_bits();
-        if !own.iter().zip(other).take(LANES).all(is_same) {
-            return Err(KernelError::Mismatch("weights that were packed otherwise"));
-        }
-        Ok(Convolution { packed, ..self })
-    }
-
     /// The weights as the kernels read them, to be kept for [`Convolution::from_packed`].
     pub fn packed(&self) -> &[f32] {
         (*self.packed).as_ref()
+    }
+
+    /// The same weights for somebody who may hold them longer than this convolution.
+    pub fn packed_weights(&self) -> PackedWeights {
+        Arc::clone(&self.packed)
     }
 
     /// The channels of the output and how they lie.

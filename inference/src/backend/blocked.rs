@@ -34,7 +34,7 @@ use super::{Coverage, InferenceBackend, LoadedNetwork, Outputs, guarded};
 use crate::InferenceError;
 use cut::Cut;
 use given::Given;
-use packing::Packing;
+use packing::{Keeping, Packing};
 use plan::Way;
 use shelf::Shelf;
 
@@ -156,6 +156,8 @@ struct BlockedNetwork {
     isa: Isa,
     precision: Precision,
     coverage: Coverage,
+    /// Held until the network goes.
+    _keeping: Keeping,
 }
 
 impl InferenceBackend for BlockedBackend {
@@ -181,7 +183,7 @@ impl InferenceBackend for BlockedBackend {
             if card.run.bears(self.precision) && !is_exact { self.precision } else { Precision::F32 };
         let way = Way { isa: self.isa, is_exact, precision };
         let mut packing = match &self.shelf {
-            Some(shelf) => Packing::on(shelf, &key(card, way, weights)),
+            Some(shelf) => Packing::on(shelf, key(card, way, weights)),
             None => Packing::Here,
         };
         let cut = Cut { way, workers: &self.workers, packing: &mut packing };
@@ -193,8 +195,8 @@ impl InferenceBackend for BlockedBackend {
             return Err(not_loaded(format!("it needs {asked} MiB of memory, its card allows {most} MiB")));
         }
         let network = TractNetwork::new(NAME, card, model)?;
-        packing.finish();
-        Ok(Box::new(BlockedNetwork { network, isa: self.isa, precision, coverage }))
+        let _keeping = packing.finish();
+        Ok(Box::new(BlockedNetwork { network, isa: self.isa, precision, coverage, _keeping }))
     }
 }
 

@@ -180,11 +180,13 @@ impl Winograd {
                 let Some(channel) = row.channel else { continue };
                 for block in 0..panel.blocks {
                     let mut window = [[0.0; LANES]; 9];
-                    for (tap, values) in window.iter_mut().enumerate() {
-                        for (lane, value) in values.iter_mut().enumerate() {
-                            let out = (panel.first_block + block) * LANES + lane;
-                            *value = f64::from(geometry.weight(weights, out, channel, row.tap * 9 + tap));
-                        }
+                    let first = (panel.first_block + block) * LANES;
+                    let outs = geometry.spec.out_channels.saturating_sub(first).min(LANES);
+                    for lane in 0..outs {
+                        // one group, forward: an output's weights lie channel by channel
+                        let pair = (first + lane) * geometry.group_in + channel;
+                        let taps = &weights[pair * geometry.taps + row.tap * 9..][..9];
+                        window.iter_mut().zip(taps).for_each(|(values, tap)| values[lane] = f64::from(*tap));
                     }
                     self.filter.transform(&window, |transformed, values| {
                         let place =

@@ -25,8 +25,8 @@ fn is_constant_to_depth(graph: &Graph<'_>, outlet: OutletId, depth: usize) -> bo
     let node = graph.model.node(outlet.node);
     depth > 0
         && !node.inputs.is_empty()
-        && fact.shape.volume().to_i64().is_ok_and(|numbers| numbers <= MOST_NUMBERS)
         && node.inputs.iter().all(|input| is_constant_to_depth(graph, *input, depth - 1))
+        && fact.shape.volume().to_i64().is_ok_and(|numbers| numbers <= MOST_NUMBERS)
 }
 
 /// The value of an outlet that hangs on constants alone.

@@ -19,10 +19,10 @@ use crate::backend::{Coverage, RegionFigures};
 const FEW: usize = 8;
 
 /// How regions are cut.
-pub(super) struct Cut<'c, 's> {
+pub(super) struct Cut<'c> {
     pub way: Way,
     pub workers: &'c Arc<dyn Workers + Send>,
-    pub packing: &'c mut Packing<'s>,
+    pub packing: &'c mut Packing,
 }
 
 /// A plan, and which of the graph's values it takes and gives.
@@ -32,7 +32,7 @@ struct Planned {
     given: Vec<OutletId>,
 }
 
-impl Cut<'_, '_> {
+impl Cut<'_> {
     /// Replaces what has kernels of ours by regions. What the kernels refuse stays tract's.
     ///
     /// # Errors

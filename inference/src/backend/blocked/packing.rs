@@ -2,34 +2,41 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
-use kernels::{Activation, Convolution, ConvolutionSpec, KernelError, Mapped, Options};
+use kernels::{Activation, Convolution, ConvolutionSpec, KernelError, Mapped, Options, PackedWeights};
 
-use super::shelf::{Entry, Shelf, Writing, checksum};
+use super::shelf::{Entry, Shelf, checksum};
 
 /// Where the packed weights of one network come from and go to.
-pub(super) enum Packing<'s> {
+pub(super) enum Packing {
     /// They are packed and held in memory.
     Here,
-    /// They are packed and written to a file.
-    Making(Box<Writing<'s>>),
+    /// They are packed and held in memory, and once all of them are, written to a file for those who come later.
+    Making { shelf: Shelf, key: String, made: Vec<(u64, PackedWeights)> },
     /// They are read from a file.
-    Kept { shelf: &'s Shelf, file: File, entries: Vec<Entry>, key: String, is_stale: bool },
+    Kept { shelf: Shelf, file: File, entries: Vec<Entry>, key: String, is_stale: bool },
 }
 
-impl<'s> Packing<'s> {
-    /// By what the shelf has under this key.
-    pub fn on(shelf: &'s Shelf, key: &str) -> Packing<'s> {
-        match shelf.read(key) {
-            Some((file, entries)) => {
-                Packing::Kept { shelf, file, entries, key: key.to_owned(), is_stale: false }
-            }
-            None => Packing::making(shelf, key),
-        }
-    }
+/// Packed weights that are being written. Whoever drops it waits for the end of that, so that a process that runs one image
+/// leaves them to the next; one that ends at once loses no more than them.
+pub(super) struct Keeping(Option<JoinHandle<()>>);
 
-    fn making(shelf: &'s Shelf, key: &str) -> Packing<'s> {
-        shelf.write(key).map_or(Packing::Here, |writing| Packing::Making(Box::new(writing)))
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        // what is not kept is packed anew at the next start
+        let _ = self.0.take().map(JoinHandle::join);
+    }
+}
+
+impl Packing {
+    /// By what the shelf has under this key.
+    pub fn on(shelf: &Shelf, key: String) -> Packing {
+        let shelf = shelf.clone();
+        match shelf.read(&key) {
+            Some((file, entries)) => Packing::Kept { shelf, file, entries, key, is_stale: false },
+            None => Packing::Making { shelf, key, made: Vec::new() },
+        }
     }
 
     /// A convolution; `weights` gives its weights and its bias where they are not packed already.
@@ -51,16 +58,10 @@ impl<'s> Packing<'s> {
         };
         match self {
             Packing::Here => make(spec),
-            Packing::Making(writing) => {
+            Packing::Making { made, .. } => {
                 let convolution = make(spec)?;
-                match writing.keep(name, &convolution) {
-                    Some(kept) => convolution.with_packed(Arc::new(kept)),
-                    None => {
-                        // what cannot be kept, as on a full disk, is held in memory like the rest
-                        *self = Packing::Here;
-                        Ok(convolution)
-                    }
-                }
+                made.push((name, convolution.packed_weights()));
+                Ok(convolution)
             }
             Packing::Kept { file, entries, is_stale, .. } => {
                 let entry = entries.iter_mut().find(|entry| entry.name == name && !entry.is_used);
@@ -87,8 +88,11 @@ impl<'s> Packing<'s> {
     pub fn restart(&mut self) {
         match self {
             Packing::Here => {}
-            Packing::Making(writing) => *self = Packing::making(writing.shelf, &writing.key.clone()),
-            Packing::Kept { shelf, key, is_stale: true, .. } => *self = Packing::making(shelf, &key.clone()),
+            Packing::Making { made, .. } => made.clear(),
+            Packing::Kept { shelf, key, is_stale: true, .. } => {
+                let (shelf, key) = (shelf.clone(), std::mem::take(key));
+                *self = Packing::Making { shelf, key, made: Vec::new() };
+            }
             Packing::Kept { entries, .. } => entries.iter_mut().for_each(|entry| entry.is_used = false),
         }
     }
@@ -98,11 +102,14 @@ impl<'s> Packing<'s> {
         matches!(self, Packing::Kept { is_stale: true, .. })
     }
 
-    /// The network is ready: what was packed is there for the next time.
-    pub fn finish(self) {
-        if let Packing::Making(writing) = self {
-            writing.finish();
-        }
+    /// The network is ready: what was packed is written for the next time, beside its work.
+    pub fn finish(self) -> Keeping {
+        let Packing::Making { shelf, key, made } = self else { return Keeping(None) };
+        let write = move || {
+            // where nothing can be kept, as on a full disk, the next start packs them again
+            let _ = shelf.write(&key, &made);
+        };
+        Keeping(thread::Builder::new().name("packed-weights".to_owned()).spawn(write).ok())
     }
 }
 

@@ -211,13 +211,22 @@ fn flattened(graph: &Graph<'_>, outlet: OutletId) -> Option<(OutletId, Shape, Ve
 /// Views of axes after which every channel is whole again: a flattening of one pixel, or a shuffle of channels.
 pub(super) fn renaming(graph: &Graph<'_>, outlet: OutletId, shape: Shape) -> Option<Unit> {
     let (image, nodes) = views(graph, outlet, |it| graph.shape(it) == Some(shape))?;
-    let pixels: usize = shape.extent.iter().product();
-    if graph.frame.images != 1 || shape.len() > MOST_NUMBERS {
+    if graph.frame.images != 1 {
         return None;
     }
-    let sides = graph.model.outlet_fact(image).ok()?.shape.as_concrete()?;
-    let places: Vec<i64> = (0..shape.len() as i64).collect();
-    let mut value = Tensor::from_shape(sides, &places).ok()?.into_tvalue();
+    let mut sides = graph.model.outlet_fact(image).ok()?.shape.as_concrete()?.to_vec();
+    let space = graph.frame.axes();
+    // what leaves the axes of space alone does the same to an image of one pixel
+    if sides.len() == space.end && nodes.iter().all(|node| leaves_space(graph, graph.model.node(*node))) {
+        sides[space].fill(1);
+    }
+    let numbers: usize = sides.iter().product();
+    if numbers > MOST_NUMBERS {
+        return None;
+    }
+    let pixels = numbers / shape.channels;
+    let places: Vec<i64> = (0..numbers as i64).collect();
+    let mut value = Tensor::from_shape(&sides, &places).ok()?.into_tvalue();
     for node in nodes.iter().rev() {
         value = graph.model.node(*node).op.eval_out_of_plan(tvec!(value)).ok()??.into_iter().next()?;
     }
@@ -235,4 +244,17 @@ pub(super) fn renaming(graph: &Graph<'_>, outlet: OutletId, shape: Shape) -> Opt
     let absorbed = nodes[1..].to_vec();
     let unit = Unit { doing: Doing::Rename((!is_in_order).then_some(order)), inputs: vec![image], absorbed };
     closed(graph, unit, outlet)
+}
+
+/// Whether a view changes only axes before those of space, which come last.
+fn leaves_space(graph: &Graph<'_>, node: &TypedNode) -> bool {
+    let Ok(fact) = graph.model.outlet_fact(node.inputs[0]) else { return false };
+    let front = fact.rank().saturating_sub(graph.frame.axes().len());
+    match node.op_as::<AxisOp>() {
+        Some(AxisOp::Add(at)) => *at < front,
+        Some(AxisOp::Rm(at)) => *at < front,
+        Some(AxisOp::Move(from, to)) => *from.max(to) < front,
+        Some(AxisOp::Reshape(at, from, _)) => at + from.len() <= front,
+        None => false,
+    }
 }

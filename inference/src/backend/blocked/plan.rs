@@ -99,9 +99,9 @@ pub(super) struct Refused {
 }
 
 /// A plan that is being made.
-struct Draft<'a, 's> {
+struct Draft<'a> {
     graph: &'a Graph<'a>,
-    packing: &'a mut Packing<'s>,
+    packing: &'a mut Packing,
     way: Way,
     /// By value: its channels, its extent. A value that is read as it comes has no channels.
     channels: Vec<Option<Channels>>,
@@ -119,7 +119,7 @@ impl Plan {
         mut values: Values,
         way: Way,
         graph: &Graph<'_>,
-        packing: &mut Packing<'_>,
+        packing: &mut Packing,
     ) -> Result<Plan, Refused> {
         let count = values.all.len();
         let extents = values.all.iter().map(|it| it.shape.extent).collect();
@@ -147,7 +147,7 @@ impl Plan {
     }
 }
 
-impl Draft<'_, '_> {
+impl Draft<'_> {
     fn step(&mut self, values: &Values, index: usize, doing: Doing) -> Result<(), KernelError> {
         let value = &values.all[index];
         let inputs = &value.inputs[..];

@@ -1,16 +1,16 @@
 //! Packed weights in files, one a network and way to compute it, which several processes map.
 //!
 //! A file is the packed weights of each convolution, then a table of them, then one line about the table. It is written under
-//! another name and renamed when it is whole. Numbers lie as this processor has them: a file is no exchange format, and one
-//! that is cut, foreign or of another version is made anew.
+//! another name, beside the work of the network that is ready by then, and renamed when it is whole. Numbers lie as this
+//! processor has them: a file is no exchange format, and one that is cut, foreign or of another version is made anew.
 
 use std::fs::{self, File};
 use std::hash::Hasher;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kernels::{Convolution, Mapped};
+use kernels::PackedWeights;
 use tempfile::NamedTempFile;
 use twox_hash::XxHash64;
 
@@ -45,15 +45,6 @@ pub(super) struct Entry {
     pub count: usize,
     pub checksum: u64,
     pub is_used: bool,
-}
-
-/// A file that is being written.
-pub(super) struct Writing<'s> {
-    pub shelf: &'s Shelf,
-    pub key: String,
-    file: NamedTempFile,
-    entries: Vec<Entry>,
-    len: u64,
 }
 
 /// Tells bytes that were changed from those that were written: no secret, and nobody's signature.
@@ -99,14 +90,35 @@ impl Shelf {
         Some((file, table.iter().map(entry).collect::<Option<_>>()?))
     }
 
-    /// A new file for this key; `None` where none can be written.
-    pub fn write(&self, key: &str) -> Option<Writing<'_>> {
+    /// Writes the file of this key: the packed weights of each convolution by the checksum of its name.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; nothing of the file stays behind then.
+    pub fn write(&self, key: &str, packed: &[(u64, PackedWeights)]) -> io::Result<()> {
         // what it lies in is the data's folder: where there is none, none is made
         if !self.0.is_dir() {
-            fs::create_dir(&self.0).ok()?;
+            fs::create_dir(&self.0)?;
         }
-        let file = NamedTempFile::new_in(&self.0).ok()?;
-        Some(Writing { shelf: self, key: key.to_owned(), file, entries: Vec::new(), len: 0 })
+        let mut file = BufWriter::new(NamedTempFile::new_in(&self.0)?);
+        let (mut table, mut len) = (Vec::new(), 0_u64);
+        for (name, packed) in packed {
+            let numbers = (**packed).as_ref();
+            let bytes = kernels::bytes_of(numbers);
+            let first_byte = len.next_multiple_of(LINE);
+            file.write_all(&[0; LINE as usize][..(first_byte - len) as usize])?;
+            file.write_all(bytes)?;
+            len = first_byte + bytes.len() as u64;
+            let entry = [*name, first_byte, numbers.len() as u64, checksum(bytes)];
+            table.extend(entry.into_iter().flat_map(u64::to_ne_bytes));
+        }
+        let last = [MAGIC, FORMAT, checksum(key.as_bytes()), packed.len() as u64, checksum(&table)];
+        file.write_all(&table)?;
+        file.write_all(&last.into_iter().flat_map(u64::to_ne_bytes).collect::<Vec<_>>())?;
+        let path = self.path(key);
+        // no fsync: what a power failure leaves of it has other checksums, and is made anew
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.persist(&path)?;
+        self.sweep(&path)
     }
 
     /// Removes what was left unfinished, and the oldest files where all together are too large.
@@ -132,44 +144,6 @@ impl Shelf {
             }
         }
         Ok(())
-    }
-}
-
-impl Writing<'_> {
-    /// Writes a convolution's packed weights: they are in the file from then on, and in memory no more than what is needed
-    /// of it. `None` where that fails.
-    pub fn keep(&mut self, name: u64, convolution: &Convolution) -> Option<Mapped> {
-        let packed = convolution.packed();
-        let bytes = kernels::bytes_of(packed);
-        let first_byte = self.len.next_multiple_of(LINE);
-        let gap = [0; LINE as usize];
-        let file = self.file.as_file_mut();
-        file.write_all(&gap[..(first_byte - self.len) as usize]).ok()?;
-        file.write_all(bytes).ok()?;
-        self.len = first_byte + bytes.len() as u64;
-        let entry = Entry { name, first_byte, count: packed.len(), checksum: checksum(bytes), is_used: true };
-        self.entries.push(entry);
-        Mapped::of(self.file.as_file(), first_byte, packed.len()).ok()
-    }
-
-    /// Writes the table and gives the file its name; where that fails, the next start makes it anew.
-    pub fn finish(mut self) {
-        let table: Vec<u8> = self.entries.iter().flat_map(Entry::bytes).collect();
-        let count = self.entries.len() as u64;
-        let last = [MAGIC, FORMAT, checksum(self.key.as_bytes()), count, checksum(&table)];
-        let last: Vec<u8> = last.into_iter().flat_map(u64::to_ne_bytes).collect();
-        let path = self.shelf.path(&self.key);
-        let written = self.file.write_all(&table).and_then(|()| self.file.write_all(&last));
-        if written.is_ok() && self.file.persist(&path).is_ok() {
-            // what cannot be removed now may be the next time
-            let _ = self.shelf.sweep(&path);
-        }
-    }
-}
-
-impl Entry {
-    fn bytes(&self) -> impl Iterator<Item = u8> + use<> {
-        [self.name, self.first_byte, self.count as u64, self.checksum].into_iter().flat_map(u64::to_ne_bytes)
     }
 }
 

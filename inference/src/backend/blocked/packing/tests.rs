@@ -76,6 +76,20 @@ fn a_file_that_is_cut_foreign_or_of_another_version_is_made_anew() {
 }
 
 #[test]
+fn those_who_pack_a_network_at_the_same_time_leave_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let keeping = BlockedBackend::default().with_packed_weights_in(folder.path());
+    let answers: Vec<Outputs> = std::thread::scope(|scope| {
+        let one = || scope.spawn(|| answer(&keeping, "pneumonia224"));
+        let all = [(); 3].map(|()| one());
+        all.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    assert!(answers.iter().all(|it| *it == answers[0]));
+    only_file(folder.path());
+    assert_eq!(answer(&keeping, "pneumonia224"), answers[0], "what was renamed last is whole");
+}
+
+#[test]
 fn where_nothing_can_be_kept_a_network_runs_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = folder.path().join("no").join("folder");
