@@ -23,9 +23,9 @@ pub enum InferenceError {
         /// The operators, as the file names them.
         operators: Vec<String>,
     },
-    /// Tensors of the network lie in other files; no path in a network is followed.
+    /// Tensors of the network lie in other files; no path in a network that comes as bytes is followed.
     #[error(
-        "{network} keeps its tensor {tensor:?} in another file, {file:?}: store all tensors in the ONNX file itself"
+        "{network} keeps its tensor {tensor:?} in another file, {file:?}: store all tensors in the ONNX file itself (medilink models add brings in those of the main graph from files beside it)"
     )]
     ExternalData {
         /// Name and version of the network.
@@ -35,6 +35,12 @@ pub enum InferenceError {
         /// Its file as the network says it.
         file: String,
     },
+    /// The file is something else than a network.
+    #[error("the file is no ONNX network: {0}")]
+    NotOnnx(String),
+    /// The network's file alone does not say how it is run.
+    #[error("the network needs a card to run: {0}")]
+    NoCard(&'static str),
     /// The weights are no network that the backend runs.
     #[error("{backend} does not load {network}: {reason}")]
     NotLoaded {
@@ -108,8 +114,8 @@ impl InferenceError {
             Self::NotAvailable { .. } => "runtime-missing",
             Self::UnsupportedOperator { .. } => "unsupported-operator",
             Self::ExternalData { .. } => "external-data",
-            Self::NotLoaded { .. } => "network-unreadable",
-            Self::CardMismatch { .. } => "card-mismatch",
+            Self::NotOnnx(_) | Self::NotLoaded { .. } => "network-unreadable",
+            Self::NoCard(_) | Self::CardMismatch { .. } => "card-mismatch",
             Self::WrongShape { .. } => "wrong-shape",
             Self::NotRun(_) => "network-failed",
             Self::NotFinite(_) => "not-finite",

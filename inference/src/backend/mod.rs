@@ -1,6 +1,7 @@
 //! The seam to whatever multiplies the matrices.
 
 pub(crate) mod blocked;
+mod bounds;
 pub(crate) mod conformance;
 pub(crate) mod fake;
 pub(crate) mod library;
@@ -125,6 +126,25 @@ pub(crate) fn guarded<T, E: fmt::Display>(work: impl FnOnce() -> Result<T, E>) -
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(format!("{error:#}").chars().take(MAX_REASON).collect()),
-        Err(_) => Err("the runtime panicked".to_owned()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let said = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it said nothing");
+            let said: String = said.chars().take(MAX_REASON).collect();
+            Err(format!("the runtime cannot do what is asked of it, and broke off: {said}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_that_panics_is_an_error_that_says_why() {
+        let divided = guarded(|| -> Result<u32, String> { Ok(1_u32.checked_div(0).expect("no zero")) });
+        assert!(divided.unwrap_err().ends_with("broke off: no zero"));
+        let sides = [0_usize; 2];
+        let wide = guarded(|| -> Result<usize, String> { panic!("{} sides", sides.len()) });
+        assert!(wide.unwrap_err().ends_with("broke off: 2 sides"));
     }
 }

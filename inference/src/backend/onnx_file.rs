@@ -9,8 +9,8 @@ use models::{Card, Input, Outputs, Registry, Run, Task};
 use tract_onnx::prelude::Framework;
 use tract_onnx::{Onnx, pb};
 
-use super::guarded;
 use super::onnx_parts::Parts;
+use super::{bounds, guarded};
 use crate::InferenceError;
 
 /// `TensorProto.DataType.FLOAT` of ONNX.
@@ -35,35 +35,41 @@ pub(crate) struct OnnxFile<'a> {
 ///
 /// # Errors
 ///
-/// [`InferenceError::NotLoaded`] for bytes that are no ONNX network, [`InferenceError::ExternalData`] where
-/// tensors lie in other files, [`InferenceError::CardMismatch`] for tensors other than the card's.
+/// [`InferenceError::NotOnnx`], [`InferenceError::NotLoaded`] for windows that no image has, [`InferenceError::ExternalData`]
+/// where tensors lie in other files, [`InferenceError::CardMismatch`] for tensors other than the card's.
 pub(crate) fn read<'a>(
     backend: &'static str,
     card: &Card,
     weights: &'a [u8],
 ) -> Result<OnnxFile<'a>, InferenceError> {
-    let not_onnx = |why: &str| InferenceError::NotLoaded {
-        backend,
-        network: card.title(),
-        reason: format!("the file is no ONNX network: {why}"),
-    };
-    let OnnxFile { model, numbers } = decoded(weights).map_err(|reason| not_onnx(&reason))?;
-    let graph = model.graph.as_ref().ok_or_else(|| not_onnx("it holds no graph"))?;
-    if graph.node.is_empty() {
-        return Err(not_onnx("its graph is empty"));
-    }
+    let OnnxFile { model, numbers } = decoded(weights)?;
+    let graph = graph_of(&model)?;
     stands_alone(card, &model, weights)?;
+    let not_loaded = |reason| InferenceError::NotLoaded { backend, network: card.title(), reason };
+    bounds::check_windows(&model).map_err(not_loaded)?;
     check_input(card, graph)?;
     check_outputs(card, graph)?;
     Ok(OnnxFile { model, numbers })
 }
 
-fn decoded(weights: &[u8]) -> Result<OnnxFile<'_>, String> {
-    let decode = |mut bytes: &[u8]| guarded(|| Onnx::default().proto_model_for_read(&mut bytes));
+fn decoded(weights: &[u8]) -> Result<OnnxFile<'_>, InferenceError> {
+    if weights.is_empty() {
+        return Err(InferenceError::NotOnnx("it is empty".to_owned()));
+    }
+    let decode = |mut bytes: &[u8]| {
+        let decoded = guarded(|| Onnx::default().proto_model_for_read(&mut bytes));
+        decoded
+            .map_err(|why| InferenceError::NotOnnx(format!("it is cut, or a file of another kind ({why})")))
+    };
     match Parts::of(weights) {
         Some(Parts { rest, numbers }) => Ok(OnnxFile { model: decode(&rest)?, numbers }),
         None => Ok(OnnxFile { model: decode(weights)?, numbers: BTreeMap::new() }),
     }
+}
+
+fn graph_of(model: &pb::ModelProto) -> Result<&pb::GraphProto, InferenceError> {
+    let graph = model.graph.as_ref().filter(|graph| !graph.node.is_empty());
+    graph.ok_or_else(|| InferenceError::NotOnnx("it holds no graph, or an empty one".to_owned()))
 }
 
 impl<'a> OnnxFile<'a> {
@@ -138,22 +144,17 @@ fn input(name: String, sides: &[i64]) -> pb::ValueInfoProto {
 ///
 /// # Errors
 ///
-/// [`InferenceError::NotLoaded`] for bytes that are no network, or one whose input has no known shape.
+/// [`InferenceError::NotOnnx`], [`InferenceError::NoCard`].
 pub fn bare_card(weights: &[u8]) -> Result<Card, InferenceError> {
-    let not_loaded = |reason: &str| InferenceError::NotLoaded {
-        backend: "no runtime",
-        network: "the network".to_owned(),
-        reason: reason.to_owned(),
-    };
-    let OnnxFile { model, .. } = decoded(weights).map_err(|reason| not_loaded(&reason))?;
-    let graph = model.graph.as_ref().ok_or_else(|| not_loaded("the file holds no graph"))?;
+    let OnnxFile { model, .. } = decoded(weights)?;
+    let graph = graph_of(&model)?;
     let is_given = |input: &&pb::ValueInfoProto| !graph.initializer.iter().any(|it| it.name == input.name);
-    let input = graph.input.iter().find(is_given).ok_or_else(|| not_loaded("it takes no input"))?;
-    let output = graph.output.first().ok_or_else(|| not_loaded("it gives no output"))?;
+    let input = graph.input.iter().find(is_given).ok_or(InferenceError::NoCard("it takes no input"))?;
+    let output = graph.output.first().ok_or(InferenceError::NoCard("it gives no output"))?;
     let Some(pb::type_proto::Value::TensorType(tensor)) =
         input.r#type.as_ref().and_then(|it| it.value.as_ref())
     else {
-        return Err(not_loaded("its input is no tensor"));
+        return Err(InferenceError::NoCard("its input is no tensor"));
     };
     let mut sides = tensor.shape.as_ref().map(sides).unwrap_or_default();
     if let Some(first @ None) = sides.first_mut() {
@@ -162,13 +163,14 @@ pub fn bare_card(weights: &[u8]) -> Result<Card, InferenceError> {
     let shape: Option<Vec<usize>> =
         sides.into_iter().map(|side| side.and_then(|side| usize::try_from(side).ok())).collect();
     let shape = shape.filter(|shape| !shape.is_empty());
-    let shape = shape.ok_or_else(|| not_loaded("its input has no known shape"))?;
+    let shape = shape.ok_or(InferenceError::NoCard("its input has no known shape"))?;
 
     let registry = Registry::built_in();
-    let any = registry.iter().next().ok_or_else(|| not_loaded("the box holds no card"))?;
+    let any = registry.iter().next().ok_or(InferenceError::NoCard("the box holds none to go by"))?;
     Ok(Card {
         name: "network".to_owned(),
         version: "0".to_owned(),
+        sha256: models::sha256(weights),
         task: Task::Segmentation,
         input: Input { name: input.name.clone(), shape, ..any.input.clone() },
         run: Run { memory_limit_mib: MOST_MIB, ..Run::default() },
@@ -339,7 +341,7 @@ fn graphs_of(node: &pb::NodeProto) -> impl Iterator<Item = &pb::GraphProto> {
     node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
 }
 
-fn nodes(model: &pb::ModelProto) -> impl Iterator<Item = &pb::NodeProto> {
+pub(super) fn nodes(model: &pb::ModelProto) -> impl Iterator<Item = &pb::NodeProto> {
     let of_functions = model.functions.iter().flat_map(|function| &function.node);
     graphs(model).into_iter().flat_map(|graph| &graph.node).chain(of_functions)
 }
@@ -362,6 +364,6 @@ fn parts(tensor: &pb::SparseTensorProto) -> impl Iterator<Item = &pb::TensorProt
 }
 
 /// A name from the file, as far as a message repeats it.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     name.chars().take(MAX_SHOWN).collect()
 }

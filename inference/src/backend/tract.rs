@@ -13,7 +13,7 @@ use tract_onnx::prelude::{
 };
 
 use super::onnx_file::{self, OnnxFile};
-use super::{InferenceBackend, LoadedNetwork, Outputs, check_shape, guarded};
+use super::{InferenceBackend, LoadedNetwork, Outputs, bounds, check_shape, guarded};
 use crate::InferenceError;
 
 const NAME: &str = "tract";
@@ -80,8 +80,10 @@ pub(super) fn typed_model(
     drop(file);
     let outlets = matching_outlets(card, &model, &card.tensors())?;
     let fact = InferenceFact::dt_shape(f32::datum_type(), card.input.shape.as_slice());
-    guarded(|| model.with_input_fact(0, fact)?.with_output_outlets(&outlets)?.into_typed())
-        .map_err(not_loaded)
+    let typed = guarded(|| model.with_input_fact(0, fact)?.with_output_outlets(&outlets)?.into_typed());
+    let typed = typed.map_err(not_loaded)?;
+    bounds::check_values(&typed, card.run.memory_limit_mib).map_err(not_loaded)?;
+    Ok(typed)
 }
 
 impl TractNetwork {
@@ -145,14 +147,14 @@ fn check_probabilities(card: &Card, plan: &TypedRunnableModel) -> Result<(), Inf
         return Ok(());
     }
     let expected = [1, card.outputs.classes.len()];
-    let found = plan.model().output_fact(0).map(|fact| fact.shape.as_concrete().map(<[usize]>::to_vec));
-    match found {
-        Ok(Some(shape)) if shape == expected => Ok(()),
-        other => Err(InferenceError::CardMismatch {
-            network: card.title(),
-            what: format!("its probabilities have shape {other:?}, the card's classes ask for {expected:?}"),
-        }),
-    }
+    let fact = plan.model().output_fact(0).ok();
+    let what = match fact.and_then(|fact| fact.shape.as_concrete()) {
+        Some(shape) if shape == expected => return Ok(()),
+        Some(shape) => format!("its probabilities have shape {shape:?}"),
+        None => "the shape of its probabilities is not known before it runs".to_owned(),
+    };
+    let what = format!("{what}, the card's classes ask for {expected:?}");
+    Err(InferenceError::CardMismatch { network: card.title(), what })
 }
 
 #[cfg(test)]

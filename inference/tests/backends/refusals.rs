@@ -1,6 +1,10 @@
 //! What is no network, does not fit its card or answers no numbers is refused alike, with what to mend.
 
-use inference::{InferenceError, Network, OnnxRuntimeBackend};
+use std::time::{Duration, Instant};
+
+use inference::{
+    BlockedBackend, InferenceBackend, InferenceError, Network, OnnxRuntimeBackend, TractBackend, bare_card,
+};
 use models::Card;
 
 use super::onnx::{Attribute, Graph, Kind, by_mean};
@@ -81,6 +85,97 @@ fn a_path_out_of_the_file_is_never_followed() {
     for refused in refusals(&small_card(), &within.file()) {
         assert!(matches!(refused, InferenceError::ExternalData { .. }), "also in a graph within: {refused}");
     }
+}
+
+#[test]
+fn windows_that_no_image_has_are_refused_at_once() {
+    let of = |operator: &str, attribute: Attribute| {
+        let window = Attribute::Ints("kernel_shape", vec![3; 2]);
+        Graph::default()
+            .input("image", Kind::Float, &SIDES)
+            .floats("weights", &[1, 1, 3, 3], &[1.0; 9])
+            .node(operator, &["image", "weights"], &["probabilities"], &[window, attribute])
+            .output("probabilities", Kind::Float, &[1, 1, 0, 0])
+    };
+    let wide = 1_i64 << 40;
+    for (operator, attribute, hint) in [
+        ("Conv", Attribute::Ints("pads", vec![wide; 4]), "pads of 1099511627776"),
+        ("MaxPool", Attribute::Ints("pads", vec![-wide; 4]), "pads of -1099511627776"),
+        ("Conv", Attribute::Ints("strides", vec![1, wide]), "strides of 1099511627776"),
+        ("Conv", Attribute::Ints("strides", vec![0, 1]), "strides of 0"),
+        ("Conv", Attribute::Ints("dilations", vec![wide, 1]), "dilations of 1099511627776"),
+        ("AveragePool", Attribute::Ints("kernel_shape", vec![wide; 2]), "kernel_shape of 1099511627776"),
+        ("ConvTranspose", Attribute::Ints("output_shape", vec![wide; 2]), "output_shape of 1099511627776"),
+        ("ConvTranspose", Attribute::Ints("output_padding", vec![-1; 2]), "output_padding of -1"),
+        ("Conv", Attribute::Int("group", 0), "group of 0"),
+    ] {
+        let started = Instant::now();
+        for refused in refusals(&small_card(), &of(operator, attribute).file()) {
+            let text = refused.to_string();
+            assert!(text.contains(hint) && text.contains(operator), "{text}");
+            assert_eq!(refused.code(), "network-unreadable");
+        }
+        assert!(started.elapsed() < Duration::from_secs(5), "{hint}");
+    }
+}
+
+/// The runtimes of the binary see what a value would need before they make room for it; foreign ones are bounded by a child.
+#[test]
+fn values_beyond_the_cards_memory_or_of_nothing_are_refused_before_they_are_made() {
+    let wide = 1_i64 << 30;
+    let tiled = |each: i64| {
+        Graph::default()
+            .input("image", Kind::Float, &SIDES)
+            .integers("times", &[4], &[1, 1, each, each])
+            .node("Tile", &["image", "times"], &["probabilities"], &[])
+            .output("probabilities", Kind::Float, &[1, 1, 0, 0])
+    };
+    let nothing = Graph::default()
+        .input("image", Kind::Float, &SIDES)
+        .integers("zero", &[1], &[0])
+        .node("Flatten", &["image"], &["flat"], &[])
+        .node("Slice", &["flat", "zero", "zero"], &["probabilities"], &[])
+        .output("probabilities", Kind::Float, &[1, 0]);
+    let backends: [Box<dyn InferenceBackend>; 2] =
+        [Box::new(BlockedBackend::default()), Box::new(TractBackend)];
+    for backend in backends {
+        for (graph, hint) in [
+            (tiled(wide), "would have the shape"),
+            (tiled(100_000), "its card allows"),
+            (nothing.clone(), "which holds nothing"),
+        ] {
+            let refused = backend.load(&small_card(), &graph.file()).err().unwrap().to_string();
+            assert!(refused.contains(hint), "{}: {refused}", backend.name());
+        }
+    }
+}
+
+/// In words, not as the program holds it.
+#[test]
+fn probabilities_of_another_shape_are_told_as_numbers() {
+    let three = by_mean(SIDES, [1.0, 2.0], [0.0, 0.0])
+        .node("Concat", &["probabilities", "probabilities"], &["twice"], &[Attribute::Int("axis", 1)])
+        .output("twice", Kind::Float, &[1, 0]);
+    let mut card = small_card();
+    card.outputs.probabilities = Some("twice".to_owned());
+    let refused = TractBackend.load(&card, &three.file()).err().unwrap().to_string();
+    let wanted = "its probabilities have shape [1, 4], the card's classes ask for [1, 2]";
+    assert!(refused.ends_with(wanted), "{refused}");
+}
+
+#[test]
+fn a_file_without_a_card_that_is_no_network_is_told_so_in_words() {
+    for file in [&b""[..], b"# a page", &sound().file()[..40], &Graph::default().file()] {
+        let refused = bare_card(file).unwrap_err();
+        assert!(refused.to_string().starts_with("the file is no ONNX network: it "), "{refused}");
+        assert_eq!(refused.code(), "network-unreadable");
+    }
+    let open = Graph::default()
+        .input("image", Kind::Float, &[1, 1, 0, 0])
+        .node("Relu", &["image"], &["answer"], &[])
+        .output("answer", Kind::Float, &[1, 1, 0, 0]);
+    let refused = bare_card(&open.file()).unwrap_err();
+    assert_eq!(refused.to_string(), "the network needs a card to run: its input has no known shape");
 }
 
 #[test]

@@ -48,12 +48,21 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
 fn an_image_that_holds_no_number_is_refused_before_it_is_spread() {
     let registry = Registry::built_in();
     let card = registry.get("pneumonia28").unwrap();
-    let network = BlockedBackend::default().load(card, &registry.weights(card).unwrap()).unwrap();
-    for wrong in [f32::NAN, f32::INFINITY] {
-        let mut image = ArrayD::zeros(card.input.shape.as_slice());
-        image[[0, 0, 3, 5]] = wrong;
-        let refused = network.run(image.view()).unwrap_err();
-        assert!(matches!(refused, InferenceError::NotRun(_)), "{refused}");
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_present()) {
+        let backend = BlockedBackend::default().with_isa(isa).unwrap();
+        let network = backend.load(card, &registry.weights(card).unwrap()).unwrap();
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for place in [[0, 0, 0, 0], [0, 0, 3, 5], [0, 0, 27, 27]] {
+                let mut image = ArrayD::zeros(card.input.shape.as_slice());
+                image[place] = wrong;
+                let refused = network.run(image.view()).unwrap_err();
+                assert!(refused.to_string().contains("its input holds an infinite value"), "{refused}");
+                // turned, its numbers do not lie side by side
+                image.swap_axes(2, 3);
+                let refused = network.run(image.view()).unwrap_err();
+                assert!(refused.to_string().contains("its input holds an infinite value"), "{refused}");
+            }
+        }
     }
 }
 

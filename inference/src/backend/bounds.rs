@@ -1,0 +1,71 @@
+//! What no network asks for: windows and steps wider than any image, values larger than its card's memory.
+//!
+//! Runtimes list every place of a window and make room for every value before they see that neither can be: some of them
+//! for minutes. Here it is seen from the numbers alone.
+
+use tract_onnx::pb;
+use tract_onnx::prelude::TypedModel;
+
+use super::onnx_file::{nodes, shown};
+
+/// The widest window, step or border, in pixels.
+const WIDEST: i64 = 1 << 20;
+/// The attributes that are counted in pixels, or in channels, with their least value.
+const COUNTED: [(&str, i64); 7] = [
+    ("kernel_shape", 1),
+    ("strides", 1),
+    ("dilations", 1),
+    ("pads", -WIDEST),
+    ("output_padding", 0),
+    ("output_shape", 1),
+    ("group", 1),
+];
+
+/// `Ok` if every window, step and border of a network is one that an image may have.
+///
+/// # Errors
+///
+/// The operator, and what it has instead.
+pub(super) fn check_windows(model: &pb::ModelProto) -> Result<(), String> {
+    for node in nodes(model) {
+        for attribute in &node.attribute {
+            let Some((name, least)) = COUNTED.into_iter().find(|(name, _)| attribute.name == *name) else {
+                continue;
+            };
+            let numbers = if name == "group" { &[attribute.i][..] } else { &attribute.ints };
+            if let Some(wrong) = numbers.iter().find(|it| !(least..=WIDEST).contains(*it)) {
+                let (operator, output) =
+                    (shown(&node.op_type), node.output.first().map_or("", String::as_str));
+                return Err(format!(
+                    "its {operator} that gives {:?} has {name} of {wrong}, which must be {least} to {WIDEST}",
+                    shown(output)
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `Ok` if no value of a graph needs more memory than the card allows, and every answer holds something.
+///
+/// # Errors
+///
+/// The value and its shape.
+pub(super) fn check_values(model: &TypedModel, most_mib: u64) -> Result<(), String> {
+    for node in model.nodes() {
+        for (slot, outlet) in node.outputs.iter().enumerate() {
+            let Some(sides) = outlet.fact.shape.as_concrete() else { continue };
+            let name = shown(&node.name);
+            let numbers = sides.iter().try_fold(1_u64, |product, side| product.checked_mul(*side as u64));
+            let bytes = numbers.and_then(|it| it.checked_mul(outlet.fact.datum_type.size_of() as u64));
+            if bytes.is_none_or(|bytes| bytes > most_mib << 20) {
+                let allowed = format!("its card allows {most_mib} MiB of memory");
+                return Err(format!("its value {name:?} would have the shape {sides:?}, and {allowed}"));
+            }
+            if sides.contains(&0) && model.outputs.contains(&(node.id, slot).into()) {
+                return Err(format!("its answer {name:?} has the shape {sides:?}, which holds nothing"));
+            }
+        }
+    }
+    Ok(())
+}
