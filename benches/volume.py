@@ -94,7 +94,7 @@ def served(program, ct, data):
     finally:
         process.terminate()
         process.wait()
-    return {"decoded": int(decoded[1]), "duration_ms": found[0]["durationMs"], "peak_rss_mb": int(peak[1]) // 1024}
+    return {"decoded": int(decoded[1]), "duration_ms": found[0]["durationMs"], "peak_rss_mb": int(peak[1]) * 1024 // 10**6}
 
 
 def main():

@@ -58,6 +58,11 @@ impl CardError {
     }
 }
 
+/// The SHA-256 of a network's weights, as cards write it.
+pub fn sha256(weights: &[u8]) -> String {
+    Sha256::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Card {
     /// Reads and checks a card.
     ///
@@ -100,7 +105,7 @@ impl Card {
     ///
     /// [`CardError::WrongHash`]
     pub fn verify_weights(&self, weights: &[u8]) -> Result<(), CardError> {
-        let found: String = Sha256::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = sha256(weights);
         if found == self.sha256 {
             return Ok(());
         }

@@ -11,11 +11,13 @@ mod check;
 mod check_tensors;
 mod drift;
 mod eligibility;
+mod external_data;
 pub mod formulary;
 mod input;
 mod knowledge;
 mod out_of_distribution;
 mod output;
+pub mod protobuf;
 mod reference;
 mod registry;
 mod run;
@@ -25,9 +27,10 @@ pub use clinical::imaging::NetworkState as State;
 
 pub use calibrate::{CalibrateError, Judged, Nearness, Refit, calibrated_version};
 pub use card::{Card, ChosenFor, Coding, Label, Quality, Task, Text, Texts, Training};
-pub use check::CardError;
+pub use check::{CardError, sha256};
 pub use drift::{LEAST_FOR_DRIFT, stability_index};
 pub use eligibility::{AgeRange, Eligibility, EligibilityRules, Sex, SpacingRange};
+pub use external_data::ExternalDataError;
 pub use formulary::Formulary;
 pub use input::{CardWindow, Channels, Crop, Input, Luts, Quantise, Resize};
 pub use knowledge::{
@@ -37,5 +40,5 @@ pub use knowledge::{
 pub use out_of_distribution::{DistanceMeasured, DistanceMethod, OutOfDistributionRule};
 pub use output::{Activation, Calibration, Outputs, Platt};
 pub use reference::{ReferenceError, ReferenceVector, ReferenceVectors};
-pub use registry::{Candidate, Registry, RegistryError};
+pub use registry::{Candidate, Registry, RegistryError, read_network};
 pub use run::{Precision, Run};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::external_data::{self, ExternalDataError};
 use crate::{Card, CardError, State};
 
 /// The largest card that is read.
@@ -49,6 +50,14 @@ pub enum RegistryError {
         /// The limit.
         limit: u64,
     },
+    /// A tensor of a network lies in another file, which is not brought in.
+    #[error("{path}: {error}")]
+    ExternalData {
+        /// The network.
+        path: PathBuf,
+        /// Which tensor, which file, and what to mend.
+        error: ExternalDataError,
+    },
     /// A folder of more cards than anyone has.
     #[error("{path} holds more than {MAX_CARDS} cards")]
     TooMany {
@@ -76,6 +85,7 @@ impl RegistryError {
             Self::Card { error, .. } | Self::Weights(error) => error.code(),
             Self::File { .. } => "file-unreadable",
             Self::TooLarge { .. } => "file-too-large",
+            Self::ExternalData { .. } => "external-data",
             Self::TooMany { .. } => "too-many-cards",
             Self::Duplicate(_) => "network-exists",
             Self::TwoActive(_) => "two-active",
@@ -87,7 +97,10 @@ impl RegistryError {
 #[derive(Debug, Clone)]
 enum Weights {
     InTheBox(&'static [u8]),
-    File(PathBuf),
+    /// Of somebody's folder: files may lie beside it.
+    Folder(PathBuf),
+    /// A blob that stands alone.
+    Stored(PathBuf),
 }
 
 #[derive(Debug, Clone)]
@@ -115,7 +128,7 @@ impl Candidate {
     /// [`RegistryError`], for a file that cannot be read, a card that is none, or other weights.
     pub fn read(onnx: &Path, card: &Path) -> Result<Self, RegistryError> {
         let (card, card_text) = read_card(card)?;
-        let weights = read_limited(onnx, MAX_WEIGHTS_BYTES)?;
+        let weights = read_network(onnx)?;
         card.verify_weights(&weights)?;
         Ok(Self { card, weights, card_text })
     }
@@ -155,7 +168,7 @@ impl Registry {
             if card.state == State::Active && added.iter().any(is_rival) {
                 return Err(RegistryError::TwoActive(card.name));
             }
-            self.entries.push(Entry { card, weights: Weights::File(path.with_extension("onnx")) });
+            self.entries.push(Entry { card, weights: Weights::Folder(path.with_extension("onnx")) });
         }
         Ok(self)
     }
@@ -166,7 +179,7 @@ impl Registry {
     pub fn with_stored(mut self, networks: impl IntoIterator<Item = (Card, PathBuf)>) -> Self {
         for (card, weights) in networks {
             if self.refuse_known(&card).is_ok() {
-                self.entries.push(Entry { card, weights: Weights::File(weights) });
+                self.entries.push(Entry { card, weights: Weights::Stored(weights) });
             }
         }
         self
@@ -206,7 +219,8 @@ impl Registry {
         let entry = self.entries.iter().find(is_it).ok_or_else(|| RegistryError::Unknown(card.title()))?;
         let weights = match &entry.weights {
             Weights::InTheBox(weights) => Cow::Borrowed(*weights),
-            Weights::File(path) => Cow::Owned(read_limited(path, MAX_WEIGHTS_BYTES)?),
+            Weights::Folder(path) => Cow::Owned(read_network(path)?),
+            Weights::Stored(path) => Cow::Owned(read_limited(path, MAX_WEIGHTS_BYTES)?),
         };
         entry.card.verify_weights(&weights)?;
         Ok(weights)
@@ -245,7 +259,7 @@ impl Registry {
 
     fn refuse_second_active(&self, card: &Card) -> Result<(), RegistryError> {
         let is_rival = |entry: &Entry| {
-            let in_folder = matches!(entry.weights, Weights::File(_));
+            let in_folder = matches!(entry.weights, Weights::Folder(_));
             in_folder && entry.card.name == card.name && entry.card.state == State::Active
         };
         if card.state == State::Active && self.entries.iter().any(is_rival) {
@@ -297,6 +311,20 @@ fn read_card(path: &Path) -> Result<(Card, String), RegistryError> {
         .map_err(|_| file_error(path, io::Error::new(io::ErrorKind::InvalidData, "a card is UTF-8 text")))?;
     let card = Card::parse(&text).map_err(|error| RegistryError::Card { path: path.to_owned(), error })?;
     Ok((card, text))
+}
+
+/// A network's file, and in it the tensors that it keeps in files beside it, within its own folder.
+///
+/// The SHA-256 of a card is of what this gives.
+///
+/// # Errors
+///
+/// [`RegistryError::File`], [`RegistryError::TooLarge`], [`RegistryError::ExternalData`].
+pub fn read_network(path: &Path) -> Result<Vec<u8>, RegistryError> {
+    let bytes = read_limited(path, MAX_WEIGHTS_BYTES)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let gathered = external_data::gathered(bytes, folder, MAX_WEIGHTS_BYTES);
+    gathered.map_err(|error| RegistryError::ExternalData { path: path.to_owned(), error })
 }
 
 fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, RegistryError> {

@@ -14,6 +14,7 @@ use ingest::part10::Part10;
 use serde_json::{Value, json};
 
 use self::of_series::Gathered;
+use super::memory::peak_rss_mb;
 use super::progress;
 use crate::config::Config;
 use crate::inputs::{self, Buffers, Input, InputError};
@@ -35,7 +36,7 @@ pub struct Arguments {
     /// DICOM files, folders and zip archives
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// One JSON object per image and network, one a line, and then one that sums up
+    /// One JSON object per image and network, one a line, and then one that sums up; its peak_rss_mb counts 10⁶ bytes
     #[arg(long)]
     json: bool,
     /// Ask this network instead of all active ones (may be repeated)
@@ -163,13 +164,6 @@ fn cpu_s() -> f64 {
     ticks as f64 / TICKS_PER_SECOND
 }
 
-/// The most memory that this process has held, in MiB; 0 where the system does not tell.
-fn peak_rss_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
-}
-
 fn rounded(value: f64, places: i32) -> f64 {
     let scale = 10_f64.powi(places);
     (value * scale).round() / scale
@@ -265,7 +259,7 @@ impl Printer {
         } else {
             writeln!(
                 out,
-                "{images} images, {failed} failed, in {wall_s:.1} s ({cpu_s:.1} s of processors, {peak_rss_mb:.0} MiB) by {backend}"
+                "{images} images, {failed} failed, in {wall_s:.1} s ({cpu_s:.1} s of processors, {peak_rss_mb:.0} MB) by {backend}"
             )?;
         }
         out.flush()

@@ -12,6 +12,7 @@ pub mod demo_users;
 pub mod doctor;
 pub mod echo;
 pub mod ingest;
+pub mod memory;
 pub mod migrate;
 pub mod models;
 pub mod progress;

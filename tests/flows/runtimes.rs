@@ -8,7 +8,7 @@ use storage::testing::told_by_test;
 
 use crate::support::images::Image;
 use crate::support::network::{SIDES, card_of};
-use crate::support::onnx::{Graph, by_mean, endless, hungry};
+use crate::support::onnx::{Attribute, Graph, Kind, by_mean, by_mean_with, endless, hungry};
 use crate::support::server::{output, program};
 
 /// A data folder, an image of a child, and how the program is called over them.
@@ -152,7 +152,8 @@ fn a_network_without_end_or_bound_is_ended_in_a_process_of_its_own() {
     house.add("endless", endless(sides), 1_000, 64);
     // 16 GB where 64 MiB are allowed.
     house.add("hungry", hungry(sides, 4_000_000_000), 20_000, 64);
-    for (backend, hint) in [("tract", "the runtime panicked"), ("onnxruntime", "allocate memory")] {
+    for (backend, hint) in [("tract", "its card allows 64 MiB of memory"), ("onnxruntime", "allocate memory")]
+    {
         let (lines, text) = house.analyze(&["--model", "sound", "--backend", backend]);
         assert_eq!(lines[0]["labels"].as_array().map(Vec::len), Some(1), "{text}");
         let (lines, text) = house.analyze(&["--model", "hungry", "--backend", backend]);
@@ -175,4 +176,92 @@ fn a_network_that_answers_no_numbers_is_not_asked() {
     // our own kernels look at the weights before anything is multiplied
     let (lines, text) = house.analyze(&["--model", "boundless", "--backend", "blocked"]);
     is_unhealthy(&lines, &text, "a weight holds an infinite value");
+}
+
+/// ONNX's external data: the network of `by_mean`, its weights in `files/w.bin` beside it.
+#[test]
+fn a_network_whose_weights_lie_beside_it_is_one_network_with_them() {
+    let house = House::new();
+    let networks = house.folder.path().join("data/networks");
+    let file = networks.join("apart.onnx");
+    std::fs::create_dir(networks.join("files")).unwrap();
+    let weights = |values: [f32; 2]| values.map(f32::to_le_bytes).concat();
+    std::fs::write(networks.join("files/w.bin"), weights([2.0, -1.0])).unwrap();
+    let apart = |path: &str| {
+        by_mean_with(SIDES, |graph| graph.floats_elsewhere("weights", &[1, 2], path), [0.0, 0.0]).file()
+    };
+    std::fs::write(&file, apart("files/w.bin")).unwrap();
+    let card = card_of("apart", &models::read_network(&file).unwrap(), 1_000, 64);
+    std::fs::write(networks.join("apart.toml"), &card).unwrap();
+    house.add("whole", by_mean(SIDES, [2.0, -1.0], [0.0, 0.0]), 1_000, 64);
+    for backend in ["blocked", "tract", "onnxruntime", "openvino"] {
+        let [(apart, text), (whole, _)] =
+            ["apart", "whole"].map(|name| house.analyze(&["--model", name, "--backend", backend]));
+        assert!(apart[0]["labels"].is_array(), "{text}");
+        assert_eq!(apart[0]["labels"], whole[0]["labels"], "{text}");
+    }
+    let bench = || {
+        let (_, text) = output(house.program().args(["models", "bench", "--json"]).arg(&file));
+        text
+    };
+    let figures: Value = serde_json::from_str(&bench()).unwrap();
+    assert!(card.contains(figures["sha256"].as_str().unwrap()), "{figures}");
+    assert!(figures["peak_rss_mb"].as_f64().unwrap() > 1.0, "{figures}");
+    let (is_well, text) = output(house.program().args(["models", "show", "apart"]));
+    assert!(is_well && text.contains("our own kernels compute"), "{text}");
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::write(elsewhere.path().join("card.toml"), card.replace("\"apart\"", "\"added\"")).unwrap();
+    let mut add = house.program();
+    add.args(["models", "add"]).arg(&file).arg("--card").arg(elsewhere.path().join("card.toml"));
+    let (is_well, text) = output(&mut add);
+    assert!(is_well, "{text}");
+
+    std::fs::write(networks.join("files/w.bin"), weights([2.0, -1.5])).unwrap();
+    let (_, text) = output(house.program().args(["models", "verify"]));
+    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(
+        line("apart").contains("WRONG") && line("added").contains(" ok "),
+        "its hash covers them: {text}"
+    );
+
+    std::fs::remove_file(networks.join("files/w.bin")).unwrap();
+    std::os::unix::fs::symlink(&house.image, networks.join("files/w.bin")).unwrap();
+    assert!(bench().contains("external-data: ") && bench().contains("a link leads"), "{}", bench());
+    std::fs::write(&file, apart("../../child.dcm")).unwrap();
+    assert!(bench().contains("external-data: ") && bench().contains("without . or .."), "{}", bench());
+}
+
+/// Runtimes would list every place of such a window: they were ended after a minute each.
+#[test]
+fn a_network_that_asks_for_what_no_image_has_is_refused_at_once_with_its_code() {
+    let house = House::new();
+    let pads = Attribute::Ints("pads", vec![1 << 40; 4]);
+    let graph = Graph::default()
+        .input("image", Kind::Float, &SIDES)
+        .node(
+            "AveragePool",
+            &["image"],
+            &["probabilities"],
+            &[Attribute::Ints("kernel_shape", vec![3; 2]), pads],
+        )
+        .output("probabilities", Kind::Float, &[1, 1, 0, 0]);
+    let file = house.folder.path().join("wide.onnx");
+    std::fs::write(&file, graph.file()).unwrap();
+    let bench = |file: &Path| {
+        let started = std::time::Instant::now();
+        let (is_well, text) = output(house.program().args(["models", "bench"]).arg(file));
+        assert!(!is_well && started.elapsed().as_secs() < 20, "{text}");
+        text
+    };
+    let text = bench(&file);
+    assert!(text.contains("network-unreadable: ") && text.contains("has pads of 1099511627776"), "{text}");
+    std::fs::write(&file, "# no network").unwrap();
+    let text = bench(&file);
+    assert!(
+        text.contains("network-unreadable: the file is no ONNX network: it is cut, or a file of"),
+        "{text}"
+    );
+    let text = bench(&house.folder.path().join("nothing.onnx"));
+    assert!(text.contains("file-unreadable: ") && text.contains("nothing.onnx"), "{text}");
 }

@@ -135,9 +135,12 @@ fn value(name: &str, kind: Kind, sides: &[i64]) -> Vec<u8> {
 
 /// Two classes by the mean of an image: logits `mean * weights + offsets`, then softmax.
 pub fn by_mean(sides: [i64; 4], weights: [f32; 2], offsets: [f32; 2]) -> Graph {
-    Graph::default()
-        .input("image", Kind::Float, &sides)
-        .floats("weights", &[1, 2], &weights)
+    by_mean_with(sides, |graph| graph.floats("weights", &[1, 2], &weights), offsets)
+}
+
+/// The same, its weights put into the graph by `add`.
+pub fn by_mean_with(sides: [i64; 4], add: impl FnOnce(Graph) -> Graph, offsets: [f32; 2]) -> Graph {
+    add(Graph::default().input("image", Kind::Float, &sides))
         .floats("offsets", &[2], &offsets)
         .node(
             "ReduceMean",

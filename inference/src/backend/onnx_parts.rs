@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use models::protobuf::{Field, Value, push, varint};
+
 /// Bytes from which on a tensor's numbers are left out.
 const LARGE: usize = 1024;
 /// `TensorProto.DataType.FLOAT`
@@ -90,63 +92,6 @@ fn large_tensor(tensor: &[u8]) -> Option<(String, &[u8], Vec<u8>)> {
     }
     let numbers = numbers.filter(|it| it.len() >= LARGE && count.checked_mul(4) == Some(it.len() as u64))?;
     (kind == Some(FLOAT)).then_some((name?, numbers, rest))
-}
-
-/// A field of a message.
-struct Field<'a> {
-    number: u64,
-    value: Value<'a>,
-    /// All of it as it stands in the file.
-    whole: &'a [u8],
-}
-
-enum Value<'a> {
-    Whole(u64),
-    Bytes(&'a [u8]),
-    Fixed,
-}
-
-impl<'a> Field<'a> {
-    /// The first field of what is left, which is then what follows it.
-    fn next(left: &mut &'a [u8]) -> Option<Field<'a>> {
-        let start = *left;
-        let tag = varint(left)?;
-        let value = match tag & 7 {
-            0 => Value::Whole(varint(left)?),
-            2 => {
-                let len = usize::try_from(varint(left)?).ok()?;
-                Value::Bytes(left.split_off(..len)?)
-            }
-            1 => left.split_off(..8).map(|_| Value::Fixed)?,
-            5 => left.split_off(..4).map(|_| Value::Fixed)?,
-            _ => return None,
-        };
-        Some(Field { number: tag >> 3, value, whole: &start[..start.len() - left.len()] })
-    }
-}
-
-fn varint(left: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for place in 0..10 {
-        let byte = *left.split_off_first()?;
-        value |= u64::from(byte & 0x7F) << (7 * place);
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// Adds a field of bytes.
-fn push(to: &mut Vec<u8>, number: u64, bytes: &[u8]) {
-    for mut value in [number << 3 | 2, bytes.len() as u64] {
-        while value >= 0x80 {
-            to.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        to.push(value as u8);
-    }
-    to.extend_from_slice(bytes);
 }
 
 #[cfg(test)]

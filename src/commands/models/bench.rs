@@ -12,6 +12,8 @@ use ndarray::ArrayD;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
+use super::add::coded;
+use crate::commands::memory::peak_rss_mb;
 use crate::config::Config;
 
 /// Threads beyond this are refused.
@@ -46,7 +48,7 @@ pub struct Bench {
     /// Where the first output goes, in the same form
     #[arg(long)]
     output: Option<PathBuf>,
-    /// Print one JSON object
+    /// Print one JSON object; its peak_rss_mb counts 10⁶ bytes
     #[arg(long)]
     json: bool,
 }
@@ -59,8 +61,8 @@ struct Times {
 
 /// Loads the network, runs one image, and prints how long both took.
 pub fn run(config: &Config, bench: &Bench) -> Result<()> {
-    let file = std::fs::read(&bench.onnx).with_context(|| format!("{} is not read", bench.onnx.display()))?;
-    let mut card = bare_card(&file)?;
+    let file = models::read_network(&bench.onnx).map_err(|error| coded(error.code(), &error))?;
+    let mut card = bare_card(&file).map_err(|error| coded(error.code(), &error))?;
     if bench.bf16 {
         card.run.precision.push(Precision::Bf16);
     }
@@ -78,8 +80,10 @@ pub fn run(config: &Config, bench: &Bench) -> Result<()> {
     let image = image(&card, bench.input.as_deref())?;
     let times = time(network.as_ref(), &card, &image, bench)?;
     let covered = network.coverage().map_or(0.0, inference::Coverage::share);
+    let sha256 = card.sha256;
     let figures = json!({
         "backend": backend.name(),
+        "sha256": sha256,
         "version": backend.version(),
         "precision": network.precision(),
         "cpu_ms_min": times.cpu[0],
@@ -114,7 +118,7 @@ pub fn run(config: &Config, bench: &Bench) -> Result<()> {
 /// The network, ready, and the milliseconds that this took.
 fn load(backend: &dyn InferenceBackend, card: &Card, file: &[u8]) -> Result<(Box<dyn LoadedNetwork>, f64)> {
     let started = Instant::now();
-    let network = backend.load(card, file)?;
+    let network = backend.load(card, file).map_err(|error| coded(error.code(), &error))?;
     Ok((network, started.elapsed().as_secs_f64() * 1e3))
 }
 
@@ -166,7 +170,8 @@ fn image(card: &Card, from: Option<&Path>) -> Result<ArrayD<f32>> {
 }
 
 fn time(network: &dyn LoadedNetwork, card: &Card, image: &ArrayD<f32>, bench: &Bench) -> Result<Times> {
-    let warm = network.run(image.view())?;
+    let run = || network.run(image.view()).map_err(|error| coded(error.code(), &error));
+    let warm = run()?;
     if let Some(path) = &bench.output {
         let answer = warm.get(card.outputs.answer()).context("the network gave its first output")?;
         let bytes: Vec<u8> = answer.iter().flat_map(|number| number.to_le_bytes()).collect();
@@ -175,7 +180,7 @@ fn time(network: &dyn LoadedNetwork, card: &Card, image: &ArrayD<f32>, bench: &B
     let mut times = Times { cpu: Vec::new(), wall: Vec::new() };
     for _ in 0..bench.rounds {
         let (cpu, wall) = (cpu_ms(), Instant::now());
-        network.run(image.view())?;
+        run()?;
         times.cpu.push(cpu_ms() - cpu);
         times.wall.push(wall.elapsed().as_secs_f64() * 1e3);
     }
@@ -188,12 +193,4 @@ fn time(network: &dyn LoadedNetwork, card: &Card, image: &ArrayD<f32>, bench: &B
 fn cpu_ms() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
-}
-
-/// The most memory that this process has held, in MB of 10⁶ bytes; 0 where the system does not tell.
-fn peak_rss_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    let kib: f64 = line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0.0);
-    kib * 1024.0 / 1e6
 }
