@@ -1,5 +1,7 @@
 //! Winograd's minimal filtering: a tile in and out of the domain where a 3×3 convolution is a plain product.
 
+use std::mem::MaybeUninit;
+
 use super::map::{Affine, AsItIs, Bounds, OnItsWay, by_affine};
 use crate::isa::lanes::{LANES, Lanes};
 
@@ -137,48 +139,74 @@ unsafe fn bring_in<L: Lanes, T: Transform<IN, OUT>, W: OnItsWay<L>, const IN: us
     tile: &TileIn,
     way: W,
 ) {
-    let zero = L::splat(0.0);
-    let mut columns = [[zero; IN]; IN];
     let (height, width) = (tile.height as isize, tile.width as isize);
     let size = IN as isize;
     let is_inside =
         tile.row >= 0 && tile.column >= 0 && tile.row + size <= height && tile.column + size <= width;
-    if is_inside && tile.is_far {
-        // the tile after the next: so many rows are more than the processor foresees
-        let corner = tile.row as usize * tile.width + tile.column as usize + IN + T::ADVANCE;
-        for y in 0..IN {
-            for x in 0..T::ADVANCE {
-                L::fetch(tile.plane.wrapping_add((corner + y * tile.width + x) * LANES));
-            }
-        }
-    }
     // SAFETY: only places inside of the plane are read; what is written the caller vouches for.
     unsafe {
-        for (x, transformed) in columns.iter_mut().enumerate() {
-            let mut column = [zero; IN];
-            let at = tile.column + x as isize;
-            if is_inside {
-                let top = tile.plane.offset((tile.row * width + at) * LANES as isize);
-                for (y, it) in column.iter_mut().enumerate() {
-                    *it = way.of(L::load(top.add(y * tile.width * LANES)));
+        if !is_inside {
+            // at the border, with zeros around
+            let mut window = [[[0.0; LANES]; IN]; IN];
+            for (y, line) in window.iter_mut().enumerate() {
+                let row = tile.row + y as isize;
+                if row < 0 || row >= height {
+                    continue;
                 }
-            } else if at >= 0 && at < width {
-                for (y, it) in column.iter_mut().enumerate() {
-                    let row = tile.row + y as isize;
-                    if row >= 0 && row < height {
-                        *it = way.of(L::load(tile.plane.offset((row * width + at) * LANES as isize)));
+                for (x, value) in line.iter_mut().enumerate() {
+                    let column = tile.column + x as isize;
+                    if column >= 0 && column < width {
+                        let from = tile.plane.offset((row * width + column) * LANES as isize);
+                        way.of(L::load(from)).store(value.as_mut_ptr());
                     }
                 }
             }
-            *transformed = T::of_input(column);
+            return filter_in::<L, T, _, IN, OUT>(window.as_ptr().cast(), IN * LANES, tile, AsItIs);
+        }
+        let corner = tile.row as usize * tile.width + tile.column as usize;
+        if tile.is_far {
+            // the tile after the next: so many rows are more than the processor foresees
+            for y in 0..IN {
+                for x in 0..T::ADVANCE {
+                    let ahead = corner + y * tile.width + IN + T::ADVANCE + x;
+                    L::fetch(tile.plane.wrapping_add(ahead * LANES));
+                }
+            }
+        }
+        filter_in::<L, T, W, IN, OUT>(tile.plane.add(corner * LANES), tile.width * LANES, tile, way);
+    }
+}
+
+/// # Safety
+///
+/// As [`tile_in`]; `IN` rows of `IN` pixels, `row_len` floats apart, can be read at `from`.
+#[inline(always)]
+unsafe fn filter_in<L: Lanes, T: Transform<IN, OUT>, W: OnItsWay<L>, const IN: usize, const OUT: usize>(
+    from: *const f32,
+    row_len: usize,
+    tile: &TileIn,
+    way: W,
+) {
+    let zero = L::splat(0.0);
+    // each is written before it is read; zeros would cost as much as the sums
+    let mut columns = [[const { MaybeUninit::<L>::uninit() }; IN]; IN];
+    // SAFETY: the caller's; all columns are written by the first loop.
+    unsafe {
+        for (x, transformed) in columns.iter_mut().enumerate() {
+            let mut column = [zero; IN];
+            for (y, it) in column.iter_mut().enumerate() {
+                *it = way.of(L::load(from.add(y * row_len + x * LANES)));
+            }
+            for (it, value) in transformed.iter_mut().zip(T::of_input(column)) {
+                it.write(value);
+            }
         }
         for y in 0..IN {
             let mut row = [zero; IN];
             for (it, column) in row.iter_mut().zip(&columns) {
-                *it = column[y];
+                *it = column[y].assume_init();
             }
-            let row = T::of_input(row);
-            for (x, value) in row.into_iter().enumerate() {
+            for (x, value) in T::of_input(row).into_iter().enumerate() {
                 value.store(tile.to.add((y * IN + x) * tile.stride));
             }
         }
@@ -216,17 +244,20 @@ pub(crate) unsafe fn tile_out<L: Lanes, T: Transform<IN, OUT>, const IN: usize, 
     tile: &TileOut,
 ) {
     let zero = L::splat(0.0);
-    let mut columns = [[zero; OUT]; IN];
+    let mut columns = [[const { MaybeUninit::<L>::uninit() }; OUT]; IN];
     let (low, high) = tile.bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
     let (low, high) = (L::splat(low), L::splat(high));
-    // SAFETY: the caller vouches for every product and for the pixels within `rows` and `columns`.
+    // SAFETY: the caller vouches for every product and for the pixels within `rows` and `columns`; all of `columns` is
+    // written by the first loop.
     unsafe {
-        for (x, column) in columns.iter_mut().enumerate() {
+        for (x, transformed) in columns.iter_mut().enumerate() {
             let mut products = [zero; IN];
             for (y, it) in products.iter_mut().enumerate() {
                 *it = L::load(tile.from.add((y * IN + x) * tile.stride));
             }
-            *column = T::of_output(products);
+            for (it, value) in transformed.iter_mut().zip(T::of_output(products)) {
+                it.write(value);
+            }
         }
         let bias = L::load(tile.bias);
         for y in 0..OUT {
@@ -235,10 +266,9 @@ pub(crate) unsafe fn tile_out<L: Lanes, T: Transform<IN, OUT>, const IN: usize, 
             }
             let mut products = [zero; IN];
             for (it, column) in products.iter_mut().zip(&columns) {
-                *it = column[y];
+                *it = column[y].assume_init();
             }
-            let row = T::of_output(products);
-            for (x, sum) in row.into_iter().enumerate() {
+            for (x, sum) in T::of_output(products).into_iter().enumerate() {
                 if x >= tile.columns {
                     break;
                 }
