@@ -52,6 +52,7 @@ impl Lanes for Avx2 {
         add(other) => _mm256_add_ps;
         sub(other) => _mm256_sub_ps;
         mul(other) => _mm256_mul_ps;
+        div(by) => _mm256_div_ps;
         mul_add(by, plus) => _mm256_fmadd_ps;
         mul_sub_from(by, from) => _mm256_fnmadd_ps;
         max(other) => _mm256_max_ps;
@@ -68,16 +69,6 @@ impl Lanes for Avx2 {
             let keep = |larger, own| _mm256_blendv_ps(larger, own, _mm256_cmp_ps::<_CMP_UNORD_Q>(own, own));
             Avx2(keep(larger.0, self.0), keep(larger.1, self.1))
         }
-    }
-
-    #[inline(always)]
-    fn recip(self) -> Self {
-        // SAFETY: AVX2 is there.
-        let mut guess = unsafe { Avx2(_mm256_rcp_ps(self.0), _mm256_rcp_ps(self.1)) };
-        for _ in 0..2 {
-            guess = guess.mul(self.mul_sub_from(guess, Self::splat(2.0)));
-        }
-        guess
     }
 
     #[inline(always)]

@@ -48,6 +48,7 @@ impl Lanes for Avx512 {
         add(other) => _mm512_add_ps;
         sub(other) => _mm512_sub_ps;
         mul(other) => _mm512_mul_ps;
+        div(by) => _mm512_div_ps;
         mul_add(by, plus) => _mm512_fmadd_ps;
         mul_sub_from(by, from) => _mm512_fnmadd_ps;
         max(other) => _mm512_max_ps;
@@ -76,13 +77,6 @@ impl Lanes for Avx512 {
             let is_number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(self.0, self.0);
             Avx512(_mm512_mask_max_ps(self.0, is_number, self.0, other.0))
         }
-    }
-
-    #[inline(always)]
-    fn recip(self) -> Self {
-        // SAFETY: AVX-512F is there.
-        let guess = Avx512(unsafe { _mm512_rcp14_ps(self.0) });
-        guess.mul(self.mul_sub_from(guess, Self::splat(2.0)))
     }
 
     #[inline(always)]

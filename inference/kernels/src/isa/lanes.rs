@@ -36,6 +36,7 @@ pub(crate) trait Lanes: Copy {
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
+    fn div(self, by: Self) -> Self;
     /// `self * by + plus`, rounded once where the processor can.
     fn mul_add(self, by: Self, plus: Self) -> Self;
     /// `from - self * by`.
@@ -47,8 +48,6 @@ pub(crate) trait Lanes: Copy {
     /// The smaller number; `other` where either is none.
     fn min(self, other: Self) -> Self;
     fn sqrt(self) -> Self;
-    /// `1 / self` of a normal number, to the last bit or nearly.
-    fn recip(self) -> Self;
     /// To the nearest whole number.
     fn round(self) -> Self;
     /// `self * 2^exponent`; `exponent` is whole and within -126..=127.

@@ -60,6 +60,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn div(self, by: Self) -> Self {
+        each(|lane| self.0[lane] / by.0[lane])
+    }
+
+    #[inline(always)]
     fn mul_add(self, by: Self, plus: Self) -> Self {
         if HAS_FMA {
             each(|lane| self.0[lane].mul_add(by.0[lane], plus.0[lane]))
@@ -98,11 +103,6 @@ impl Lanes for Portable {
     #[inline(always)]
     fn sqrt(self) -> Self {
         each(|lane| self.0[lane].sqrt())
-    }
-
-    #[inline(always)]
-    fn recip(self) -> Self {
-        each(|lane| 1.0 / self.0[lane])
     }
 
     #[inline(always)]

@@ -58,7 +58,7 @@ pub(crate) unsafe fn respond<L: Lanes>(
                 let divided = if by.beta == 0.75 {
                     // the beta of every published network: two square roots in place of a power
                     let root = base.sqrt();
-                    value.mul(root.mul(root.sqrt()).recip())
+                    value.div(root.mul(root.sqrt()))
                 } else {
                     let powers = base.to_array().map(|it| it.powf(-by.beta));
                     value.mul(L::load(powers.as_ptr()))

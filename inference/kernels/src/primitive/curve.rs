@@ -33,15 +33,21 @@ pub(crate) fn exp<L: Lanes>(x: L) -> L {
     sum.scale_by_power(whole)
 }
 
+/// `numerator / (1 + e^-x)`: a division is under way while other numbers are multiplied, steps to a reciprocal are not.
+#[inline(always)]
+fn times_sigmoid<L: Lanes>(numerator: L, x: L) -> L {
+    numerator.div(exp(L::splat(0.0).sub(x)).add(L::splat(1.0)))
+}
+
 #[inline(always)]
 fn sigmoid<L: Lanes>(x: L) -> L {
-    exp(L::splat(0.0).sub(x)).add(L::splat(1.0)).recip()
+    times_sigmoid(L::splat(1.0), x)
 }
 
 /// `x * sigmoid(x)`
 #[inline(always)]
 pub(crate) fn silu<L: Lanes>(x: L) -> L {
-    x.mul(sigmoid(x))
+    times_sigmoid(x, x)
 }
 
 #[inline(always)]
@@ -55,7 +61,7 @@ fn erf<L: Lanes>(x: L) -> L {
     const COEFFICIENTS: [f32; 5] = [1.061_405_4, -1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6];
     let zero = L::splat(0.0);
     let size = zero.sub(x).max(x);
-    let t = size.mul_add(L::splat(0.327_591_1), L::splat(1.0)).recip();
+    let t = L::splat(1.0).div(size.mul_add(L::splat(0.327_591_1), L::splat(1.0)));
     let mut sum = L::splat(COEFFICIENTS[0]);
     for coefficient in &COEFFICIENTS[1..] {
         sum = sum.mul_add(t, L::splat(*coefficient));
