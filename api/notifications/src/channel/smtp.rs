@@ -1,55 +1,26 @@
 //! E-mail by a server that speaks SMTP (RFC 5321), by the crate `lettre`: kept connections, TLS before any password.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use clinical::clock::Clock;
 use futures::future::BoxFuture;
-use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::transport::smtp::client::Certificate;
 use lettre::transport::smtp::extension::ClientId;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use storage::records::webhook::target::Targets;
-use tokio::sync::{Mutex, Semaphore};
 
+use self::connections::{Connections, Security, Server};
 use super::mail::{Sender, compose, message_id};
 use super::parts::{Parts, PartsError};
-use super::{ANSWER_TIME, Address, Health, Notifier, Outgoing, Provider, SendError, Sent, reach};
+use super::{ANSWER_TIME, Address, Health, Notifier, Outgoing, Provider, SendError, Sent};
 
-/// So many connections to one server at most.
-const CONNECTIONS: u32 = 20;
-/// The server's name is asked for its addresses again after so long.
-const ADDRESS_AGE: Duration = Duration::from_secs(300);
-/// A connection that nobody has used for so long is closed.
-const IDLE: Duration = Duration::from_secs(60);
-
-type Transport = AsyncSmtpTransport<Tokio1Executor>;
-
-/// When the connection is sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Security {
-    /// RFC 3207, before anything else is said.
-    StartTls,
-    /// RFC 8314, from the first byte.
-    Tls,
-    /// Never: a relay on the same machine.
-    None,
-}
+mod connections;
 
 /// One mail server.
 pub(crate) struct Smtp {
     sender: Sender,
-    host: String,
-    port: u16,
-    security: Security,
-    credentials: Option<Credentials>,
-    authority: Option<Certificate>,
-    targets: Targets,
     clock: Arc<dyn Clock>,
-    connections: Semaphore,
-    /// The connections, to an address that was allowed then.
-    transport: Mutex<Option<(Instant, Transport)>>,
+    connections: Connections,
 }
 
 impl Smtp {
@@ -71,8 +42,7 @@ impl Smtp {
             Some("none") => Security::None,
             Some(_) => return Err(PartsError::Malformed("security", "it is starttls, tls or none")),
         };
-        let usual = if security == Security::Tls { 465 } else { 587 };
-        let port = parts.get("port").map_or(Ok(usual), str::parse);
+        let port = parts.get("port").map_or(Ok(security.usual_port()), str::parse);
         let port = port.map_err(|_| PartsError::Malformed("port", "it is a number up to 65535"))?;
         let credentials = match (parts.get("username"), parts.get("password")) {
             (Some(name), Some(password)) => Some(Credentials::new(name.to_owned(), password.to_owned())),
@@ -93,77 +63,17 @@ impl Smtp {
             (!authority.is_empty()).then(|| Certificate::from_pem(authority.as_bytes())).transpose();
         let authority =
             authority.map_err(|_| PartsError::Malformed("smtp_authority", "it is a certificate in PEM"))?;
-        Ok(Self {
-            sender: Sender::of(parts)?,
-            host: host.to_owned(),
-            port,
-            security,
-            credentials,
-            authority,
-            targets,
-            clock,
-            connections: Semaphore::new(CONNECTIONS as usize),
-            transport: Mutex::new(None),
-        })
-    }
-
-    /// The connections; the server's name is asked for an allowed address when it was long ago.
-    async fn transport(&self) -> Result<Transport, SendError> {
-        let mut kept = self.transport.lock().await;
-        if let Some((made_at, transport)) = &*kept
-            && made_at.elapsed() < ADDRESS_AGE
-        {
-            return Ok(transport.clone());
-        }
-        let unreachable =
-            |error: std::io::Error| SendError::Unreachable(super::http::shortened(&error.to_string()));
-        let addresses = reach::resolve(&self.host, self.port, self.targets).await.map_err(unreachable)?;
-        let transport = self.connecting_to(&addresses[0].ip().to_string())?;
-        *kept = Some((Instant::now(), transport.clone()));
-        Ok(transport)
-    }
-
-    /// TLS asks for the server's name, whatever address is connected to.
-    fn connecting_to(&self, address: &str) -> Result<Transport, SendError> {
-        let parameters = || {
-            let builder = TlsParameters::builder(self.host.clone());
-            let builder = match &self.authority {
-                Some(authority) => builder.add_root_certificate(authority.clone()),
-                None => builder,
-            };
-            let no_tls = |_| SendError::Unreachable("there is no TLS to that host".to_owned());
-            builder.build_rustls().map_err(no_tls)
-        };
-        let tls = match self.security {
-            Security::StartTls => Tls::Required(parameters()?),
-            Security::Tls => Tls::Wrapper(parameters()?),
-            Security::None => Tls::None,
-        };
-        let pool = PoolConfig::new().max_size(CONNECTIONS).idle_timeout(IDLE);
-        let mut builder = Transport::builder_dangerous(address)
-            .port(self.port)
-            .tls(tls)
-            .hello_name(ClientId::Domain(self.sender.host().to_owned()))
-            .timeout(Some(ANSWER_TIME))
-            .pool_config(pool);
-        if let Some(credentials) = &self.credentials {
-            builder = builder.credentials(credentials.clone());
-        }
-        Ok(builder.build())
+        let sender = Sender::of(parts)?;
+        let hello = ClientId::Domain(sender.host().to_owned());
+        let server = Server { host: host.to_owned(), port, security, credentials, authority, targets, hello };
+        Ok(Self { sender, clock, connections: Connections::to(server) })
     }
 
     async fn hand_over(&self, message: &Outgoing) -> Result<Sent, SendError> {
         let mail = compose(&self.sender, message, self.clock.now())?;
-        let _one_of_few = self.connections.acquire().await;
-        let sent = self.transport().await?.send(mail).await;
-        sent.map_err(|error| refusal(&error))?;
+        self.connections.deliver(&mail).await?;
         // A server's own name for the message has no agreed place in its answer; bounces quote ours.
         Ok(Sent { provider: Provider::Smtp, provider_message_id: Some(message_id(&self.sender, message)) })
-    }
-
-    async fn knock(&self) -> Result<(), SendError> {
-        let is_there = self.transport().await?.test_connection().await.map_err(|error| refusal(&error))?;
-        is_there.then_some(()).ok_or_else(|| SendError::Unreachable("the connection is dead".to_owned()))
     }
 }
 
@@ -179,18 +89,13 @@ impl Notifier for Smtp {
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<Sent, SendError>> {
         Box::pin(async {
             let answer = tokio::time::timeout(ANSWER_TIME, self.hand_over(message)).await;
-            let result =
-                answer.unwrap_or_else(|_| Err(SendError::Unreachable("no answer in time".to_owned())));
-            if matches!(result, Err(SendError::Unreachable(_))) {
-                *self.transport.lock().await = None;
-            }
-            result
+            answer.unwrap_or_else(|_| Err(SendError::Unreachable("no answer in time".to_owned())))
         })
     }
 
     fn probe(&self) -> BoxFuture<'_, Health> {
         Box::pin(async {
-            match tokio::time::timeout(ANSWER_TIME, self.knock()).await {
+            match tokio::time::timeout(ANSWER_TIME, self.connections.knock()).await {
                 Ok(Ok(())) => Health::Healthy,
                 Ok(Err(SendError::Authentication(_) | SendError::Refused(_))) => Health::Refusing,
                 Ok(Err(SendError::Throttled { .. })) => Health::Healthy,
@@ -204,9 +109,8 @@ impl Notifier for Smtp {
 fn refusal(error: &lettre::transport::smtp::Error) -> SendError {
     match error.status() {
         Some(code) => {
-            let code = code.to_string().parse().unwrap_or(500);
             let words = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-            sorted(code, enhanced(&words))
+            sorted(code.into(), enhanced(&words))
         }
         // What the server cannot take, as an address beyond ASCII without SMTPUTF8.
         None if error.is_client() => SendError::Refused("the server cannot take such a message".to_owned()),
@@ -284,8 +188,8 @@ mod tests {
             let clock = Arc::new(clinical::clock::SystemClock);
             Smtp::new(&parts(security), "", Targets::PublicOnly, clock)
         };
-        assert_eq!(made("").unwrap().port, 587);
-        assert_eq!(made("tls").unwrap().port, 465);
+        assert!(made("").is_ok() && made("tls").is_ok());
+        assert_eq!((Security::StartTls.usual_port(), Security::Tls.usual_port()), (587, 465));
         assert!(matches!(made("none"), Err(PartsError::Malformed("security", _))));
         assert!(matches!(made("ssl3"), Err(PartsError::Malformed("security", _))));
     }

@@ -71,8 +71,6 @@ async fn mail_travels_over_tls_with_a_password_and_the_connection_is_kept() {
     assert_eq!(header("Message-ID"), [sent.provider_message_id.unwrap()]);
     assert_eq!(header("Auto-Submitted"), ["auto-generated"]);
     for _ in 0..5 {
-        // A connection is put back beside the caller, who has its answer already.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         house.switchboard.send(house.other, &outgoing(mailbox("ana@example.org"))).await.unwrap();
         assert_eq!(server.message()["connection"], told["connection"], "one connection for all");
     }
@@ -94,7 +92,38 @@ async fn a_server_says_whether_address_message_or_moment_is_bad() {
     assert!(matches!(refused("policy@example.org").await, SendError::Refused(_)));
     assert!(matches!(refused("busy@example.org").await, SendError::Throttled { .. }));
     house.switchboard.send(house.other, &outgoing(mailbox("ana@example.org"))).await.unwrap();
-    assert_eq!(server.message()["to"], json!(["ana@example.org"]), "the connection is good after refusals");
+    let told = server.message();
+    assert_eq!(
+        (&told["to"], &told["connection"]),
+        (&json!(["ana@example.org"]), &json!(1)),
+        "good after refusals"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_has_closed_meanwhile_costs_no_message() {
+    let mut server = MailServer::start();
+    let (db, _folder) = database().await;
+    let house = House::with(&db, server.settings(), Targets::PrivateToo).await;
+    house.serve_by("email", &[("smtp", server.credentials("s3cret"))]).await;
+    for connection in 1..=3 {
+        house.switchboard.send(house.other, &outgoing(mailbox("last@example.org"))).await.unwrap();
+        assert_eq!(server.message()["connection"], json!(connection));
+        assert_eq!(server.peer.line(), "closed");
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_begins_with_a_dot_arrives_as_it_was_written() {
+    let mut server = MailServer::start();
+    let (db, _folder) = database().await;
+    let house = House::with(&db, server.settings(), Targets::PrivateToo).await;
+    house.serve_by("email", &[("smtp", server.credentials("s3cret"))]).await;
+    let text = "One line.\n.\n.. and more\n.end".to_owned();
+    let message = notifications::channel::Outgoing { text, ..outgoing(mailbox("ana@example.org")) };
+    house.switchboard.send(house.other, &message).await.unwrap();
+    let told = server.message();
+    assert_eq!(told["text"].as_str().unwrap().replace("\r\n", "\n").trim_end(), message.text);
 }
 
 #[tokio::test]
