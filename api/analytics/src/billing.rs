@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use axum::extract::State;
 use chrono::NaiveDate;
-use gate::{App, Caller, Json, Problem, Query};
+use gate::{Caller, Json, Problem, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::counts::{self, Sums};
+use crate::House;
+use crate::counts::Sums;
 use crate::desk::{Asked, Desk, Usual};
 use crate::small::Sight;
 use crate::stats::shown_revenue_minor;
@@ -122,7 +123,7 @@ impl CurrencyView {
 impl BillingView {
     pub(crate) async fn of(desk: &mut Desk) -> Result<Self, Problem> {
         let (period, sight) = (desk.period, desk.sight);
-        let sums = counts::within(&mut desk.rows, desk.clinic, &METRICS, period.span()).await?;
+        let sums = desk.within(&METRICS, period.span()).await?;
         let (of_clinic, of_currency) = (["reminders", "subscriptions"], METRICS.iter());
         let codes: BTreeSet<&str> = of_currency
             .filter(|metric| !of_clinic.contains(metric))
@@ -187,10 +188,10 @@ impl Tabled for BillingView {
 
 /// `GET /api/analytics/billing`
 pub(crate) async fn billing(
-    State(app): State<App>,
+    State(house): State<House>,
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<BillingView>, Problem> {
-    let mut desk = Desk::open(&app, &caller, &asked, Usual::ThisMonth).await?;
+    let mut desk = Desk::open(&house, &caller, &asked, Usual::ThisMonth).await?;
     Ok(Json(BillingView::of(&mut desk).await?))
 }

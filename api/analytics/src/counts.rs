@@ -1,11 +1,21 @@
 //! Reading what was counted.
+//!
+//! What was read is kept until the next event is counted, in bounded memory: a dashboard asks the same again and again.
+
+use std::sync::Arc;
 
 use clinical::id::ClinicId;
 use clinical::person::Sex;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use storage::db::{Conn, FromRow, Result, Row, Statement, built_sql, sql};
 
 use crate::bucket::{ALL_TIME, BIRTH, Buckets, DAY, Pieces, QUARTER, UNKNOWN_BIRTH};
+use crate::keep::{Generation, Place};
 use crate::period::Span;
+
+/// So many sums are kept, about 150 bytes each.
+const KEPT: u64 = 100_000;
 
 /// The set of numbers that is shown.
 const CURRENT: &str = "(SELECT generation FROM analytics_generations WHERE is_current)";
@@ -25,7 +35,7 @@ impl FromRow for Sum {
 }
 
 /// What was counted of some metrics, by metric and kind; nothing that is zero.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sums(Vec<Sum>);
 
 impl Sums {
@@ -49,14 +59,53 @@ impl Sums {
 /// So many spans are read with one statement.
 const SPANS: usize = 48;
 
-/// What was counted of `metrics`, which are words of ours, within `span`.
-pub(crate) async fn within(
-    db: &mut Conn,
+/// What was asked for, and how far the numbers were then.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Question {
+    place: Place,
     clinic: ClinicId,
-    metrics: &[&'static str],
-    span: Span,
-) -> Result<Sums> {
-    Ok(within_each(db, clinic, metrics, &[span]).await?.pop().unwrap_or_default())
+    metrics: Vec<&'static str>,
+    spans: Vec<Span>,
+}
+
+#[derive(Clone)]
+struct Rows;
+
+impl Weighter<Question, Arc<Vec<Sums>>> for Rows {
+    fn weight(&self, _: &Question, each: &Arc<Vec<Sums>>) -> u64 {
+        1 + each.iter().map(|Sums(sums)| sums.len() as u64).sum::<u64>()
+    }
+}
+
+/// What was counted, as it was read last.
+#[derive(Clone)]
+pub(crate) struct Counts(Arc<Cache<Question, Arc<Vec<Sums>>, Rows>>);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self(Arc::new(Cache::with_weighter(1_000, KEPT, Rows)))
+    }
+}
+
+impl Counts {
+    /// What was counted of `metrics`, which are words of ours, within each of `spans`, in their order.
+    pub async fn within_each(
+        &self,
+        db: &mut Conn,
+        clinic: ClinicId,
+        metrics: &[&'static str],
+        spans: &[Span],
+    ) -> Result<Arc<Vec<Sums>>> {
+        // The place is read first: what is counted meanwhile may be in the sums, but none of what the place says is not.
+        let place = Generation::Current.find(db, "").await?;
+        let question = Question { place, clinic, metrics: metrics.to_vec(), spans: spans.to_vec() };
+        if let Some(kept) = self.0.get(&question) {
+            return Ok(kept);
+        }
+        let read = Arc::new(within_each(db, clinic, metrics, spans).await?);
+        self.0.insert(question, Arc::clone(&read));
+        Ok(read)
+    }
 }
 
 /// What was counted within one of some spans.
@@ -71,8 +120,7 @@ impl FromRow for Within {
     }
 }
 
-/// What was counted of `metrics`, which are words of ours, within each of `spans`, in their order.
-pub(crate) async fn within_each(
+async fn within_each(
     db: &mut Conn,
     clinic: ClinicId,
     metrics: &[&'static str],

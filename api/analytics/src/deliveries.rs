@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use chrono::NaiveDate;
-use gate::{App, Caller, Json, Problem, Query};
+use gate::{Caller, Json, Problem, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::counts;
+use crate::House;
 use crate::desk::{Asked, Desk, Usual};
 use crate::small::share_percent;
 use crate::table::{Cell, Kind, Table, Tabled, text};
@@ -50,7 +50,7 @@ pub struct ChannelView {
 impl DeliveriesView {
     pub(crate) async fn of(desk: &mut Desk) -> Result<Self, Problem> {
         let (period, sight) = (desk.period, desk.sight);
-        let sums = counts::within(&mut desk.rows, desk.clinic, &["deliveries"], period.span()).await?;
+        let sums = desk.within(&["deliveries"], period.span()).await?;
         let mut channels: BTreeMap<&str, BTreeMap<&str, i64>> = BTreeMap::new();
         for (kind, count) in sums.kinds("deliveries") {
             if let Some((channel, state)) = kind.split_once(' ') {
@@ -107,10 +107,10 @@ impl Tabled for DeliveriesView {
 
 /// `GET /api/analytics/notifications`
 pub(crate) async fn deliveries(
-    State(app): State<App>,
+    State(house): State<House>,
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<DeliveriesView>, Problem> {
-    let mut desk = Desk::open(&app, &caller, &asked, Usual::ThisMonth).await?;
+    let mut desk = Desk::open(&house, &caller, &asked, Usual::ThisMonth).await?;
     Ok(Json(DeliveriesView::of(&mut desk).await?))
 }

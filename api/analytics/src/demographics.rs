@@ -3,10 +3,11 @@
 use axum::extract::State;
 use chrono::{Datelike, NaiveDate};
 use clinical::person::Sex;
-use gate::{App, Caller, Json, Problem, Query};
+use gate::{Caller, Json, Problem, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::House;
 use crate::batch::day_number;
 use crate::counts::{self, People};
 use crate::desk::{Asked, Desk, Usual};
@@ -122,11 +123,11 @@ impl Tabled for DemographicsView {
 
 /// `GET /api/analytics/demographics`
 pub(crate) async fn demographics(
-    State(app): State<App>,
+    State(house): State<House>,
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<DemographicsView>, Problem> {
-    let mut desk = Desk::open(&app, &caller, &asked, Usual::ThisMonth).await?;
+    let mut desk = Desk::open(&house, &caller, &asked, Usual::ThisMonth).await?;
     Ok(Json(DemographicsView::of(&mut desk).await?))
 }
 

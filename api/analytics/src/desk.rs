@@ -1,19 +1,22 @@
 //! What every question has in common: whose numbers, of which days, where, and what the caller may see of them.
 
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use clinical::id::ClinicId;
 use clinical::money::Currency;
 use clinical::role::Reach;
-use gate::{App, Caller, Problem, Who};
+use gate::{Caller, Problem, Who};
 use serde::Deserialize;
 use storage::db::{Conn, DbError};
 use storage::records::clinic::{Clinic, global_settings};
 use storage::records::member::Member;
 use utoipa::IntoParams;
 
-use crate::counts;
-use crate::period::{Period, today};
+use crate::House;
+use crate::counts::{self, Counts, Sums};
+use crate::period::{Period, Span, today};
 use crate::small::Sight;
 
 /// So many months are shown where nothing else is asked for.
@@ -51,6 +54,7 @@ pub(crate) struct Desk {
     pub sight: Sight,
     /// The day on which ages are counted: the last one asked for, else today.
     pub age_day: NaiveDate,
+    counts: Counts,
     /// What was asked for or set.
     currency: Option<Currency>,
 }
@@ -62,7 +66,12 @@ impl Desk {
     ///
     /// 400 `invalid-period`, `invalid-time-zone`, `invalid-currency`; 403 `whole-months-only` for whoever is not of the
     /// clinic: two periods that differ by a day would tell of whom that day was.
-    pub async fn open(app: &App, caller: &Caller, asked: &Asked, usual: Usual) -> Result<Self, Problem> {
+    pub async fn open(
+        House { app, counts }: &House,
+        caller: &Caller,
+        asked: &Asked,
+        usual: Usual,
+    ) -> Result<Self, Problem> {
         let mut rows = app.db.of(caller.clinic).read().await?;
         let clinic = Clinic::find(&mut rows, caller.clinic).await?;
         let own_zone = clinic.time_zone.parse().unwrap_or(Tz::UTC);
@@ -91,7 +100,21 @@ impl Desk {
             None => own_currency(&mut rows, &clinic).await?,
         };
         let age_day = asked.to.unwrap_or(today);
-        Ok(Self { rows, clinic: caller.clinic, period, sight, age_day, currency })
+        Ok(Self { rows, clinic: caller.clinic, period, sight, age_day, counts: counts.clone(), currency })
+    }
+
+    /// What was counted of `metrics`, which are words of ours, within each of `spans`, in their order.
+    pub async fn within_each(
+        &mut self,
+        metrics: &[&'static str],
+        spans: &[Span],
+    ) -> Result<Arc<Vec<Sums>>, DbError> {
+        self.counts.within_each(&mut self.rows, self.clinic, metrics, spans).await
+    }
+
+    /// What was counted of `metrics`, which are words of ours, within `span`.
+    pub async fn within(&mut self, metrics: &[&'static str], span: Span) -> Result<Sums, DbError> {
+        Ok(self.within_each(metrics, &[span]).await?.first().cloned().unwrap_or_default())
     }
 
     /// In which currency sums are shown: as asked, else as set, else the one in which most was ever paid.

@@ -2,11 +2,12 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use gate::{App, Caller, Problem, Query};
+use gate::{Caller, Problem, Query};
 use http::header;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::House;
 use crate::billing::BillingView;
 use crate::deliveries::DeliveriesView;
 use crate::demographics::DemographicsView;
@@ -92,12 +93,12 @@ impl Report {
 
 /// `GET /api/analytics/export?report=monthly-trends&format=parquet&from=…`
 pub(crate) async fn export(
-    State(app): State<App>,
+    State(house): State<House>,
     caller: Caller,
     Query(asked): Query<Asked>,
     Query(Wanted { report, format }): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    let mut desk = Desk::open(&app, &caller, &asked, report.usual()).await?;
+    let mut desk = Desk::open(&house, &caller, &asked, report.usual()).await?;
     let table = report.table(&mut desk).await?;
     let failed = |error: &(dyn std::error::Error + 'static)| Problem::internal("export-failed", error);
     let (bytes, media_type, ending) = match format {

@@ -2,11 +2,11 @@
 
 use axum::extract::State;
 use chrono::NaiveDate;
-use gate::{App, Caller, Json, Problem, Query};
+use gate::{Caller, Json, Problem, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::counts;
+use crate::House;
 use crate::desk::{Asked, Desk, Usual};
 use crate::small::share_percent;
 use crate::table::{Cell, Kind, Table, Tabled, text};
@@ -102,7 +102,7 @@ impl ImagingView {
             "reviews",
         ];
         let (period, sight) = (desk.period, desk.sight);
-        let sums = counts::within(&mut desk.rows, desk.clinic, &METRICS, period.span()).await?;
+        let sums = desk.within(&METRICS, period.span()).await?;
         let share = |part: i64, whole: i64| {
             sight.count(part).and(sight.count(whole)).and_then(|_| share_percent(part, whole))
         };
@@ -180,10 +180,10 @@ impl Tabled for ImagingView {
 
 /// `GET /api/analytics/imaging`
 pub(crate) async fn imaging(
-    State(app): State<App>,
+    State(house): State<House>,
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<ImagingView>, Problem> {
-    let mut desk = Desk::open(&app, &caller, &asked, Usual::ThisMonth).await?;
+    let mut desk = Desk::open(&house, &caller, &asked, Usual::ThisMonth).await?;
     Ok(Json(ImagingView::of(&mut desk).await?))
 }

@@ -114,7 +114,7 @@ pub(crate) enum Generation {
 }
 
 /// How far a set of numbers is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
     pub generation: i64,
     pub position: i64,

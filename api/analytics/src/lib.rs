@@ -29,6 +29,7 @@ mod trends;
 mod triage;
 mod within;
 
+use axum::extract::FromRef;
 use clinical::role::{Action, Resource};
 use gate::{App, Operation, Routes, Rule, get, post};
 
@@ -47,7 +48,21 @@ pub use trends::MonthView;
 pub use triage::{TriageView, UrgencyView};
 pub use within::{TurnaroundView, WithinView};
 
+use counts::Counts;
 use desk::Asked;
+
+/// What every answer is made from.
+#[derive(Clone)]
+pub(crate) struct House {
+    app: App,
+    counts: Counts,
+}
+
+impl FromRef<House> for App {
+    fn from_ref(house: &House) -> Self {
+        house.app.clone()
+    }
+}
 
 /// The house, ready to be joined to others.
 pub fn routes(app: App) -> Routes {
@@ -117,7 +132,7 @@ pub fn routes(app: App) -> Routes {
                 .refuses(422, "invalid-events"),
             app_events::track,
         )
-        .with_state(app)
+        .with_state(House { app, counts: Counts::default() })
 }
 
 /// What every question takes and may be refused for.

@@ -10,7 +10,7 @@ const LONGEST_DAYS: i64 = 3_660;
 const STEP: TimeDelta = TimeDelta::minutes(15);
 
 /// Instants from `start` on and before `end`, in seconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Span {
     pub start: i64,
     pub end: i64,

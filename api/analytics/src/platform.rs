@@ -3,10 +3,11 @@
 use axum::extract::State;
 use chrono::NaiveDate;
 use clinical::event::Category;
-use gate::{App, Caller, Json, Problem, Query};
+use gate::{Caller, Json, Problem, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::House;
 use crate::counts::{self, Sums};
 use crate::desk::{Asked, Desk, Usual};
 use crate::small::{Sight, change_percent};
@@ -102,9 +103,9 @@ impl PlatformView {
     pub(crate) async fn of(desk: &mut Desk) -> Result<Self, Problem> {
         let (period, sight) = (desk.period, desk.sight);
         let metrics = ["events", "app_events", "physicians", "found", "found_seconds"];
-        let now = counts::within(&mut desk.rows, desk.clinic, &metrics, period.span()).await?;
+        let now = desk.within(&metrics, period.span()).await?;
         let span = period.before().span();
-        let before = counts::within(&mut desk.rows, desk.clinic, &["events"], span).await?;
+        let before = desk.within(&["events"], span).await?;
         let ever = counts::ever(&mut desk.rows, desk.clinic, &["events"]).await?;
         let feature = |feature: Category| {
             let (now, before) = (of_feature(&now, feature), of_feature(&before, feature));
@@ -149,10 +150,10 @@ impl Tabled for PlatformView {
 
 /// `GET /api/analytics/platform`
 pub(crate) async fn platform(
-    State(app): State<App>,
+    State(house): State<House>,
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<PlatformView>, Problem> {
-    let mut desk = Desk::open(&app, &caller, &asked, Usual::ThisMonth).await?;
+    let mut desk = Desk::open(&house, &caller, &asked, Usual::ThisMonth).await?;
     Ok(Json(PlatformView::of(&mut desk).await?))
 }

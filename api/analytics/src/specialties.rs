@@ -1,11 +1,11 @@
 //! What visits are for.
 
 use axum::extract::State;
-use gate::{App, Caller, Json, Problem, Query};
+use gate::{Caller, Json, Problem, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::counts;
+use crate::House;
 use crate::desk::{Asked, Desk, Usual};
 use crate::small::share_percent;
 use crate::table::{Cell, Kind, Table, Tabled, text};
@@ -40,7 +40,7 @@ pub(crate) struct Specialties(pub Vec<SpecialtyView>);
 
 impl Specialties {
     pub(crate) async fn of(desk: &mut Desk) -> Result<Self, Problem> {
-        let sums = counts::within(&mut desk.rows, desk.clinic, &["visits"], desk.period.span()).await?;
+        let sums = desk.within(&["visits"], desk.period.span()).await?;
         let named = |(name, count): (&str, i64)| {
             (if name.is_empty() { NONE.to_owned() } else { name.to_owned() }, count)
         };
@@ -83,10 +83,10 @@ impl Tabled for Specialties {
 
 /// `GET /api/analytics/specialties`
 pub(crate) async fn specialties(
-    State(app): State<App>,
+    State(house): State<House>,
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Vec<SpecialtyView>>, Problem> {
-    let mut desk = Desk::open(&app, &caller, &asked, Usual::Year).await?;
+    let mut desk = Desk::open(&house, &caller, &asked, Usual::Year).await?;
     Ok(Json(Specialties::of(&mut desk).await?.0))
 }

@@ -3,10 +3,11 @@
 use axum::extract::State;
 use chrono::NaiveDate;
 use clinical::money::{Currency, Decimal, Money};
-use gate::{App, Caller, Json, Problem, Query};
+use gate::{Caller, Json, Problem, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::House;
 use crate::counts::{self, Sums};
 use crate::desk::{Asked, Desk, Usual};
 use crate::small::{Sight, change_percent};
@@ -103,10 +104,10 @@ impl StatsView {
         let (currency, sight) = (desk.currency().await?, desk.sight);
         let code = currency.map_or("", Currency::code);
         let period = desk.period;
-        let this = counts::within(&mut desk.rows, desk.clinic, &METRICS, period.span()).await?;
-        let last = counts::within(&mut desk.rows, desk.clinic, &METRICS, period.before().span()).await?;
+        let this = desk.within(&METRICS, period.span()).await?;
+        let last = desk.within(&METRICS, period.before().span()).await?;
         let after = period.span().after();
-        let later = counts::within(&mut desk.rows, desk.clinic, &["patients"], after).await?;
+        let later = desk.within(&["patients"], after).await?;
         let ever = counts::ever(&mut desk.rows, desk.clinic, &["patients"]).await?;
         let patients = ever.of("patients") - later.of("patients");
         let now = Part::of(&this, patients, code, sight);
@@ -170,10 +171,10 @@ impl Tabled for StatsView {
 
 /// `GET /api/analytics/stats`
 pub(crate) async fn stats(
-    State(app): State<App>,
+    State(house): State<House>,
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<StatsView>, Problem> {
-    let mut desk = Desk::open(&app, &caller, &asked, Usual::ThisMonth).await?;
+    let mut desk = Desk::open(&house, &caller, &asked, Usual::ThisMonth).await?;
     Ok(Json(StatsView::of(&mut desk).await?))
 }

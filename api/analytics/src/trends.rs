@@ -3,11 +3,12 @@
 use axum::extract::State;
 use chrono::{Datelike, NaiveDate};
 use clinical::money::{Currency, Decimal};
-use gate::{App, Caller, Json, Problem, Query};
+use gate::{Caller, Json, Problem, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::counts::{self, Sums};
+use crate::House;
+use crate::counts::Sums;
 use crate::desk::{Asked, Desk, Usual};
 use crate::period::{Period, Span};
 use crate::stats::{MONEY, decimal, shown_revenue_minor};
@@ -40,7 +41,7 @@ impl Trends {
         let code = currency.map_or("", Currency::code);
         let months = desk.period.months();
         let spans: Vec<Span> = months.iter().map(Period::span).collect();
-        let each = counts::within_each(&mut desk.rows, desk.clinic, &METRICS, &spans).await?;
+        let each = desk.within_each(&METRICS, &spans).await?;
         let view = |(month, sums): (&Period, &Sums)| MonthView {
             month: name(month.from),
             patients: sight.count(sums.of("patients")),
@@ -48,7 +49,7 @@ impl Trends {
             revenue: shown_revenue_minor(sums, code, sight).and_then(|minor| decimal(minor, currency)),
             year: month.from.year(),
         };
-        Ok(Self(months.iter().zip(&each).map(view).collect()))
+        Ok(Self(months.iter().zip(each.iter()).map(view).collect()))
     }
 }
 
@@ -83,10 +84,10 @@ impl Tabled for Trends {
 
 /// `GET /api/analytics/monthly-trends`
 pub(crate) async fn trends(
-    State(app): State<App>,
+    State(house): State<House>,
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Vec<MonthView>>, Problem> {
-    let mut desk = Desk::open(&app, &caller, &asked, Usual::Year).await?;
+    let mut desk = Desk::open(&house, &caller, &asked, Usual::Year).await?;
     Ok(Json(Trends::of(&mut desk).await?.0))
 }

@@ -3,11 +3,11 @@
 use axum::extract::State;
 use chrono::NaiveDate;
 use clinical::decision::Urgency;
-use gate::{App, Caller, Json, Problem, Query};
+use gate::{Caller, Json, Problem, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::counts;
+use crate::House;
 use crate::desk::{Asked, Desk, Usual};
 use crate::small::share_percent;
 use crate::table::{Cell, Kind, Table, Tabled, text};
@@ -47,7 +47,7 @@ impl TriageView {
     pub(crate) async fn of(desk: &mut Desk) -> Result<Self, Problem> {
         let (period, sight) = (desk.period, desk.sight);
         let metrics = ["assessments", "overrides"];
-        let sums = counts::within(&mut desk.rows, desk.clinic, &metrics, period.span()).await?;
+        let sums = desk.within(&metrics, period.span()).await?;
         let of_level = |level: &Urgency| sums.of_kind("assessments", level.as_str());
         let counts: Vec<i64> = Urgency::ALL.iter().map(of_level).collect();
         let all = sums.of("assessments");
@@ -84,10 +84,10 @@ impl Tabled for TriageView {
 
 /// `GET /api/analytics/triage`
 pub(crate) async fn triage(
-    State(app): State<App>,
+    State(house): State<House>,
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<TriageView>, Problem> {
-    let mut desk = Desk::open(&app, &caller, &asked, Usual::ThisMonth).await?;
+    let mut desk = Desk::open(&house, &caller, &asked, Usual::ThisMonth).await?;
     Ok(Json(TriageView::of(&mut desk).await?))
 }

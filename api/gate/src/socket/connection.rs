@@ -48,8 +48,8 @@ pub(super) async fn serve(sockets: Sockets, upgrade: OnUpgrade, knock: Knock) {
     let mut wire = Wire::over(upgraded, &room.limits).await;
     // Boxed: what is needed once would else lie in every connection for as long as it lives.
     let end = match Box::pin(enter(room, &mut wire, knock)).await {
-        Ok((mut visit, mut taken)) => {
-            let end = visit.stay(&mut wire, &mut taken).await;
+        Ok((mut visit, taken)) => {
+            let end = visit.stay(&mut wire, &taken.seat).await;
             if room.hub.leave(&taken.seat)
                 && let Some(user) = taken.seat.user
             {
@@ -263,20 +263,21 @@ impl Visit<'_> {
     }
 
     /// Sends what is told and hears what is said, until one of the two wants no more.
-    async fn stay(&mut self, wire: &mut Wire, taken: &mut Taken) -> End {
+    async fn stay(&mut self, wire: &mut Wire, seat: &Seat) -> End {
         let heartbeat = self.room.limits.heartbeat;
         let mut beats = 0_u32;
         let mut beat = std::pin::pin!(tokio::time::sleep(heartbeat));
         loop {
             let stepped = tokio::select! {
-                code = taken.seat.closed() => Err(End::of(code, "try again")),
-                Some(frame) = taken.frames.recv() => {
-                    tokio::select! {
+                next = seat.next() => match next {
+                    Ok(frame) => tokio::select! {
+                        biased;
                         sent = self.tell(wire, frame) => sent,
                         // A client that takes nothing is not waited for once its queue is full.
-                        code = taken.seat.closed() => Err(End::of(code, "try again")),
-                    }
-                }
+                        code = seat.closed() => Err(End::of(code, "try again")),
+                    },
+                    Err(code) => Err(End::of(code, "try again")),
+                },
                 read = wire.next() => match read {
                     Ok(Some(text)) => self.hear(wire, &text).await,
                     Ok(None) => Ok(()),
@@ -285,7 +286,7 @@ impl Visit<'_> {
                 () = &mut beat => {
                     beats += 1;
                     beat.as_mut().reset(tokio::time::Instant::now() + heartbeat);
-                    self.beat(wire, &taken.seat, beats).await
+                    self.beat(wire, seat, beats).await
                 }
             };
             if let Err(end) = stepped {

@@ -1,12 +1,12 @@
 //! Who is connected to this process, and what goes to whom.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clinical::id::{ClinicId, UserId};
 use storage::live::Live;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::outgoing;
@@ -28,26 +28,71 @@ pub(super) struct Seat {
     number: u64,
     pub user: Option<UserId>,
     pub staff_of: Vec<ClinicId>,
-    sender: mpsc::Sender<Frame>,
-    closing: Notify,
-    code: AtomicU16,
+    tray: Mutex<Tray>,
+    /// Rung for each frame, and for the end.
+    bell: Notify,
+}
+
+/// What lies ready for a connection: most hold nothing, and then it takes no memory, as a channel would.
+#[derive(Default)]
+struct Tray {
+    frames: VecDeque<Frame>,
+    /// Why the connection is to end.
+    code: Option<u16>,
 }
 
 impl Seat {
+    fn tray(&self) -> MutexGuard<'_, Tray> {
+        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Ends the connection with a close code.
     fn close(&self, code: u16) {
-        if self.code.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.closing.notify_one();
+        self.tray().code.get_or_insert(code);
+        self.bell.notify_one();
+    }
+
+    /// Lays a frame down; whether there was room among `queue`.
+    fn lay(&self, frame: Frame, queue: usize) -> bool {
+        let mut tray = self.tray();
+        if tray.frames.len() >= queue {
+            return false;
+        }
+        tray.frames.push_back(frame);
+        drop(tray);
+        self.bell.notify_one();
+        true
+    }
+
+    fn take(&self) -> Option<Frame> {
+        let mut tray = self.tray();
+        let frame = tray.frames.pop_front();
+        if tray.frames.is_empty() {
+            tray.frames = VecDeque::new();
+        }
+        frame
+    }
+
+    /// The next frame, or the close code once the connection is to end. Only its connection waits here.
+    pub async fn next(&self) -> Result<Frame, u16> {
+        loop {
+            if let Some(code) = self.tray().code {
+                return Err(code);
+            }
+            match self.take() {
+                Some(frame) => return Ok(frame),
+                None => self.bell.notified().await,
+            }
         }
     }
 
-    /// Returns the close code once the connection is to end.
+    /// Returns the close code once the connection is to end; the frames stay.
     pub async fn closed(&self) -> u16 {
         loop {
-            match self.code.load(Ordering::Acquire) {
-                0 => self.closing.notified().await,
-                code => return code,
+            if let Some(code) = self.tray().code {
+                return code;
             }
+            self.bell.notified().await;
         }
     }
 }
@@ -82,9 +127,8 @@ pub(super) enum NoSeat {
 
 /// A place that was taken.
 pub(super) struct Taken {
+    /// What is laid down here stands behind `joined`, and all of it does.
     pub seat: Arc<Seat>,
-    pub frames: mpsc::Receiver<Frame>,
-    /// What comes through `frames` stands behind this position, and all of it does.
     pub joined: i64,
     /// Whether the person had no other place in this process.
     pub is_first: bool,
@@ -121,14 +165,12 @@ impl Hub {
 
     /// Takes a place.
     pub fn enter(&self, user: Option<UserId>, staff_of: Vec<ClinicId>) -> Result<Taken, NoSeat> {
-        let (sender, frames) = mpsc::channel(self.queue);
         let seat = Arc::new(Seat {
             number: self.numbers.fetch_add(1, Ordering::Relaxed),
             user,
             staff_of,
-            sender,
-            closing: Notify::new(),
-            code: AtomicU16::new(0),
+            tray: Mutex::default(),
+            bell: Notify::new(),
         });
         let mut state = self.state();
         let joined = state.position.ok_or(NoSeat::NotReady)?;
@@ -150,7 +192,7 @@ impl Hub {
         }
         state.count += 1;
         metrics::gauge!("socket_connections").set(state.count as f64);
-        Ok(Taken { seat, frames, joined, is_first })
+        Ok(Taken { seat, joined, is_first })
     }
 
     /// Gives a place back; whether it was the person's last in this process.
@@ -173,7 +215,7 @@ impl Hub {
     /// Brings a message to those who are here, whose queue has room; who has none is dropped, and finds it later.
     pub fn bring(&self, message: &Live) {
         let mut state = self.state();
-        let mut frame = Lazy { message, text: None };
+        let mut frame = Lazy { message, queue: self.queue, text: None, brought: 0, left: 0 };
         for user in &message.people {
             for seat in state.people.get(user).into_iter().flatten() {
                 frame.to(seat);
@@ -185,6 +227,9 @@ impl Hub {
             }
         }
         state.position = Some(message.position);
+        drop(state);
+        metrics::counter!("socket_messages_total", "outcome" => "brought").increment(frame.brought);
+        metrics::counter!("socket_messages_total", "outcome" => "left").increment(frame.left);
     }
 
     /// Leaves a message to the lists: nobody hears it now.
@@ -214,19 +259,21 @@ fn without<K: std::hash::Hash + Eq>(seats: &mut HashMap<K, Vec<Arc<Seat>>>, key:
 /// A message that becomes a text when the first connection needs it, and is shared by all.
 struct Lazy<'a> {
     message: &'a Live,
+    queue: usize,
     text: Option<Utf8Bytes>,
+    brought: u64,
+    left: u64,
 }
 
 impl Lazy<'_> {
     fn to(&mut self, seat: &Seat) {
         let text = self.text.get_or_insert_with(|| outgoing::live(self.message)).clone();
         let position = (!self.message.is_fleeting).then_some(self.message.position);
-        match seat.sender.try_send(Frame { position, text }) {
-            Ok(()) => metrics::counter!("socket_messages_total", "outcome" => "brought").increment(1),
-            Err(_) => {
-                metrics::counter!("socket_messages_total", "outcome" => "left").increment(1);
-                seat.close(TOO_SLOW);
-            }
+        if seat.lay(Frame { position, text }, self.queue) {
+            self.brought += 1;
+        } else {
+            self.left += 1;
+            seat.close(TOO_SLOW);
         }
     }
 }
@@ -254,8 +301,8 @@ mod tests {
         }
     }
 
-    fn positions(taken: &mut Taken) -> Vec<i64> {
-        std::iter::from_fn(|| taken.frames.try_recv().ok()).filter_map(|frame| frame.position).collect()
+    fn positions(taken: &Taken) -> Vec<i64> {
+        std::iter::from_fn(|| taken.seat.take()).filter_map(|frame| frame.position).collect()
     }
 
     #[test]
@@ -276,22 +323,18 @@ mod tests {
         let hub = Hub::new(2, 8);
         hub.open(0);
         let (ada, eve) = (UserId::new(), UserId::new());
-        let mut of_ada = hub.enter(Some(ada), Vec::new()).unwrap_or_else(|_| panic!("it is open"));
+        let of_ada = hub.enter(Some(ada), Vec::new()).unwrap_or_else(|_| panic!("it is open"));
         hub.bring(&message(1, &[ada, eve]));
-        let mut of_eve = hub.enter(Some(eve), vec![CLINIC]).unwrap_or_else(|_| panic!("it is open"));
+        let of_eve = hub.enter(Some(eve), vec![CLINIC]).unwrap_or_else(|_| panic!("it is open"));
         assert_eq!(of_eve.joined, 1);
         hub.bring(&message(2, &[eve]));
         hub.bring(&Live { is_to_staff: true, ..message(3, &[]) });
-        assert_eq!((positions(&mut of_ada), positions(&mut of_eve)), (vec![1], vec![2, 3]));
+        assert_eq!((positions(&of_ada), positions(&of_eve)), (vec![1], vec![2, 3]));
         for position in 4..7 {
             hub.bring(&message(position, &[ada]));
         }
         assert_eq!(of_ada.seat.closed().await, TOO_SLOW);
-        assert_eq!(
-            positions(&mut of_ada),
-            [4, 5],
-            "what was in the queue is in order; the rest is found later"
-        );
+        assert_eq!(positions(&of_ada), [4, 5], "what was in the queue is in order; the rest is found later");
         hub.close_all();
         assert_eq!(of_eve.seat.closed().await, GOING_AWAY);
     }
