@@ -13,7 +13,7 @@ const MOST: usize = 256;
 pub struct Queues {
     /// Medical records.
     pub ehr: usize,
-    /// E-mail.
+    /// E-mail; so many connections to one mail server are kept.
     pub email: usize,
     /// Word to people and to other programs; webhooks among it.
     pub notification: usize,
@@ -29,7 +29,7 @@ pub struct Queues {
 
 impl Default for Queues {
     fn default() -> Self {
-        Self { ehr: 2, email: 4, notification: 8, billing: 2, report: 1, imaging: 1, dicom: 4 }
+        Self { ehr: 2, email: 20, notification: 8, billing: 2, report: 1, imaging: 1, dicom: 4 }
     }
 }
 

@@ -11,7 +11,7 @@ use quick_cache::sync::Cache;
 use storage::db::{Conn, FromRow, Result, Row, Statement, built_sql, sql};
 
 use crate::bucket::{ALL_TIME, BIRTH, Buckets, DAY, Pieces, QUARTER, UNKNOWN_BIRTH};
-use crate::keep::{Generation, Place};
+use crate::keep::Place;
 use crate::period::Span;
 
 /// So many sums are kept, about 150 bytes each.
@@ -88,16 +88,16 @@ impl Default for Counts {
 }
 
 impl Counts {
-    /// What was counted of `metrics`, which are words of ours, within each of `spans`, in their order.
+    /// What was counted of `metrics`, which are words of ours, within each of `spans`, in their order. `place` was read
+    /// before: what is counted meanwhile may be in the sums, but all that is in the numbers there is.
     pub async fn within_each(
         &self,
         db: &mut Conn,
+        place: Place,
         clinic: ClinicId,
         metrics: &[&'static str],
         spans: &[Span],
     ) -> Result<Arc<Vec<Sums>>> {
-        // The place is read first: what is counted meanwhile may be in the sums, but none of what the place says is not.
-        let place = Generation::Current.find(db, "").await?;
         let question = Question { place, clinic, metrics: metrics.to_vec(), spans: spans.to_vec() };
         if let Some(kept) = self.0.get(&question) {
             return Ok(kept);

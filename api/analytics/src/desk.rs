@@ -16,6 +16,7 @@ use utoipa::IntoParams;
 
 use crate::House;
 use crate::counts::{self, Counts, Sums};
+use crate::keep::{Generation, Place};
 use crate::period::{Period, Span, today};
 use crate::small::Sight;
 
@@ -55,6 +56,8 @@ pub(crate) struct Desk {
     /// The day on which ages are counted: the last one asked for, else today.
     pub age_day: NaiveDate,
     counts: Counts,
+    /// How far the numbers were when it was opened.
+    place: Place,
     /// What was asked for or set.
     currency: Option<Currency>,
 }
@@ -100,7 +103,9 @@ impl Desk {
             None => own_currency(&mut rows, &clinic).await?,
         };
         let age_day = asked.to.unwrap_or(today);
-        Ok(Self { rows, clinic: caller.clinic, period, sight, age_day, counts: counts.clone(), currency })
+        let place = Generation::Current.find(&mut rows, "").await?;
+        let (clinic, counts) = (caller.clinic, counts.clone());
+        Ok(Self { rows, clinic, period, sight, age_day, counts, place, currency })
     }
 
     /// What was counted of `metrics`, which are words of ours, within each of `spans`, in their order.
@@ -109,7 +114,7 @@ impl Desk {
         metrics: &[&'static str],
         spans: &[Span],
     ) -> Result<Arc<Vec<Sums>>, DbError> {
-        self.counts.within_each(&mut self.rows, self.clinic, metrics, spans).await
+        self.counts.within_each(&mut self.rows, self.place, self.clinic, metrics, spans).await
     }
 
     /// What was counted of `metrics`, which are words of ours, within `span`.

@@ -104,14 +104,15 @@ impl StatsView {
         let (currency, sight) = (desk.currency().await?, desk.sight);
         let code = currency.map_or("", Currency::code);
         let period = desk.period;
-        let this = desk.within(&METRICS, period.span()).await?;
-        let last = desk.within(&METRICS, period.before().span()).await?;
+        let both = desk.within_each(&METRICS, &[period.span(), period.before().span()]).await?;
         let after = period.span().after();
         let later = desk.within(&["patients"], after).await?;
         let ever = counts::ever(&mut desk.rows, desk.clinic, &["patients"]).await?;
         let patients = ever.of("patients") - later.of("patients");
-        let now = Part::of(&this, patients, code, sight);
-        let before = Part::of(&last, patients - now.new_patients, code, sight);
+        let none = Sums::default();
+        let (this, last) = (both.first().unwrap_or(&none), both.last().unwrap_or(&none));
+        let now = Part::of(this, patients, code, sight);
+        let before = Part::of(last, patients - now.new_patients, code, sight);
         let change = |shown: fn(&Part, Sight) -> Option<i64>, amount: fn(&Part) -> i64| {
             let both_shown = shown(&now, sight).and(shown(&before, sight));
             both_shown.and_then(|_| change_percent(amount(&now), amount(&before)))

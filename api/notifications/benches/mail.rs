@@ -22,22 +22,27 @@ use clinical::id::ClinicId;
 use clinical::job::{Job, Queue};
 use clinical::notice::{Notice, NoticeCategory, NoticeUrgency};
 use clinical::role::Role;
+use futures::FutureExt;
 use gate::testing::{app, token_of};
 use gate::{App, HttpLimits};
+use hub::worker::{LOOK, Worker};
 use notifications::Deliverer;
 use notifications::channel::{Address, ChannelSettings, Outgoing, PushUrgency, Switchboard};
 use storage::db::Db;
 use storage::live::{self, To};
-use storage::queue::{self, QueueLimits};
+use storage::queue::{self, Claimed, QueueLimits};
 use storage::records::member::Position;
 use storage::records::webhook::target::Targets;
 use storage::testing::{fresh_postgres_url, now};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const CLINIC: ClinicId = ClinicId::DEFAULT;
 /// So many are under way at once; a mail server is spoken to over at most 20 connections.
 const AT_ONCE: usize = 64;
+/// So many jobs of the queue run together.
+const SLOTS: usize = 20;
 /// Each notice is mailed to so many people.
 const PEOPLE: usize = 500;
 
@@ -151,16 +156,26 @@ async fn whole_way(app: &App, deliverer: &Deliverer, notices: usize) {
         let Job::PlanNotice { notification_id } = claimed.job else { panic!("{:?}", claimed.job) };
         deliverer.plan(&claimed, notification_id).await.unwrap();
     }
-    let (db, deliverer) = (app.db.clone(), deliverer.clone());
-    at_once("notices delivered", move || {
-        let (db, deliverer) = (db.clone(), deliverer.clone());
-        async move {
-            let started = Instant::now();
-            let claimed = queue::claim_from(&db, Queue::Email, limits, SystemClock.now()).await.unwrap()?;
-            let Job::MailNotice { delivery_id } = claimed.job else { panic!("{:?}", claimed.job) };
-            deliverer.deliver(&claimed, delivery_id).await.unwrap();
-            Some(started.elapsed())
+    let count = notices * PEOPLE;
+    let (stop, left) = (CancellationToken::new(), Arc::new(AtomicUsize::new(count)));
+    let run = {
+        let (deliverer, stop) = (deliverer.clone(), stop.clone());
+        move |claimed: Claimed| {
+            let (deliverer, stop, left) = (deliverer.clone(), stop.clone(), Arc::clone(&left));
+            async move {
+                let Job::MailNotice { delivery_id } = claimed.job else { panic!("{:?}", claimed.job) };
+                deliverer.deliver(&claimed, delivery_id).await?;
+                if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    stop.cancel();
+                }
+                Ok(())
+            }
+            .boxed()
         }
-    })
-    .await;
+    };
+    let (db, clock) = (app.db.clone(), Arc::new(SystemClock));
+    let began = Instant::now();
+    Worker { db, clock, limits, look: LOOK, run: Arc::new(run) }.work(Queue::Email, SLOTS, stop).await;
+    let seconds = began.elapsed().as_secs_f64();
+    println!("notices delivered: {count} in {seconds:.2} s, {:.0} a second", count as f64 / seconds);
 }

@@ -56,20 +56,25 @@ impl Worker {
         }
         let mut ear = self.db.bells().ear(Bell::Jobs);
         let mut under_way = JoinSet::new();
+        let at_a_time = at_a_time.max(1);
         while !stop.is_cancelled() {
-            if under_way.len() >= at_a_time.max(1) {
+            // Those that ended while others were claimed leave their places to as many at once.
+            while under_way.try_join_next().is_some() {}
+            if under_way.len() >= at_a_time {
                 tokio::select! {
                     _ = under_way.join_next() => {}
                     () = stop.cancelled() => {}
                 }
                 continue;
             }
-            let pause = match self.next(queue).await {
-                Ok(Some(claimed)) => {
-                    under_way.spawn(self.clone().one(claimed));
+            let pause = match self.next(queue, at_a_time - under_way.len()).await {
+                Ok(claimed) if !claimed.is_empty() => {
+                    for claimed in claimed {
+                        under_way.spawn(self.clone().one(claimed));
+                    }
                     continue;
                 }
-                Ok(None) => self.look,
+                Ok(_) => self.look,
                 Err(error) => {
                     error!(queue = queue.as_str(), error = %Chain(&error), "the queue cannot be reached");
                     TROUBLE
@@ -85,11 +90,11 @@ impl Worker {
         while under_way.join_next().await.is_some() {}
     }
 
-    async fn next(&self, queue: Queue) -> Result<Option<Claimed>, DbError> {
+    async fn next(&self, queue: Queue, at_most: usize) -> Result<Vec<Claimed>, DbError> {
         if !queue::is_due_in(&mut self.db.read().await?, queue, self.clock.now()).await? {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        queue::claim_from(&self.db, queue, self.limits, self.clock.now()).await
+        queue::claim_some(&self.db, queue, at_most, self.limits, self.clock.now()).await
     }
 
     /// Runs one job under its lease, and stops it where another has taken it; what panics has failed.

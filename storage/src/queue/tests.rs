@@ -414,3 +414,30 @@ async fn long_work_gives_way_to_what_is_more_urgent_and_comes_back() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn jobs_claimed_together_are_the_most_urgent_and_each_goes_to_one_claimer() {
+    on_both(async |db| {
+        let limits = QueueLimits::default();
+        let routine: Vec<Job> = std::iter::repeat_with(job).take(40).collect();
+        for job in &routine {
+            ask_now(&db, job).await;
+        }
+        let urgent = job();
+        let mut tx = db.begin().await.unwrap();
+        pull_forward(&mut tx, CLINIC, &urgent, now()).await.unwrap();
+        tx.commit().await.unwrap();
+        let three = claim_some(&db, Queue::Imaging, 3, limits, now()).await.unwrap();
+        assert_eq!(three.len(), 3);
+        assert!(three.iter().any(|claimed| claimed.job == urgent));
+        let claimers = (0..4).map(|_| claim_some(&db, Queue::Imaging, 11, limits, now()));
+        let claimed = futures::future::join_all(claimers).await;
+        let mut rest: Vec<Claimed> = claimed.into_iter().flat_map(Result::unwrap).collect();
+        rest.extend(claim_some(&db, Queue::Imaging, 41, limits, now()).await.unwrap());
+        let all: std::collections::HashSet<JobId> =
+            three.iter().chain(&rest).map(|claimed| claimed.job_id).collect();
+        assert_eq!((all.len(), three.len() + rest.len()), (41, 41), "each once");
+        assert!(three.iter().chain(&rest).all(|claimed| claimed.tries == 1));
+    })
+    .await;
+}

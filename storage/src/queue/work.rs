@@ -1,5 +1,7 @@
 //! What a worker does with a job: claims it, keeps it, ends it.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use clinical::id::{ClinicId, JobId};
 use clinical::job::{Job, Queue};
@@ -37,7 +39,7 @@ impl FromRow for Claimed {
 ///
 /// A job whose last allowed worker died without a word is buried instead.
 pub async fn claim(db: &Db, limits: QueueLimits, now: DateTime<Utc>) -> Result<Option<Claimed>> {
-    claim_kinds(db, &known_kinds(), limits, now).await
+    Ok(claim_kinds(db, &known_kinds(), 1, limits, now).await?.pop())
 }
 
 /// As [`claim`], of one queue.
@@ -47,15 +49,27 @@ pub async fn claim_from(
     limits: QueueLimits,
     now: DateTime<Utc>,
 ) -> Result<Option<Claimed>> {
-    claim_kinds(db, &listed(queue.kinds()), limits, now).await
+    Ok(claim_some(db, queue, 1, limits, now).await?.pop())
+}
+
+/// As [`claim_from`], up to `at_most` jobs in one transaction: what waits is looked through once for all of them.
+pub async fn claim_some(
+    db: &Db,
+    queue: Queue,
+    at_most: usize,
+    limits: QueueLimits,
+    now: DateTime<Utc>,
+) -> Result<Vec<Claimed>> {
+    claim_kinds(db, &listed(queue.kinds()), at_most, limits, now).await
 }
 
 async fn claim_kinds(
     db: &Db,
     kinds: &str,
+    at_most: usize,
     limits: QueueLimits,
     now: DateTime<Utc>,
-) -> Result<Option<Claimed>> {
+) -> Result<Vec<Claimed>> {
     let mut tx = db.begin().await?;
     built_sql(format!(
         "UPDATE jobs SET state = 'dead', last_error = 'the worker vanished in the middle of it'
@@ -65,25 +79,29 @@ async fn claim_kinds(
     .bind(limits.tries)
     .execute(&mut tx)
     .await?;
+    // Materialized: a subquery may be run again for each row, and would lock others each time.
     let take = format!(
-        "UPDATE jobs SET state = 'running', tries = tries + 1, run_at = $1
-          WHERE job_id = (SELECT job_id FROM jobs
-                           WHERE kind IN ({kinds}) AND {}
-                           ORDER BY priority DESC,
-                                    coalesce((SELECT turn FROM job_turns
-                                               WHERE job_turns.clinic_id = jobs.clinic_id), 0),
-                                    due_at IS NULL, due_at, run_at
-                           LIMIT 1{})
-          RETURNING job_id, clinic_id, body, tries",
+        "WITH next AS MATERIALIZED
+           (SELECT job_id FROM jobs
+             WHERE kind IN ({kinds}) AND {}
+             ORDER BY priority DESC,
+                      coalesce((SELECT turn FROM job_turns WHERE job_turns.clinic_id = jobs.clinic_id), 0),
+                      due_at IS NULL, due_at, run_at
+             LIMIT $3{})
+         UPDATE jobs SET state = 'running', tries = tries + 1, run_at = $1
+          WHERE job_id IN (SELECT job_id FROM next)
+         RETURNING job_id, clinic_id, body, tries",
         claimable("$2"),
         tx.skip_locked()
     );
-    let claimed: Option<Claimed> =
-        built_sql(take).bind(now + limits.lease).bind(now).fetch_optional(&mut tx).await?;
-    if let Some(claimed) = &claimed {
+    let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+    let take = built_sql(take).bind(now + limits.lease).bind(now).bind(at_most);
+    let claimed: Vec<Claimed> = take.fetch_all(&mut tx).await?;
+    let clinics: BTreeSet<ClinicId> = claimed.iter().map(|claimed| claimed.clinic_id).collect();
+    for clinic in clinics {
         let turn = "INSERT INTO job_turns (clinic_id, turn) VALUES ($1, $2)
                     ON CONFLICT (clinic_id) DO UPDATE SET turn = excluded.turn";
-        sql(turn).bind(claimed.clinic_id).bind(now.timestamp_micros()).execute(&mut tx).await?;
+        sql(turn).bind(clinic).bind(now.timestamp_micros()).execute(&mut tx).await?;
     }
     tx.commit().await?;
     Ok(claimed)
