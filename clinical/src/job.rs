@@ -260,6 +260,11 @@ pub enum Priority {
     Stat = 20,
 }
 
+impl Priority {
+    /// Every one.
+    pub const ALL: &[Self] = &[Self::Spare, Self::Routine, Self::Urgent, Self::Stat];
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

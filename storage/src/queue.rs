@@ -21,7 +21,9 @@ use clinical::job::{Job, Priority};
 use crate::db::{DbError, FromRow, Result, Row, Tx, built_sql, sql};
 
 pub use look::{Dead, Depth, dead, dead_of, depth, depth_of, depth_of_queue, neglected_since, replay};
-pub use work::{Claimed, claim, claim_from, claim_some, fail, finish, give_way, is_due, is_due_in, is_held, keep};
+pub use work::{
+    Claimed, claim, claim_from, claim_some, fail, finish, give_way, is_due, is_due_in, is_held, keep,
+};
 
 /// A job that another inserts at the same moment is looked for again so often.
 const INSERT_TRIES: usize = 3;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clinical::id::{ClinicId, JobId};
-use clinical::job::{Job, Queue};
+use clinical::job::{Job, Priority, Queue};
 
 use super::QueueLimits;
 use crate::db::{Conn, Db, DbError, FromRow, Result, Row, Tx, built_sql, sql};
@@ -52,7 +52,7 @@ pub async fn claim_from(
     Ok(claim_some(db, queue, 1, limits, now).await?.pop())
 }
 
-/// As [`claim_from`], up to `at_most` jobs in one transaction: what waits is looked through once for all of them.
+/// As [`claim_from`], up to `at_most` jobs of one kind, priority and clinic in one transaction.
 pub async fn claim_some(
     db: &Db,
     queue: Queue,
@@ -79,24 +79,10 @@ async fn claim_kinds(
     .bind(limits.tries)
     .execute(&mut tx)
     .await?;
-    // Materialized: a subquery may be run again for each row, and would lock others each time.
-    let take = format!(
-        "WITH next AS MATERIALIZED
-           (SELECT job_id FROM jobs
-             WHERE kind IN ({kinds}) AND {}
-             ORDER BY priority DESC,
-                      coalesce((SELECT turn FROM job_turns WHERE job_turns.clinic_id = jobs.clinic_id), 0),
-                      due_at IS NULL, due_at, run_at
-             LIMIT $3{})
-         UPDATE jobs SET state = 'running', tries = tries + 1, run_at = $1
-          WHERE job_id IN (SELECT job_id FROM next)
-         RETURNING job_id, clinic_id, body, tries",
-        claimable("$2"),
-        tx.skip_locked()
-    );
-    let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
-    let take = built_sql(take).bind(now + limits.lease).bind(now).bind(at_most);
-    let claimed: Vec<Claimed> = take.fetch_all(&mut tx).await?;
+    let claimed = match next_heap(&mut tx, kinds, now).await? {
+        Some(heap) => take(&mut tx, &heap, at_most, now, now + limits.lease).await?,
+        None => Vec::new(),
+    };
     let clinics: BTreeSet<ClinicId> = claimed.iter().map(|claimed| claimed.clinic_id).collect();
     for clinic in clinics {
         let turn = "INSERT INTO job_turns (clinic_id, turn) VALUES ($1, $2)
@@ -105,6 +91,99 @@ async fn claim_kinds(
     }
     tx.commit().await?;
     Ok(claimed)
+}
+
+/// Waiting jobs of one kind, priority and clinic, or one whose worker has vanished.
+struct Heap {
+    kind: String,
+    priority: i64,
+    clinic_id: ClinicId,
+    vanished: Option<JobId>,
+}
+
+impl FromRow for Heap {
+    fn from_row(row: &Row) -> Result<Self> {
+        let is_queued = row.get::<String>("state")? == "queued";
+        Ok(Self {
+            kind: row.get("kind")?,
+            priority: row.get("priority")?,
+            clinic_id: row.id("clinic_id")?,
+            vanished: if is_queued { None } else { Some(row.id("job_id")?) },
+        })
+    }
+}
+
+/// Where the job lies whose turn it is: of each heap the first alone is looked at, and the heaps are found by stepping
+/// from clinic to clinic, so that a thousand waiting jobs cost no more than one.
+async fn next_heap(tx: &mut Tx, kinds: &str, now: DateTime<Utc>) -> Result<Option<Heap>> {
+    let priorities: Vec<_> = Priority::ALL.iter().map(|priority| format!("({})", *priority as i64)).collect();
+    let kind_rows: Vec<_> = kinds.split(", ").map(|kind| format!("({kind})")).collect();
+    let clinic = |of: &str, and: &str| {
+        format!(
+            "(SELECT clinic_id FROM jobs WHERE state = 'queued' AND kind = {of}.kind
+                 AND priority = {of}.priority {and} ORDER BY clinic_id LIMIT 1)"
+        )
+    };
+    let find = format!(
+        "WITH RECURSIVE kinds (kind) AS (VALUES {}), priorities (priority) AS (VALUES {}),
+           pairs AS (SELECT kind, priority FROM kinds CROSS JOIN priorities),
+           heaps (kind, priority, clinic_id) AS
+             (SELECT kind, priority, {} FROM pairs
+              UNION ALL
+              SELECT kind, priority, {} FROM heaps WHERE clinic_id IS NOT NULL),
+           firsts AS
+             (SELECT (SELECT job_id FROM jobs
+                       WHERE state = 'queued' AND kind = heaps.kind AND priority = heaps.priority
+                         AND clinic_id = heaps.clinic_id AND {claimable}
+                       ORDER BY due_at IS NULL, due_at, run_at LIMIT 1) AS job_id
+                FROM heaps WHERE clinic_id IS NOT NULL
+              UNION ALL
+              SELECT job_id FROM jobs WHERE state = 'running' AND kind IN ({kinds}) AND {claimable})
+         SELECT jobs.job_id, jobs.kind, jobs.priority, jobs.clinic_id, jobs.state
+           FROM firsts JOIN jobs ON jobs.job_id = firsts.job_id
+           LEFT JOIN job_turns ON job_turns.clinic_id = jobs.clinic_id
+          ORDER BY jobs.priority DESC, coalesce(job_turns.turn, 0),
+                   jobs.due_at IS NULL, jobs.due_at, jobs.run_at
+          LIMIT 1",
+        kind_rows.join(", "),
+        priorities.join(", "),
+        clinic("pairs", ""),
+        clinic("heaps", "AND clinic_id > heaps.clinic_id"),
+        claimable = claimable("$1"),
+    );
+    built_sql(find).bind(now).fetch_optional(tx).await
+}
+
+/// Takes up to `at_most` jobs out of a heap, in their order.
+async fn take(
+    tx: &mut Tx,
+    heap: &Heap,
+    at_most: usize,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<Vec<Claimed>> {
+    let which = match heap.vanished {
+        Some(_) => "job_id = $3",
+        None => "state = 'queued' AND kind = $3 AND priority = $4 AND clinic_id = $5",
+    };
+    // Materialized: a subquery may be run again for each row, and would lock others each time.
+    let text = format!(
+        "WITH next AS MATERIALIZED
+           (SELECT job_id FROM jobs WHERE {which} AND {}
+             ORDER BY due_at IS NULL, due_at, run_at LIMIT {at_most}{})
+         UPDATE jobs SET state = 'running', tries = tries + 1, run_at = $1
+          WHERE job_id IN (SELECT job_id FROM next)
+         RETURNING job_id, clinic_id, body, tries",
+        claimable("$2"),
+        tx.skip_locked()
+    );
+    let take = built_sql(text).bind(until).bind(now);
+    match heap.vanished {
+        Some(job_id) => take.bind(job_id),
+        None => take.bind(heap.kind.as_str()).bind(heap.priority).bind(heap.clinic_id),
+    }
+    .fetch_all(tx)
+    .await
 }
 
 /// Whether anything of any queue could be claimed, asked without a write.
