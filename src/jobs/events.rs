@@ -8,7 +8,7 @@ use hub::dispatch;
 use hub::nats::Nats;
 use hub::webhooks::Webhooks;
 use notifications::triggers::Triggers;
-use storage::outbox::Listener;
+use storage::outbox::{self, Listener};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -40,9 +40,13 @@ pub async fn listen(house: Arc<House>, stop: CancellationToken) {
         .into_iter()
         .map(|listener| dispatch::listen(db.clone(), Arc::clone(&clock), listener, stop.clone()));
     // A listener hears what is told from its first day on; what was told before is in the numbers, too.
+    let before = async {
+        outbox::expect(&db, analytics::LISTENER).await?;
+        analytics::catch_up(&db).await
+    };
     let counted = async {
         tokio::select! {
-            counted = analytics::catch_up(&db) => {
+            counted = before => {
                 if let Err(error) = counted {
                     error!(error = %hub::Chain(&error), "what was told before is not counted yet");
                 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::db::{Conn, DbError, FromRow, Result, Row, Tx, built_sql, sql};
 
-pub use listen::{HearError, Hearing, Listener, Progress, Step, StepError, progress};
+pub use listen::{HearError, Hearing, Listener, Progress, Step, StepError, expect, progress};
 
 /// The columns of a [`Told`].
 const COLUMNS: &str = "event_id, clinic_id, position, name, body, told_at";

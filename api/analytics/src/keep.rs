@@ -15,6 +15,9 @@ use crate::fold::counts;
 /// A listener that has more to catch up with than fits this time is told the rest again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The name of the listener that counts.
+pub const LISTENER: &str = "analytics";
+
 /// The listener that counts.
 pub struct Counter {
     db: Db,
@@ -29,7 +32,7 @@ impl Counter {
 
 impl Listener for Counter {
     fn name(&self) -> &'static str {
-        "analytics"
+        LISTENER
     }
 
     fn hears(&self, told: &Told) -> bool {

@@ -38,7 +38,7 @@ pub use billing::{BillingView, CurrencyView, SubscriptionsView};
 pub use deliveries::{ChannelView, DeliveriesView};
 pub use demographics::{AgeGroupsView, DemographicsView};
 pub use imaging::{AgreementView, ImagingView, ModalityView, StepsView};
-pub use keep::{Counter, catch_up};
+pub use keep::{Counter, LISTENER, catch_up};
 pub use measure::measure;
 pub use platform::{EventView, FeatureView, PlatformView};
 pub use rebuild::{Rebuilt, rebuild};

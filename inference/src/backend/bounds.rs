@@ -1,7 +1,8 @@
 //! What no network asks for: windows and steps wider than any image, values larger than its card's memory.
 //!
 //! Runtimes list every place of a window and make room for every value before they see that neither can be: some of them
-//! for minutes. Here it is seen from the numbers alone.
+//! for minutes. Here it is seen from the numbers alone: windows before any runtime, values by those of the binary, once the
+//! graph is read. What a runtime makes of constants meanwhile is bounded by the child that it is proved in.
 
 use tract_onnx::pb;
 use tract_onnx::prelude::TypedModel;
@@ -10,6 +11,8 @@ use super::onnx_file::{nodes, shown};
 
 /// The widest window, step or border, in pixels.
 const WIDEST: i64 = 1 << 20;
+/// The most places of a window.
+const PLACES: i64 = 1 << 24;
 /// The attributes that are counted in pixels, or in channels, with their least value.
 const COUNTED: [(&str, i64); 7] = [
     ("kernel_shape", 1),
@@ -27,19 +30,24 @@ const COUNTED: [(&str, i64); 7] = [
 ///
 /// The operator, and what it has instead.
 pub(super) fn check_windows(model: &pb::ModelProto) -> Result<(), String> {
-    for node in nodes(model) {
-        for attribute in &node.attribute {
+    // Other domains mean by these names what they like.
+    for node in nodes(model).filter(|node| matches!(node.domain.as_str(), "" | "ai.onnx")) {
+        let wrong = |what: String| {
+            let output = node.output.first().map_or("", String::as_str);
+            Err(format!("its {} that gives {:?} has {what}", shown(&node.op_type), shown(output)))
+        };
+        // Within a function an attribute may refer to one of its caller's, and holds nothing itself.
+        for attribute in node.attribute.iter().filter(|it| it.ref_attr_name.is_empty()) {
             let Some((name, least)) = COUNTED.into_iter().find(|(name, _)| attribute.name == *name) else {
                 continue;
             };
             let numbers = if name == "group" { &[attribute.i][..] } else { &attribute.ints };
-            if let Some(wrong) = numbers.iter().find(|it| !(least..=WIDEST).contains(*it)) {
-                let (operator, output) =
-                    (shown(&node.op_type), node.output.first().map_or("", String::as_str));
-                return Err(format!(
-                    "its {operator} that gives {:?} has {name} of {wrong}, which must be {least} to {WIDEST}",
-                    shown(output)
-                ));
+            if let Some(number) = numbers.iter().find(|it| !(least..=WIDEST).contains(*it)) {
+                return wrong(format!("{name} of {number}, which must be {least} to {WIDEST}"));
+            }
+            let places = numbers.iter().try_fold(1_i64, |places, it| places.checked_mul(*it));
+            if name == "kernel_shape" && places.is_none_or(|places| places > PLACES) {
+                return wrong(format!("a window of {numbers:?}, which has more than {PLACES} places"));
             }
         }
     }
@@ -68,4 +76,28 @@ pub(super) fn check_values(model: &TypedModel, most_mib: u64) -> Result<(), Stri
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(node: pb::NodeProto) -> pb::ModelProto {
+        let function = pb::FunctionProto { node: vec![node], ..Default::default() };
+        pb::ModelProto { functions: vec![function], ..Default::default() }
+    }
+
+    #[test]
+    fn what_a_function_takes_from_its_caller_and_what_other_domains_mean_is_theirs() {
+        let group = pb::AttributeProto { name: "group".into(), ..Default::default() };
+        let conv = |domain: &str, reference: &str| pb::NodeProto {
+            op_type: "Conv".into(),
+            domain: domain.into(),
+            attribute: vec![pb::AttributeProto { ref_attr_name: reference.into(), ..group.clone() }],
+            ..Default::default()
+        };
+        assert!(check_windows(&of(conv("", ""))).is_err(), "a group of 0");
+        assert!(check_windows(&of(conv("", "groups"))).is_ok());
+        assert!(check_windows(&of(conv("org.example", ""))).is_ok());
+    }
 }

@@ -105,6 +105,7 @@ fn windows_that_no_image_has_are_refused_at_once() {
         ("Conv", Attribute::Ints("strides", vec![0, 1]), "strides of 0"),
         ("Conv", Attribute::Ints("dilations", vec![wide, 1]), "dilations of 1099511627776"),
         ("AveragePool", Attribute::Ints("kernel_shape", vec![wide; 2]), "kernel_shape of 1099511627776"),
+        ("AveragePool", Attribute::Ints("kernel_shape", vec![1 << 20; 2]), "a window of [1048576, 1048576]"),
         ("ConvTranspose", Attribute::Ints("output_shape", vec![wide; 2]), "output_shape of 1099511627776"),
         ("ConvTranspose", Attribute::Ints("output_padding", vec![-1; 2]), "output_padding of -1"),
         ("Conv", Attribute::Int("group", 0), "group of 0"),

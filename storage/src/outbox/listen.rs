@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use super::{Told, after};
-use crate::db::{Conn, Db, FromRow, Result, Row, sql};
+use crate::db::{Conn, Db, FromRow, Result, Row, Tx, sql};
 
 /// So many events are heard at a time.
 const BATCH: i64 = 200;
@@ -130,13 +130,8 @@ impl Hearing {
         let keep =
             || sql(keep).bind(self.holder).bind(now + LEASE).bind(heard.unwrap_or(0)).bind(name).bind(now);
         let mut position: Option<i64> = keep().fetch_optional(&mut tx).await?;
-        if position.is_none() {
-            let begin = "INSERT INTO event_listeners (name, position)
-                         SELECT $1, COALESCE(max(position), 0) FROM events WHERE position IS NOT NULL
-                         ON CONFLICT (name) DO NOTHING";
-            if sql(begin).bind(name).execute(&mut tx).await? == 1 {
-                position = keep().fetch_optional(&mut tx).await?;
-            }
+        if position.is_none() && begin(&mut tx, name).await? {
+            position = keep().fetch_optional(&mut tx).await?;
         }
         tx.commit().await?;
         Ok(position)
@@ -159,6 +154,22 @@ impl Hearing {
         .await?;
         tx.commit().await
     }
+}
+
+/// Lets a listener hear what is told from now on; whether it is new to the database.
+async fn begin(tx: &mut Tx, name: &str) -> Result<bool> {
+    let begin = "INSERT INTO event_listeners (name, position)
+                 SELECT $1, COALESCE(max(position), 0) FROM events WHERE position IS NOT NULL
+                 ON CONFLICT (name) DO NOTHING";
+    Ok(sql(begin).bind(name).execute(tx).await? == 1)
+}
+
+/// Lets a listener that is new hear what is told from now on, before anybody hears for it: whoever wants what was told
+/// before as well reads that after this, and misses nothing between.
+pub async fn expect(db: &Db, name: &str) -> Result<()> {
+    let mut tx = db.begin().await?;
+    begin(&mut tx, name).await?;
+    tx.commit().await
 }
 
 /// How far a listener is.

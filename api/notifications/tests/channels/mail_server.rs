@@ -1,6 +1,6 @@
 //! SMTP against a foreign server, aiosmtpd: STARTTLS, a password, kept connections, refusals.
 
-use notifications::channel::{ChannelSettings, SendError, Undelivered};
+use notifications::channel::{ChannelSettings, Outgoing, SendError, Undelivered};
 use serde_json::{Value, json};
 use storage::records::webhook::target::Targets;
 use storage::testing::told_by_test;
@@ -47,12 +47,18 @@ impl MailServer {
     }
 }
 
-#[tokio::test]
-async fn mail_travels_over_tls_with_a_password_and_the_connection_is_kept() {
-    let mut server = MailServer::start();
-    let (db, _folder) = database().await;
+/// A mail server, and a clinic that sends by it.
+async fn served() -> (MailServer, House, TempDir) {
+    let server = MailServer::start();
+    let (db, folder) = database().await;
     let house = House::with(&db, server.settings(), Targets::PrivateToo).await;
     house.serve_by("email", &[("smtp", server.credentials("s3cret"))]).await;
+    (server, house, folder)
+}
+
+#[tokio::test]
+async fn mail_travels_over_tls_with_a_password_and_the_connection_is_kept() {
+    let (mut server, house, _folder) = served().await;
     let message = outgoing(mailbox("ana@example.org"));
     let sent = house.switchboard.send(house.other, &message).await.unwrap();
     let told = server.message();
@@ -78,10 +84,7 @@ async fn mail_travels_over_tls_with_a_password_and_the_connection_is_kept() {
 
 #[tokio::test]
 async fn a_server_says_whether_address_message_or_moment_is_bad() {
-    let mut server = MailServer::start();
-    let (db, _folder) = database().await;
-    let house = House::with(&db, server.settings(), Targets::PrivateToo).await;
-    house.serve_by("email", &[("smtp", server.credentials("s3cret"))]).await;
+    let (mut server, house, _folder) = served().await;
     let refused =
         async |address: &str| match house.switchboard.send(house.other, &outgoing(mailbox(address))).await {
             Err(Undelivered::Refused(error)) => error,
@@ -102,10 +105,7 @@ async fn a_server_says_whether_address_message_or_moment_is_bad() {
 
 #[tokio::test]
 async fn a_connection_that_the_server_has_closed_meanwhile_costs_no_message() {
-    let mut server = MailServer::start();
-    let (db, _folder) = database().await;
-    let house = House::with(&db, server.settings(), Targets::PrivateToo).await;
-    house.serve_by("email", &[("smtp", server.credentials("s3cret"))]).await;
+    let (mut server, house, _folder) = served().await;
     for connection in 1..=3 {
         house.switchboard.send(house.other, &outgoing(mailbox("last@example.org"))).await.unwrap();
         assert_eq!(server.message()["connection"], json!(connection));
@@ -115,12 +115,9 @@ async fn a_connection_that_the_server_has_closed_meanwhile_costs_no_message() {
 
 #[tokio::test]
 async fn a_line_that_begins_with_a_dot_arrives_as_it_was_written() {
-    let mut server = MailServer::start();
-    let (db, _folder) = database().await;
-    let house = House::with(&db, server.settings(), Targets::PrivateToo).await;
-    house.serve_by("email", &[("smtp", server.credentials("s3cret"))]).await;
+    let (mut server, house, _folder) = served().await;
     let text = "One line.\n.\n.. and more\n.end".to_owned();
-    let message = notifications::channel::Outgoing { text, ..outgoing(mailbox("ana@example.org")) };
+    let message = Outgoing { text, ..outgoing(mailbox("ana@example.org")) };
     house.switchboard.send(house.other, &message).await.unwrap();
     let told = server.message();
     assert_eq!(told["text"].as_str().unwrap().replace("\r\n", "\n").trim_end(), message.text);
