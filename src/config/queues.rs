@@ -13,7 +13,7 @@ const MOST: usize = 256;
 pub struct Queues {
     /// Medical records.
     pub ehr: usize,
-    /// E-mail; so many connections to one mail server are kept.
+    /// E-mail; over at most 20 connections to one mail server.
     pub email: usize,
     /// Word to people and to other programs; webhooks among it.
     pub notification: usize,

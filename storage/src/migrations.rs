@@ -46,6 +46,7 @@ migrations! {
     30 "0030_lists_of_money"
     31 "0031_cds_issuers"
     32 "0032_payer_led_to"
+    33 "0033_heaps_of_jobs"
 }
 
 /// The steps as sqlx runs them.
@@ -63,4 +64,22 @@ pub(crate) fn migrations(texts: &'static [MigrationText]) -> Migrator {
 /// The number of the newest step that this program knows.
 pub(crate) fn newest_migration() -> i64 {
     SQLITE_MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_of_the_folders_is_known() {
+        for (engine, known) in [("sqlite", SQLITE_MIGRATIONS), ("postgres", POSTGRES_MIGRATIONS)] {
+            let folder = format!("{}/../migrations/{engine}", env!("CARGO_MANIFEST_DIR"));
+            let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+            let mut there: Vec<String> =
+                files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+            there.sort();
+            let known: Vec<&str> = known.iter().map(|(_, name, _)| *name).collect();
+            assert_eq!(known, there, "{engine}");
+        }
+    }
 }

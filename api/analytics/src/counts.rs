@@ -14,7 +14,7 @@ use crate::bucket::{ALL_TIME, BIRTH, Buckets, DAY, Pieces, QUARTER, UNKNOWN_BIRT
 use crate::keep::Place;
 use crate::period::Span;
 
-/// So many sums are kept, about 150 bytes each.
+/// So many sums, spans and metrics are kept, up to about 150 bytes each.
 const KEPT: u64 = 100_000;
 
 /// The set of numbers that is shown.
@@ -72,8 +72,9 @@ struct Question {
 struct Rows;
 
 impl Weighter<Question, Arc<Vec<Sums>>> for Rows {
-    fn weight(&self, _: &Question, each: &Arc<Vec<Sums>>) -> u64 {
-        1 + each.iter().map(|Sums(sums)| sums.len() as u64).sum::<u64>()
+    fn weight(&self, question: &Question, each: &Arc<Vec<Sums>>) -> u64 {
+        let sums: usize = each.iter().map(|Sums(sums)| sums.len()).sum();
+        (1 + question.metrics.len() + question.spans.len() + sums) as u64
     }
 }
 

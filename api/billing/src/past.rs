@@ -112,6 +112,7 @@ impl PastStep {
             }
             Self::Paid => {
                 payment.status = PaymentStatus::Succeeded;
+                payment.failure = None;
                 payment.captured_minor = payment.amount_minor;
                 payment.settled_at = Some(at);
             }

@@ -67,7 +67,9 @@ impl Worker {
                 }
                 continue;
             }
-            let pause = match self.next(queue, at_a_time - under_way.len()).await {
+            // Half of the free places: a clinic whose jobs hang leaves the others to the next clinic.
+            let at_most = (at_a_time - under_way.len()).div_ceil(2);
+            let pause = match self.next(queue, at_most).await {
                 Ok(claimed) if !claimed.is_empty() => {
                     for claimed in claimed {
                         under_way.spawn(self.clone().one(claimed));

@@ -79,10 +79,14 @@ async fn claim_kinds(
     .bind(limits.tries)
     .execute(&mut tx)
     .await?;
-    let claimed = match next_heap(&mut tx, kinds, now).await? {
-        Some(heap) => take(&mut tx, &heap, at_most, now, now + limits.lease).await?,
-        None => Vec::new(),
-    };
+    let mut claimed = Vec::new();
+    // What another claimer holds at this moment is passed by.
+    for heap in next_heaps(&mut tx, kinds, now).await? {
+        claimed = take(&mut tx, &heap, at_most, now, now + limits.lease).await?;
+        if !claimed.is_empty() {
+            break;
+        }
+    }
     let clinics: BTreeSet<ClinicId> = claimed.iter().map(|claimed| claimed.clinic_id).collect();
     for clinic in clinics {
         let turn = "INSERT INTO job_turns (clinic_id, turn) VALUES ($1, $2)
@@ -98,6 +102,8 @@ struct Heap {
     kind: String,
     priority: i64,
     clinic_id: ClinicId,
+    /// Whether its first job is wanted by a time.
+    is_wanted: bool,
     vanished: Option<JobId>,
 }
 
@@ -108,20 +114,33 @@ impl FromRow for Heap {
             kind: row.get("kind")?,
             priority: row.get("priority")?,
             clinic_id: row.id("clinic_id")?,
+            is_wanted: row.get::<i64>("is_wanted")? == 1,
             vanished: if is_queued { None } else { Some(row.id("job_id")?) },
         })
     }
 }
 
-/// Where the job lies whose turn it is: of each heap the first alone is looked at, and the heaps are found by stepping
-/// from clinic to clinic, so that a thousand waiting jobs cost no more than one.
-async fn next_heap(tx: &mut Tx, kinds: &str, now: DateTime<Utc>) -> Result<Option<Heap>> {
+/// So many heaps are tried where others hold the first jobs of those before.
+const HEAPS: usize = 16;
+
+/// Where the jobs lie whose turn it is, and those after them: of each heap the first alone is looked at, and the heaps
+/// are found by stepping from clinic to clinic, so that a thousand waiting jobs cost no more than one.
+async fn next_heaps(tx: &mut Tx, kinds: &str, now: DateTime<Utc>) -> Result<Vec<Heap>> {
     let priorities: Vec<_> = Priority::ALL.iter().map(|priority| format!("({})", *priority as i64)).collect();
     let kind_rows: Vec<_> = kinds.split(", ").map(|kind| format!("({kind})")).collect();
     let clinic = |of: &str, and: &str| {
         format!(
             "(SELECT clinic_id FROM jobs WHERE state = 'queued' AND kind = {of}.kind
                  AND priority = {of}.priority {and} ORDER BY clinic_id LIMIT 1)"
+        )
+    };
+    let first = |is_wanted: bool| {
+        format!(
+            "(SELECT job_id FROM jobs
+               WHERE state = 'queued' AND kind = heaps.kind AND priority = heaps.priority
+                 AND clinic_id = heaps.clinic_id AND {} AND {} LIMIT 1)",
+            claimable("$1"),
+            in_order(is_wanted)
         )
     };
     let find = format!(
@@ -132,26 +151,30 @@ async fn next_heap(tx: &mut Tx, kinds: &str, now: DateTime<Utc>) -> Result<Optio
               UNION ALL
               SELECT kind, priority, {} FROM heaps WHERE clinic_id IS NOT NULL),
            firsts AS
-             (SELECT (SELECT job_id FROM jobs
-                       WHERE state = 'queued' AND kind = heaps.kind AND priority = heaps.priority
-                         AND clinic_id = heaps.clinic_id AND {claimable}
-                       ORDER BY due_at IS NULL, due_at, run_at LIMIT 1) AS job_id
-                FROM heaps WHERE clinic_id IS NOT NULL
+             (SELECT coalesce({}, {}) AS job_id FROM heaps WHERE clinic_id IS NOT NULL
               UNION ALL
               SELECT job_id FROM jobs WHERE state = 'running' AND kind IN ({kinds}) AND {claimable})
-         SELECT jobs.job_id, jobs.kind, jobs.priority, jobs.clinic_id, jobs.state
+         SELECT jobs.job_id, jobs.kind, jobs.priority, jobs.clinic_id, jobs.state,
+                CAST(CASE WHEN jobs.due_at IS NULL THEN 0 ELSE 1 END AS BIGINT) AS is_wanted
            FROM firsts JOIN jobs ON jobs.job_id = firsts.job_id
            LEFT JOIN job_turns ON job_turns.clinic_id = jobs.clinic_id
           ORDER BY jobs.priority DESC, coalesce(job_turns.turn, 0),
                    jobs.due_at IS NULL, jobs.due_at, jobs.run_at
-          LIMIT 1",
+          LIMIT {HEAPS}",
         kind_rows.join(", "),
         priorities.join(", "),
         clinic("pairs", ""),
         clinic("heaps", "AND clinic_id > heaps.clinic_id"),
+        first(true),
+        first(false),
         claimable = claimable("$1"),
     );
-    built_sql(find).bind(now).fetch_optional(tx).await
+    built_sql(find).bind(now).fetch_all(tx).await
+}
+
+/// Which jobs of a heap, those that are wanted by a time or the others, and in which order: that of an index of theirs.
+fn in_order(is_wanted: bool) -> &'static str {
+    if is_wanted { "due_at IS NOT NULL ORDER BY due_at, run_at" } else { "due_at IS NULL ORDER BY run_at" }
 }
 
 /// Takes up to `at_most` jobs out of a heap, in their order.
@@ -169,12 +192,12 @@ async fn take(
     // Materialized: a subquery may be run again for each row, and would lock others each time.
     let text = format!(
         "WITH next AS MATERIALIZED
-           (SELECT job_id FROM jobs WHERE {which} AND {}
-             ORDER BY due_at IS NULL, due_at, run_at LIMIT {at_most}{})
+           (SELECT job_id FROM jobs WHERE {which} AND {} AND {} LIMIT {at_most}{})
          UPDATE jobs SET state = 'running', tries = tries + 1, run_at = $1
           WHERE job_id IN (SELECT job_id FROM next)
          RETURNING job_id, clinic_id, body, tries",
         claimable("$2"),
+        in_order(heap.is_wanted),
         tx.skip_locked()
     );
     let take = built_sql(text).bind(until).bind(now);

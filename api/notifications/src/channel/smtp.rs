@@ -137,6 +137,8 @@ fn sorted(code: u16, enhanced: Option<(u16, u16, u16)>) -> SendError {
         None => code.to_string(),
     };
     match (code, enhanced) {
+        // Too many connections at once, as Exchange says it.
+        (432, Some((4, 3, _))) => SendError::Throttled { retry_after: None },
         (432 | 530 | 534 | 535 | 538, _) | (_, Some((5, 7, 8 | 9))) => SendError::Authentication(why),
         (421 | 450..=452 | 454, _) => SendError::Throttled { retry_after: None },
         (400..=499, _) => SendError::Unreachable(why),
@@ -164,6 +166,10 @@ mod tests {
         assert!(matches!(
             sort(535, "5.7.8 Authentication credentials invalid"),
             SendError::Authentication(_)
+        ));
+        assert!(matches!(
+            sort(432, "4.3.2 Concurrent connections limit exceeded"),
+            SendError::Throttled { .. }
         ));
         assert!(matches!(sort(552, "5.2.2 mailbox full"), SendError::Refused(_)));
         assert!(matches!(sort(451, "4.7.1 greylisted, try again later"), SendError::Throttled { .. }));

@@ -16,6 +16,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter,
 use storage::records::webhook::target::Targets;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::refusal;
 use crate::channel::{ANSWER_TIME, SendError, http, reach};
@@ -24,8 +25,10 @@ use crate::channel::{ANSWER_TIME, SendError, http, reach};
 const CONNECTIONS: usize = 20;
 /// A connection is used for so long, so that a name that means another address is followed.
 const AGE: Duration = Duration::from_secs(300);
-/// A connection that nobody has used for so long is closed.
+/// A connection that nobody has used for so long is closed, at the next message or look at the server's health.
 const IDLE: Duration = Duration::from_secs(60);
+/// A server has so long to forget what it has refused.
+const RESET: Duration = Duration::from_secs(1);
 
 /// When the connection is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,17 +103,18 @@ impl Connections {
         let text = String::from_utf8(mail.formatted())
             .map_err(|_| SendError::Refused("the message is no text".to_owned()))?;
         let (mut kept, announced) = loop {
-            match self.kept() {
-                Some(mut kept) => match announce(&mut kept.connection, mail, &text).await {
-                    // The server closed it while nobody used it, and has heard of no message: there are others.
-                    Err(error) if is_closed(&error) => {}
-                    announced => break (kept, announced),
-                },
-                None => {
-                    let mut kept = self.open().await?;
-                    let announced = announce(&mut kept.connection, mail, &text).await;
-                    break (kept, announced);
-                }
+            let (mut kept, is_new) = match self.kept() {
+                Some(kept) => (kept, false),
+                None => (self.open().await?, true),
+            };
+            let Some(parameters) = parameters(&kept.connection, mail, &text) else {
+                self.keep(kept);
+                return Err(SendError::Refused("the server cannot take such a message".to_owned()));
+            };
+            match announce(&mut kept.connection, mail, parameters).await {
+                // The server closed it while nobody used it, and has heard of no message: so it did with the others.
+                Err(error) if !is_new && is_closed(&error) => self.idle().clear(),
+                announced => break (kept, announced),
             }
         };
         let handed = match announced {
@@ -120,9 +124,10 @@ impl Connections {
         match &handed {
             Ok(()) => self.keep(kept),
             Err(error) if is_closed(error) => {}
-            // What was announced is taken back (RFC 5321, section 4.1.1.5).
+            // What was announced is taken back (RFC 5321, section 4.1.1.5); the verdict waits for that no longer.
             Err(_) => {
-                if kept.connection.command(Rset).await.is_ok() {
+                let reset = timeout(RESET, kept.connection.command(Rset));
+                if matches!(reset.await, Ok(Ok(_))) {
                     self.keep(kept);
                 }
             }
@@ -205,18 +210,26 @@ impl Connections {
     }
 }
 
-/// Says whom a message is from and to, and that it comes now.
-async fn announce(connection: &mut AsyncSmtpConnection, mail: &Message, text: &str) -> Result<(), Error> {
+/// What a server must be told of a message beside its addresses (RFC 6531, RFC 6152); `None` where it cannot take it.
+fn parameters(connection: &AsyncSmtpConnection, mail: &Message, text: &str) -> Option<Vec<MailParameter>> {
     let envelope = mail.envelope();
-    let mut parameters = Vec::new();
-    let addresses = envelope.to().iter().chain(envelope.from());
-    // RFC 6531; a server that does not know it refuses the parameter.
-    if !addresses.map(AsRef::<str>::as_ref).all(str::is_ascii) {
-        parameters.push(MailParameter::SmtpUtfEight);
-    }
-    if !text.is_ascii() && connection.server_info().supports_feature(Extension::EightBitMime) {
-        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
-    }
+    let mut addresses = envelope.to().iter().chain(envelope.from()).map(AsRef::<str>::as_ref);
+    let needed = [
+        (addresses.all(str::is_ascii), Extension::SmtpUtfEight, MailParameter::SmtpUtfEight),
+        (text.is_ascii(), Extension::EightBitMime, MailParameter::Body(MailBodyParameter::EightBitMime)),
+    ];
+    let needed = needed.into_iter().filter(|(is_plain, ..)| !is_plain);
+    let takes = |extension| connection.server_info().supports_feature(extension);
+    needed.map(|(_, extension, parameter)| takes(extension).then_some(parameter)).collect()
+}
+
+/// Says whom a message is from and to, and that it comes now.
+async fn announce(
+    connection: &mut AsyncSmtpConnection,
+    mail: &Message,
+    parameters: Vec<MailParameter>,
+) -> Result<(), Error> {
+    let envelope = mail.envelope();
     connection.command(Mail::new(envelope.from().cloned(), parameters)).await?;
     for to in envelope.to() {
         connection.command(Rcpt::new(to.clone(), Vec::new())).await?;
