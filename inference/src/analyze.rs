@@ -88,6 +88,11 @@ impl Network {
         Err(InferenceError::NotReference { difference, allowed })
     }
 
+    /// Returns once nothing is done beside the network any more, so that what is timed is its own work.
+    pub fn settle(&self) {
+        self.loaded.settle();
+    }
+
     /// Runs the network once over stripes within its value range, to see that it gives numbers.
     ///
     /// # Errors

@@ -49,6 +49,7 @@ fn prove(task: &Task, weights: &[u8], images: &[u8]) -> Result<Proof, InferenceE
     let unknown = || InferenceError::NotRun("the parent asked for an unknown runtime".to_owned());
     let backend = task.runtimes().open(task.candidate().ok_or_else(unknown)?)?;
     let network = Network::load(backend.as_ref(), &task.card, weights)?;
+    network.settle();
     tell(&Answer::Loaded);
     let first = timed(&network)?;
     if first > task.card.run.time_limit_ms as f64 {

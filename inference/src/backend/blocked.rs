@@ -156,8 +156,8 @@ struct BlockedNetwork {
     isa: Isa,
     precision: Precision,
     coverage: Coverage,
-    /// Held until the network goes.
-    _keeping: Keeping,
+    /// Its weights on their way to the shelf; held until the network goes.
+    keeping: Keeping,
 }
 
 impl InferenceBackend for BlockedBackend {
@@ -195,8 +195,8 @@ impl InferenceBackend for BlockedBackend {
             return Err(not_loaded(format!("it needs {asked} MiB of memory, its card allows {most} MiB")));
         }
         let network = TractNetwork::new(NAME, card, model)?;
-        let _keeping = packing.finish();
-        Ok(Box::new(BlockedNetwork { network, isa: self.isa, precision, coverage, _keeping }))
+        let keeping = packing.finish();
+        Ok(Box::new(BlockedNetwork { network, isa: self.isa, precision, coverage, keeping }))
     }
 }
 
@@ -212,6 +212,10 @@ impl LoadedNetwork for BlockedNetwork {
             ));
         }
         self.network.run(input)
+    }
+
+    fn settle(&self) {
+        self.keeping.wait();
     }
 
     fn precision(&self) -> Precision {

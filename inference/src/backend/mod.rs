@@ -102,6 +102,9 @@ pub trait LoadedNetwork: Send + Sync {
     /// [`InferenceError::WrongShape`], or [`InferenceError::NotRun`] when the runtime fails.
     fn run(&self, input: ArrayViewD<'_, f32>) -> Result<Outputs, InferenceError>;
 
+    /// Returns once nothing is done beside it any more, so that what is timed is its own work.
+    fn settle(&self) {}
+
     /// How much of it our own kernels compute; `None` for a foreign runtime.
     fn coverage(&self) -> Option<&Coverage> {
         None

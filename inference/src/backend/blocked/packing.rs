@@ -1,7 +1,7 @@
 //! Packs a network's weights, or finds them packed.
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use kernels::{Activation, Convolution, ConvolutionSpec, KernelError, Mapped, Options, PackedWeights};
@@ -20,12 +20,20 @@ pub(super) enum Packing {
 
 /// Packed weights that are being written. Whoever drops it waits for the end of that, so that a process that runs one image
 /// leaves them to the next; one that ends at once loses no more than them.
-pub(super) struct Keeping(Option<JoinHandle<()>>);
+pub(super) struct Keeping(Mutex<Option<JoinHandle<()>>>);
+
+impl Keeping {
+    /// Returns once they are written.
+    pub fn wait(&self) {
+        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // what is not kept is packed anew at the next start
+        let _ = writer.take().map(JoinHandle::join);
+    }
+}
 
 impl Drop for Keeping {
     fn drop(&mut self) {
-        // what is not kept is packed anew at the next start
-        let _ = self.0.take().map(JoinHandle::join);
+        self.wait();
     }
 }
 
@@ -104,12 +112,12 @@ impl Packing {
 
     /// The network is ready: what was packed is written for the next time, beside its work.
     pub fn finish(self) -> Keeping {
-        let Packing::Making { shelf, key, made } = self else { return Keeping(None) };
+        let Packing::Making { shelf, key, made } = self else { return Keeping(Mutex::new(None)) };
         let write = move || {
             // where nothing can be kept, as on a full disk, the next start packs them again
             let _ = shelf.write(&key, &made);
         };
-        Keeping(thread::Builder::new().name("packed-weights".to_owned()).spawn(write).ok())
+        Keeping(Mutex::new(thread::Builder::new().name("packed-weights".to_owned()).spawn(write).ok()))
     }
 }
 
