@@ -69,6 +69,8 @@ fn layers() -> Vec<Layer> {
         layer("3x3 128-128 @28", [128, 128], image(28), three, 1),
         layer("3x3 256-256 @14", [256, 256], image(14), three, 1),
         layer("3x3 512-512 @7", [512, 512], image(7), three, 1),
+        layer("3x3 64-64 @256", [64, 64], image(256), three, 1),
+        layer("3x3 256-256 @64", [256, 256], image(64), three, 1),
         layer("3x3 512-512 @32", [512, 512], image(32), three, 1),
         layer("3x3x3 32-32 @32", [32, 32], [32; 3], [3; 3], 1),
         layer("3x3x3 32-64 @32 /2", [32, 64], [32; 3], [3; 3], 2),
@@ -80,14 +82,14 @@ fn layers() -> Vec<Layer> {
     all[0].spec.input = Input::Plain(3);
     all[6].spec.stride = [1, 2, 2];
     all[7].has_prologue = true;
-    for index in [17, 18] {
+    for index in [19, 20] {
         all[index].spec.groups = all[index].spec.out_channels;
         all[index].activation = Activation::Silu;
     }
-    all[19].spec.groups = 8;
-    all[20].spec = ConvolutionSpec {
+    all[21].spec.groups = 8;
+    all[22].spec = ConvolutionSpec {
         direction: Direction::Transposed { extra: [0; 3] },
-        ..all[20].spec.clone().padded([0; 3]).strided([1, 2, 2])
+        ..all[22].spec.clone().padded([0; 3]).strided([1, 2, 2])
     };
     all
 }
@@ -183,11 +185,12 @@ fn show(layer: &Layer, isa: Isa, winograd: Winograd, precision: Precision) -> Re
     let method = convolution.method();
     let is_wide = precision == Precision::Bf16 && matches!(method, Method::Pointwise | Method::Direct);
     let peak = roof::peak(isa, if is_wide { Precision::Bf16 } else { Precision::F32 });
-    // F(4×4, 3×3) needs 36 products for 16 outputs of 9 each (81 of stride 2), F(2×2, 3×3) 16 for 4
-    let kept = match method {
-        Method::Winograd(_) if layer.spec.stride[2] == 2 => 81.0 / (16.0 * 9.0),
-        Method::Winograd(4) => 36.0 / (16.0 * 9.0),
-        Method::Winograd(_) => 16.0 / (4.0 * 9.0),
+    // F(m×m, 3×3) needs (m + 2)² products for m² outputs of 9 each, 81 where it is of stride 2; a folded picture 49 for 16, each
+    // over four times the channels and a window of 49
+    let kept = match (method, layer.spec.kernel[2], layer.spec.stride[2]) {
+        (Method::Winograd(_), 7, _) => 49.0 * 4.0 / (16.0 * 49.0),
+        (Method::Winograd(_), _, 2) => 81.0 / (16.0 * 9.0),
+        (Method::Winograd(side), ..) => ((side + 2) as f64 / side as f64).powi(2) / 9.0,
         _ => 1.0,
     };
     print!("| {} | {precision:?} | {method:?} | {ms:.3} | {:.0} |", layer.name, flops / ms / 1e6);

@@ -134,8 +134,8 @@ impl ConvolutionSpec {
 
 /// When a convolution may be computed by Winograd's minimal filtering.
 ///
-/// It needs a quarter of the multiplications of a 3×3 convolution, nine sixteenths where that has a stride of 2, and differs from the plain sum by some 10⁻⁶ of the
-/// layer's largest value (the plain sum itself by some 10⁻⁷).
+/// It needs a fifth to a quarter of the multiplications of a 3×3 convolution, nine sixteenths where that has a stride of 2, and a quarter of those of a plain input's 7×7 of
+/// stride 2. It differs from the plain sum by some 10⁻⁶ of the layer's largest value (the plain sum itself by some 10⁻⁷).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Winograd {
     /// Where it pays.
@@ -147,6 +147,8 @@ pub enum Winograd {
     Two,
     /// By tiles of four wherever the shape allows.
     Four,
+    /// By tiles of six wherever the shape allows.
+    Six,
 }
 
 /// In which numbers a convolution's products are formed; sums, inputs and outputs are `f32` in either.

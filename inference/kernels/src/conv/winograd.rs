@@ -1,20 +1,22 @@
-//! 3×3 convolutions of stride 1 or 2 by Winograd's minimal filtering: tiles are brought in, multiplied, brought out.
+//! 3×3 convolutions of stride 1 or 2, and a picture's 7×7, by Winograd's minimal filtering: tiles are brought in, multiplied, brought out.
 //!
 //! In three dimensions the window's planes are summed within the product; each input plane of a batch is brought in
 //! once for all output planes that need it.
 
 mod filter;
+mod fold;
 
 use super::panels::{Lines, Panel, Panels, piece, spans};
 use super::run::Io;
-use super::spec::{Geometry, Winograd as Wish};
+use super::spec::{Geometry, Input, Winograd as Wish};
 use crate::error::{KernelError, product};
 use crate::isa::lanes::LANES;
 use crate::isa::table::Table;
 use crate::primitive::multiply::Product;
 use crate::primitive::winograd::{TileIn, TileOut};
 use crate::tensor::Extent;
-use filter::Filter;
+use filter::{Filter, Weights, transform};
+use fold::Fold;
 
 /// Bytes of a batch's tiles and products that stay in the second cache beside the weights that stream by.
 const CACHE: usize = 768 * 1024;
@@ -28,6 +30,9 @@ const MANY: usize = 112;
 #[derive(Debug, Clone)]
 pub(super) struct Winograd {
     filter: Filter,
+    /// What becomes of a plain picture first.
+    fold: Option<Fold>,
+    /// What tiles are brought in from.
     input: Extent,
     out: Extent,
     pad: [isize; 3],
@@ -63,6 +68,7 @@ impl Winograd {
         let Some(filter) = Filter::of(geometry, wish, is_paired) else { return Ok(None) };
         let [out_depth, height, width] = geometry.out;
         let (rows, columns) = (height.div_ceil(filter.size()), width.div_ceil(filter.size()));
+        let fold = (filter == Filter::Folded).then(|| Fold::new(geometry));
         let in_blocks = geometry.in_blocks();
         let (products, weights) = (filter.side().pow(2), filter.weights().len().pow(2));
         let depth = spec.kernel[0];
@@ -91,19 +97,22 @@ impl Winograd {
         let tiles = all_tiles.div_ceil(tile_batches);
 
         let taps: Vec<usize> = (0..depth).collect();
+        let folded = fold.as_ref().map(|it| Input::Plain(it.channels()));
         let panels = Panels::new(geometry, table, (tiles, before, weights), false, |_| {
             Lines::new(
-                (&spec.input, false),
+                (folded.as_ref().unwrap_or(&spec.input), false),
                 |_| true,
                 &taps,
-                |block, plane| (plane * in_blocks + block) * tiles * LANES,
+                |block, plane| (plane * in_blocks + block) * products * (tiles | 1) * LANES,
             )
         })?;
+        let pad = spec.pad_before.map(|it| it as isize);
         let winograd = Winograd {
             filter,
-            input: spec.extent,
+            input: fold.as_ref().map_or(spec.extent, Fold::extent),
             out: geometry.out,
-            pad: std::array::from_fn(|axis| spec.pad_before[axis] as isize),
+            pad: fold.as_ref().map(Fold::squares_before).map_or(pad, |[down, across]| [pad[0], down, across]),
+            fold,
             plane_stride,
             in_blocks,
             rows,
@@ -118,7 +127,9 @@ impl Winograd {
             product_len: panels.len / weights,
             panels,
         };
-        product(&[products, winograd.in_stride() + winograd.out_stride(geometry.out_channels.blocks())])?;
+        let blocks = winograd.in_planes * in_blocks + winograd.planes * geometry.out_channels.blocks();
+        product(&[winograd.block_len(), blocks])?;
+        product(&[winograd.folded_rows(), winograd.input[2], LANES])?;
         Ok(Some(winograd))
     }
 
@@ -136,15 +147,25 @@ impl Winograd {
         self.filter.side()
     }
 
-    /// Floats between two of a tile's values on the way in: one line more than they need, so that they do not all
-    /// fall into the same set of the cache.
-    fn in_stride(&self) -> usize {
-        self.in_planes * self.in_blocks * self.tiles * LANES + LANES
+    /// Floats between two of a tile's values, and of its products: an odd number of lines, so that they do not all fall into the same set
+    /// of the cache.
+    fn value_stride(&self) -> usize {
+        (self.tiles | 1) * LANES
     }
 
-    /// The same between two products of so many blocks.
-    fn out_stride(&self, blocks: usize) -> usize {
-        blocks * self.planes * self.tiles * LANES + LANES
+    /// Floats of one block of one plane: its values lie together, so that a tile touches few pages.
+    fn block_len(&self) -> usize {
+        self.side() * self.side() * self.value_stride()
+    }
+
+    /// Floats of the values of a batch on their way in.
+    fn in_len(&self) -> usize {
+        self.in_planes * self.in_blocks * self.block_len()
+    }
+
+    /// Floats of the products that are kept.
+    fn out_len(&self) -> usize {
+        self.kept_blocks() * self.planes * self.block_len()
     }
 
     /// Floats before one of the transformed weights of a panel of so many rows.
@@ -164,7 +185,17 @@ impl Winograd {
     }
 
     pub(super) fn room(&self) -> usize {
-        self.side() * self.side() * (self.in_stride() + self.out_stride(self.kept_blocks()))
+        self.in_len() + self.out_len() + self.folded_rows() * self.input[2] * LANES
+    }
+
+    /// Rows of squares that a batch reads at most of a folded picture; none of any other.
+    fn folded_rows(&self) -> usize {
+        if self.fold.is_none() {
+            return 0;
+        }
+        // a batch may begin at the last tile of a row
+        let rows = 1 + (self.tiles - 1).div_ceil(self.columns);
+        ((rows - 1) * self.filter.size() + self.side()).min(self.input[1])
     }
 
     pub(super) fn chunks(&self) -> usize {
@@ -173,22 +204,43 @@ impl Winograd {
 
     /// Transforms the weights and writes them to their places.
     pub(super) fn pack(&self, geometry: &Geometry, weights: &[f32], to: &mut [f32]) {
+        match self.filter.weights() {
+            Weights::OfThree(by) => self.pack_by(by, geometry, weights, to),
+            Weights::OfFour(by) => self.pack_by(by, geometry, weights, to),
+        }
+    }
+
+    fn pack_by<const TAPS: usize>(
+        &self,
+        by: &[[f64; TAPS]],
+        geometry: &Geometry,
+        weights: &[f32],
+        to: &mut [f32],
+    ) {
+        // one group, forward: an output's weights lie side by side, channel by channel
+        let of_output = geometry.group_in * geometry.taps;
         for panel in &self.panels.list {
             let width = panel.blocks * LANES;
             let rows = &self.panels.lines[panel.list].rows;
             for (index, row) in rows.iter().enumerate() {
                 let Some(channel) = row.channel else { continue };
+                let place_of = |y: usize, x: usize| match &self.fold {
+                    Some(fold) => fold.weight(channel, (y, x)),
+                    None => Some(channel * geometry.taps + (row.tap * TAPS + y) * TAPS + x),
+                };
                 for block in 0..panel.blocks {
-                    let mut window = [[0.0; LANES]; 9];
+                    let mut window = [[[0.0; LANES]; TAPS]; TAPS];
                     let first = (panel.first_block + block) * LANES;
                     let outs = geometry.spec.out_channels.saturating_sub(first).min(LANES);
-                    for lane in 0..outs {
-                        // one group, forward: an output's weights lie channel by channel
-                        let pair = (first + lane) * geometry.group_in + channel;
-                        let taps = &weights[pair * geometry.taps + row.tap * 9..][..9];
-                        window.iter_mut().zip(taps).for_each(|(values, tap)| values[lane] = f64::from(*tap));
+                    for (y, line) in window.iter_mut().enumerate() {
+                        for (x, values) in line.iter_mut().enumerate() {
+                            let Some(place) = place_of(y, x) else { continue };
+                            let weights = weights[first * of_output + place..].iter().step_by(of_output);
+                            let values = values.iter_mut().take(outs);
+                            values.zip(weights).for_each(|(value, weight)| *value = f64::from(*weight));
+                        }
                     }
-                    self.filter.transform(&window, |transformed, values| {
+                    transform(by, &window, |transformed, values| {
                         let place =
                             self.weights(panel, transformed, rows.len()) + index * width + block * LANES;
                         to[place..place + LANES]
@@ -217,33 +269,37 @@ impl Winograd {
         let tiles = piece(self.rows * self.columns, self.tile_batches, tile_batch);
         let planes = piece(self.out[0], self.plane_batches, plane_batch);
         let products = self.side() * self.side();
-        let (incoming, outgoing) = room.split_at_mut(products * self.in_stride());
+        let (incoming, rest) = room.split_at_mut(self.in_len());
+        let (outgoing, folded) = rest.split_at_mut(self.out_len());
         let panels = &self.panels.list[panels];
         let Some(first_block) = panels.first().map(|panel| panel.first_block) else { return };
         // SAFETY: batches and panels lie within what `io` was checked for; both rooms are as long as a full batch.
         unsafe {
-            self.bring_in(tiles, planes, io, incoming);
+            self.bring_in(tiles, planes, io, (folded, incoming));
+            let kept = |panel: &Panel| (panel.first_block - first_block) * self.planes * self.block_len();
             if self.is_streamed {
-                let stride = self.out_stride(self.kept_blocks());
                 for index in 0..products {
                     for panel in panels {
-                        let to = (panel.first_block - first_block) * self.planes * self.tiles * LANES;
-                        let to = outgoing.as_mut_ptr().add(index * stride + to);
+                        let to = outgoing.as_mut_ptr().add(kept(panel));
                         self.multiply(index, *panel, (tiles.1, planes.1), incoming, to, io);
                     }
                 }
                 for panel in panels {
-                    let from = (panel.first_block - first_block) * self.planes * self.tiles * LANES;
-                    self.bring_out(*panel, tiles, planes, (outgoing.as_ptr().add(from), stride), io);
+                    self.bring_out(*panel, tiles, planes, outgoing.as_ptr().add(kept(panel)), io);
                 }
             } else {
-                let stride = self.out_stride(self.kept_blocks());
                 for panel in panels {
                     for index in 0..products {
-                        let to = outgoing.as_mut_ptr().add(index * stride);
-                        self.multiply(index, *panel, (tiles.1, planes.1), incoming, to, io);
+                        self.multiply(
+                            index,
+                            *panel,
+                            (tiles.1, planes.1),
+                            incoming,
+                            outgoing.as_mut_ptr(),
+                            io,
+                        );
                     }
-                    self.bring_out(*panel, tiles, planes, (outgoing.as_ptr(), stride), io);
+                    self.bring_out(*panel, tiles, planes, outgoing.as_ptr(), io);
                 }
             }
         }
@@ -267,13 +323,14 @@ impl Winograd {
         unsafe {
             let transformed = y * self.filter.weights().len() + x;
             let weights = io.weights.add(self.weights(&panel, transformed, rows));
-            let read = incoming.as_ptr().add(index * self.in_stride());
+            let read = incoming.as_ptr().add(index * self.value_stride());
+            let to = to.add(index * self.value_stride());
             for span in spans(&lines.segments, io.table.span(panel.blocks)) {
                 let product = Product {
                     segments: span.segments,
                     step: LANES,
                     out_step: LANES,
-                    block_stride: self.planes * self.tiles * LANES,
+                    block_stride: self.planes * self.block_len(),
                     bias: std::ptr::null(),
                     is_paired: false,
                     goes_on: span.rows_before > 0,
@@ -281,8 +338,8 @@ impl Winograd {
                 };
                 let weights = weights.add(span.rows_before * panel.blocks * LANES);
                 for plane in 0..planes {
-                    let read = read.add(plane * self.plane_stride * self.in_blocks * self.tiles * LANES);
-                    let to = to.add(plane * self.tiles * LANES);
+                    let read = read.add(plane * self.plane_stride * self.in_blocks * self.block_len());
+                    let to = to.add(plane * self.block_len());
                     io.table.row((tiles, panel.blocks), read, weights, (to, std::ptr::null()), &product);
                 }
             }
@@ -309,7 +366,7 @@ impl Winograd {
         (first_tile, tiles): (usize, usize),
         (first_plane, planes): (usize, usize),
         io: &Io<'_>,
-        incoming: &mut [f32],
+        (folded, incoming): (&mut [f32], &mut [f32]),
     ) {
         let [depth, height, width] = self.input;
         let in_planes =
@@ -317,15 +374,31 @@ impl Winograd {
         let bring = match self.filter {
             Filter::Two => io.table.two_in,
             Filter::Four => io.table.four_in,
+            Filter::Six => io.table.six_in,
             Filter::Strided => io.table.strided_in,
+            Filter::Folded => io.table.four_by_four_in,
         };
         let stride = self.filter.stride();
+        // what is read, and the row that it begins with
+        let (read, top, height) = match &self.fold {
+            None => (io.read, 0, height),
+            Some(fold) => {
+                let row_of = |tile: usize| (tile / self.columns * self.filter.size()) as isize - self.pad[1];
+                let clamped = |row: isize| row.clamp(0, height as isize) as usize;
+                let top = clamped(row_of(first_tile));
+                let end = clamped(row_of(first_tile + tiles - 1) + self.side() as isize).max(top);
+                let folded = &mut folded[..(end - top) * width * LANES];
+                // SAFETY: a fold is of the picture that `io` was checked for.
+                unsafe { fold.bring_in(io.read, top..end, folded) };
+                (folded.as_ptr(), top, end - top)
+            }
+        };
         let is_far = self.in_blocks * depth * height * width * LANES * size_of::<f32>() > FAR;
         for plane in 0..in_planes {
             let z = (first_plane * self.plane_stride + plane) as isize - self.pad[0];
             let is_outside = z < 0 || z >= depth as isize;
             for block in 0..self.in_blocks {
-                let place = (plane * self.in_blocks + block) * self.tiles * LANES;
+                let place = (plane * self.in_blocks + block) * self.block_len();
                 // a plane outside is one of no rows
                 let (from, rows) = if is_outside { (0, 0) } else { (block * depth + z as usize, height) };
                 // SAFETY: the prologue was checked against the input's blocks.
@@ -334,13 +407,13 @@ impl Winograd {
                     // SAFETY: see `run`; what the tile reads outside of the plane it takes for zero.
                     unsafe {
                         bring(&TileIn {
-                            plane: io.read.add(from * height * width * LANES),
+                            plane: read.add(from * height * width * LANES),
                             height: rows,
                             width,
-                            row: (row * stride) as isize - self.pad[1],
+                            row: (row * stride) as isize - self.pad[1] - top as isize,
                             column: (column * stride) as isize - self.pad[2],
                             to: incoming.as_mut_ptr().add(place + index * LANES),
-                            stride: self.in_stride(),
+                            stride: self.value_stride(),
                             prologue,
                             is_far,
                         });
@@ -355,14 +428,16 @@ impl Winograd {
         panel: Panel,
         (first_tile, tiles): (usize, usize),
         (first_plane, planes): (usize, usize),
-        (products, stride): (*const f32, usize),
+        products: *const f32,
         io: &Io<'_>,
     ) {
         let [depth, height, width] = self.out;
         let bring = match self.filter {
             Filter::Two => io.table.two_out,
             Filter::Four => io.table.four_out,
+            Filter::Six => io.table.six_out,
             Filter::Strided => io.table.strided_out,
+            Filter::Folded => io.table.four_by_four_out,
         };
         let size = self.filter.size();
         for block in 0..panel.blocks {
@@ -374,8 +449,9 @@ impl Winograd {
                     // SAFETY: see `run`; only rows and columns that lie inside are written.
                     unsafe {
                         bring(&TileOut {
-                            from: products.add(((block * self.planes + plane) * self.tiles + index) * LANES),
-                            stride,
+                            from: products
+                                .add((block * self.planes + plane) * self.block_len() + index * LANES),
+                            stride: self.value_stride(),
                             out: io.out.add(place),
                             residual: if io.residual.is_null() {
                                 io.residual

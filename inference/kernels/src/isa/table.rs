@@ -9,7 +9,7 @@ use crate::primitive::map::{self, Affine, Between, Both, Bounds, Pairing};
 use crate::primitive::multiply::{Product, multiply};
 use crate::primitive::reduce::{self, Reduction};
 use crate::primitive::window::{self, Window, Windowed};
-use crate::primitive::winograd::{self, Four, Strided, TileIn, TileOut, Two};
+use crate::primitive::winograd::{self, Four, FourByFour, Six, Strided, TileIn, TileOut, Two};
 
 type Multiply = unsafe fn(*const f32, *const f32, *mut f32, *const f32, &Product<'_>);
 
@@ -42,6 +42,10 @@ pub(crate) struct Table {
     pub four_out: unsafe fn(&TileOut),
     pub two_in: unsafe fn(&TileIn),
     pub two_out: unsafe fn(&TileOut),
+    pub six_in: unsafe fn(&TileIn),
+    pub six_out: unsafe fn(&TileOut),
+    pub four_by_four_in: unsafe fn(&TileIn),
+    pub four_by_four_out: unsafe fn(&TileOut),
     pub strided_in: unsafe fn(&TileIn),
     pub strided_out: unsafe fn(&TileOut),
     pub respond: unsafe fn(*const f32, *mut f32, usize, *mut f32, &Response),
@@ -186,6 +190,10 @@ macro_rules! table_of {
                 four_out = winograd::tile_out::<$lanes, Four, 6, 4> => (tile: &TileOut);
                 two_in = winograd::tile_in::<$lanes, Two, 4, 2> => (tile: &TileIn);
                 two_out = winograd::tile_out::<$lanes, Two, 4, 2> => (tile: &TileOut);
+                six_in = winograd::tile_in::<$lanes, Six, 8, 6> => (tile: &TileIn);
+                six_out = winograd::tile_out::<$lanes, Six, 8, 6> => (tile: &TileOut);
+                four_by_four_in = winograd::tile_in::<$lanes, FourByFour, 7, 4> => (tile: &TileIn);
+                four_by_four_out = winograd::tile_out::<$lanes, FourByFour, 7, 4> => (tile: &TileOut);
                 strided_in = winograd::tile_in::<$lanes, Strided, 9, 4> => (tile: &TileIn);
                 strided_out = winograd::tile_out::<$lanes, Strided, 9, 4> => (tile: &TileOut);
                 respond = across::respond::<$lanes>
@@ -211,6 +219,10 @@ macro_rules! table_of {
                 four_out,
                 two_in,
                 two_out,
+                six_in,
+                six_out,
+                four_by_four_in,
+                four_by_four_out,
                 strided_in,
                 strided_out,
                 respond,

@@ -1,98 +1,13 @@
 //! Winograd's minimal filtering: a tile in and out of the domain where a 3×3 convolution is a plain product.
 
+mod transform;
+
 use std::mem::MaybeUninit;
+
+pub(crate) use transform::{Four, FourByFour, Six, Strided, Transform, Two};
 
 use super::map::{Affine, AsItIs, Bounds, OnItsWay, by_affine};
 use crate::isa::lanes::{LANES, Lanes};
-
-/// One-dimensional transforms of `F(OUT, 3)`: `IN` numbers in, `OUT` out.
-pub(crate) trait Transform<const IN: usize, const OUT: usize> {
-    /// Inputs between two tiles.
-    const ADVANCE: usize;
-
-    fn of_input<L: Lanes>(values: [L; IN]) -> [L; IN];
-    fn of_output<L: Lanes>(products: [L; IN]) -> [L; OUT];
-}
-
-/// `F(4, 3)` at the points 0, ±√2/2, ±√2, ∞: a tenth of the error of Lavin's 0, ±1, ±2, ∞.
-pub(crate) struct Four;
-
-const ROOT: f32 = std::f32::consts::SQRT_2;
-
-impl Transform<6, 4> for Four {
-    const ADVANCE: usize = 4;
-
-    #[inline(always)]
-    fn of_input<L: Lanes>(d: [L; 6]) -> [L; 6] {
-        let (root, half_root) = (L::splat(ROOT), L::splat(ROOT / 2.0));
-        let first = L::splat(2.5).mul_sub_from(d[2], d[0]).add(d[4]);
-        let last = L::splat(2.5).mul_sub_from(d[3], d[1]).add(d[5]);
-        let a = L::splat(2.0).mul_sub_from(d[2], d[4]);
-        let b = root.mul_sub_from(d[1], half_root.mul(d[3]));
-        let c = L::splat(0.5).mul_sub_from(d[2], d[4]);
-        let e = half_root.mul_sub_from(d[1], root.mul(d[3]));
-        [first, a.add(b), a.sub(b), c.add(e), c.sub(e), last]
-    }
-
-    #[inline(always)]
-    fn of_output<L: Lanes>(m: [L; 6]) -> [L; 4] {
-        let (p, q) = (m[1].add(m[2]), m[1].sub(m[2]));
-        let (r, s) = (m[3].add(m[4]), m[3].sub(m[4]));
-        [
-            m[0].add(p).add(r),
-            L::splat(ROOT).mul_add(s, L::splat(ROOT / 2.0).mul(q)),
-            L::splat(2.0).mul_add(r, L::splat(0.5).mul(p)),
-            L::splat(ROOT * 2.0).mul_add(s, L::splat(ROOT / 4.0).mul_add(q, m[5])),
-        ]
-    }
-}
-
-/// `F(2, 3)` at the points 0, ±1, ∞: for images too small for tiles of four.
-pub(crate) struct Two;
-
-impl Transform<4, 2> for Two {
-    const ADVANCE: usize = 2;
-
-    #[inline(always)]
-    fn of_input<L: Lanes>(d: [L; 4]) -> [L; 4] {
-        [d[0].sub(d[2]), d[1].add(d[2]), d[2].sub(d[1]), d[3].sub(d[1])]
-    }
-
-    #[inline(always)]
-    fn of_output<L: Lanes>(m: [L; 4]) -> [L; 2] {
-        [m[0].add(m[1]).add(m[2]), m[1].sub(m[2]).add(m[3])]
-    }
-}
-
-/// `F(4, 3)` of stride 2: every other input meets the window's two outer weights, which is an `F(4, 2)` at the points ±1, ±½, ∞;
-/// those between meet the middle one, four plain products.
-pub(crate) struct Strided;
-
-impl Transform<9, 4> for Strided {
-    const ADVANCE: usize = 8;
-
-    #[inline(always)]
-    fn of_input<L: Lanes>(d: [L; 9]) -> [L; 9] {
-        let (half, quarter) = (L::splat(0.5), L::splat(0.25));
-        let (a, b) = (quarter.mul_sub_from(d[2], d[6]), quarter.mul_sub_from(d[0], d[4]));
-        let (c, e) = (d[6].sub(d[2]), d[4].sub(d[0]));
-        let last = quarter.mul_sub_from(e, d[8].sub(d[4]));
-        let (low, high) = (half.mul_sub_from(e, c), half.mul_add(e, c));
-        [a.add(b), a.sub(b), high, low, last, d[1], d[3], d[5], d[7]]
-    }
-
-    #[inline(always)]
-    fn of_output<L: Lanes>(m: [L; 9]) -> [L; 4] {
-        let (p, q) = (m[0].add(m[1]), m[0].sub(m[1]));
-        let (r, s) = (m[2].add(m[3]), m[2].sub(m[3]));
-        [
-            p.add(r).add(m[5]),
-            L::splat(0.5).mul_add(s, q.add(m[6])),
-            L::splat(0.25).mul_add(r, p.add(m[7])),
-            L::splat(0.125).mul_add(s, q.add(m[4].add(m[8]))),
-        ]
-    }
-}
 
 /// A tile of one block on its way in.
 #[derive(Clone, Copy)]
