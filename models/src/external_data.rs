@@ -7,7 +7,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Component, Path, PathBuf};
+use std::os::fd::AsRawFd;
+use std::path::{Component, Path};
 
 use crate::protobuf::{Field, Value, push, push_start};
 
@@ -46,7 +47,6 @@ enum Piece<'a> {
     /// So many bytes of a file beside it.
     Beside {
         of: Elsewhere,
-        path: PathBuf,
         len: u64,
     },
 }
@@ -59,7 +59,7 @@ enum Piece<'a> {
 pub(crate) fn gathered(onnx: Vec<u8>, folder: &Path, most: u64) -> Result<Vec<u8>, ExternalDataError> {
     match pieces(&onnx, folder)? {
         None => Ok(onnx),
-        Some(pieces) => joined(&pieces, most),
+        Some(pieces) => joined(&pieces, folder, most),
     }
 }
 
@@ -166,32 +166,45 @@ fn text(bytes: &[u8]) -> Option<String> {
     Some(std::str::from_utf8(bytes).ok()?.to_owned())
 }
 
-/// The stretch of the file that a tensor names, once that file has proved to lie in the folder.
+/// The stretch of the file that a tensor names.
 fn found<'a>(of: Elsewhere, folder: &Path) -> Result<Piece<'a>, ExternalDataError> {
+    let in_file = match opened(&of, folder)?.metadata() {
+        Ok(about) => about.len(),
+        Err(error) => return Err(of.refused(format!("which does not read: {error}"))),
+    };
+    let left = in_file.checked_sub(of.offset);
+    let len = left.map(|left| of.len.unwrap_or(left)).filter(|len| Some(*len) <= left);
+    let Some(len) = len else {
+        let offset = of.offset;
+        return Err(of.refused(format!("which has {in_file} bytes: too few from byte {offset} on")));
+    };
+    Ok(Piece::Beside { of, len })
+}
+
+/// The file that a tensor names, which has proved to lie in the folder.
+fn opened(of: &Elsewhere, folder: &Path) -> Result<File, ExternalDataError> {
     let name = Path::new(&of.file);
-    let is_plain = !of.file.is_empty() && name.components().all(|part| matches!(part, Component::Normal(_)));
-    if !is_plain || of.file.contains(['\\', '\0']) {
+    let is_downward = name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if of.file.is_empty() || !is_downward || of.file.contains(['\\', '\0']) {
         return Err(
             of.refused("which must be named from the network's own folder, without . or .. in its path")
         );
     }
-    let read = |path: &Path| -> io::Result<(PathBuf, PathBuf, fs::Metadata)> {
-        let (root, path) = (folder.canonicalize()?, path.canonicalize()?);
-        let about = path.metadata()?;
-        Ok((root, path, about))
+    let open = |path: &Path| -> io::Result<(bool, File)> {
+        // opening a pipe would wait for its writer
+        if !path.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
+        }
+        let file = File::open(path)?;
+        // the kernel is asked about the open file: what its path leads to may have been swapped since
+        let lies_at = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        Ok((lies_at.starts_with(folder.canonicalize()?), file))
     };
-    let (root, path, about) =
-        read(&folder.join(name)).map_err(|error| of.refused(format!("which does not read: {error}")))?;
-    if !path.starts_with(&root) {
-        return Err(of.refused("and a link leads from there out of the network's folder"));
+    match open(&folder.join(name)) {
+        Ok((true, file)) => Ok(file),
+        Ok((false, _)) => Err(of.refused("and a link leads from there out of the network's folder")),
+        Err(error) => Err(of.refused(format!("which does not read: {error}"))),
     }
-    let left = about.len().checked_sub(of.offset).filter(|_| about.is_file());
-    let len = left.map(|left| of.len.unwrap_or(left)).filter(|len| Some(*len) <= left);
-    let Some(len) = len else {
-        let (len, offset) = (about.len(), of.offset);
-        return Err(of.refused(format!("which has {len} bytes: too few from byte {offset} on")));
-    };
-    Ok(Piece::Beside { of, path, len })
 }
 
 impl Piece<'_> {
@@ -204,7 +217,8 @@ impl Piece<'_> {
     }
 }
 
-fn joined(pieces: &[Piece<'_>], most: u64) -> Result<Vec<u8>, ExternalDataError> {
+/// The pieces one after another. Each file is opened and proved anew: a process may not hold one open for every tensor.
+fn joined(pieces: &[Piece<'_>], folder: &Path, most: u64) -> Result<Vec<u8>, ExternalDataError> {
     let all = pieces.iter().map(Piece::len).fold(0, u64::saturating_add);
     for piece in pieces {
         if let (true, Piece::Beside { of, .. }) = (all > most, piece) {
@@ -216,9 +230,9 @@ fn joined(pieces: &[Piece<'_>], most: u64) -> Result<Vec<u8>, ExternalDataError>
         match piece {
             Piece::Own(own) => bytes.extend_from_slice(own),
             Piece::Made(made) => bytes.extend_from_slice(made),
-            Piece::Beside { of, path, len } => {
-                let mut read = || -> io::Result<usize> {
-                    let mut file = File::open(path)?;
+            Piece::Beside { of, len } => {
+                let mut file = opened(of, folder)?;
+                let read = || -> io::Result<usize> {
                     file.seek(SeekFrom::Start(of.offset))?;
                     file.take(*len).read_to_end(&mut bytes)
                 };

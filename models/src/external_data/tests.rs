@@ -39,6 +39,10 @@ fn a_tensor_beside_a_network_is_brought_into_it() {
     let place = beside(&[("location", "data/w.bin"), ("offset", "8"), ("length", "16"), ("checksum", "no")]);
     let wanted = network(&field(9, &NUMBERS));
     assert_eq!(gathered(network(&place), &net, 1 << 20).unwrap(), wanted);
+    for path in ["./data/w.bin", "data/./w.bin", "././data//w.bin"] {
+        let place = beside(&[("location", path), ("offset", "8"), ("length", "16")]);
+        assert_eq!(gathered(network(&place), &net, 1 << 20).unwrap(), wanted, "{path}");
+    }
     let to_the_end = beside(&[("location", "data/w.bin"), ("offset", "8")]);
     assert_eq!(gathered(network(&to_the_end), &net, 1 << 20).unwrap(), wanted);
     for whole in [wanted.clone(), b"<html>no network</html>".to_vec(), wanted[..9].to_vec(), Vec::new()] {
@@ -57,17 +61,46 @@ fn no_path_leads_out_of_the_networks_folder() {
         (secret.to_str().unwrap(), "own folder"),
         ("../secret", "own folder"),
         ("data/../../secret", "own folder"),
-        ("./data/w.bin", "own folder"),
+        ("./../secret", "own folder"),
+        ("data/./../../secret", "own folder"),
         ("..\\secret", "own folder"),
+        (".\\data\\w.bin", "own folder"),
         ("", "own folder"),
         ("link", "a link leads"),
+        ("./link", "a link leads"),
         ("up/secret", "a link leads"),
         ("nothing.bin", "does not read"),
-        ("data", "bytes: too few"),
+        ("data", "it is no file"),
+        (".", "it is no file"),
     ] {
         let refused = gathered(network(&beside(&[("location", path)])), &net, 1 << 20).unwrap_err();
         assert!(refused.why.contains(why), "{path}: {refused}");
         assert_eq!((refused.tensor.as_str(), refused.file.as_str()), ("w", path));
+    }
+}
+
+#[test]
+fn a_link_within_the_networks_folder_is_followed() {
+    let folder = folder();
+    let net = folder.path().join("net");
+    std::os::unix::fs::symlink("data", net.join("latest")).unwrap();
+    let place = beside(&[("location", "latest/w.bin"), ("offset", "8")]);
+    assert_eq!(gathered(network(&place), &net, 1 << 20).unwrap(), network(&field(9, &NUMBERS)));
+}
+
+#[test]
+fn a_file_swapped_for_a_link_once_it_is_checked_is_not_read() {
+    for (swapped, link_to) in [("net/data/w.bin", "away/w.bin"), ("net/data", "away")] {
+        let folder = folder();
+        let (net, swapped) = (folder.path().join("net"), folder.path().join(swapped));
+        fs::create_dir(folder.path().join("away")).unwrap();
+        fs::write(folder.path().join("away/w.bin"), [0; 24]).unwrap();
+        let onnx = network(&beside(&[("location", "data/w.bin"), ("offset", "8")]));
+        let checked = pieces(&onnx, &net).unwrap().unwrap();
+        fs::rename(&swapped, folder.path().join("before")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join(link_to), &swapped).unwrap();
+        let refused = joined(&checked, &net, 1 << 20).unwrap_err();
+        assert!(refused.why.contains("a link leads"), "{link_to}: {refused}");
     }
 }
 
