@@ -6,6 +6,7 @@ mod panels;
 mod pointwise;
 mod run;
 mod spec;
+mod strassen;
 mod winograd;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use panels::Fnv;
 use pointwise::Pointwise;
 use run::Io;
 use spec::Geometry;
+use strassen::Strassen;
 
 /// Weights in the kernels' order: one's own, or somebody else's, as a file that several processes map.
 pub type PackedWeights = Arc<dyn AsRef<[f32]> + Send + Sync>;
@@ -36,6 +38,8 @@ pub type PackedWeights = Arc<dyn AsRef<[f32]> + Send + Sync>;
 pub enum Method {
     /// As one product over all pixels.
     Pointwise,
+    /// As one product over all pixels, of seven products of its quarters.
+    Strassen,
     /// Row by row.
     Direct,
     /// Each channel for itself.
@@ -47,6 +51,7 @@ pub enum Method {
 #[derive(Debug, Clone)]
 enum Plan {
     Pointwise(Pointwise),
+    Strassen(Strassen),
     Direct(Vec<Direct>),
     Depthwise(Depthwise),
     Winograd(winograd::Winograd),
@@ -96,6 +101,11 @@ fn plan(geometry: &Geometry, table: &Table, options: Options) -> Result<Plan, Ke
         return Ok(Plan::Depthwise(Depthwise::new(geometry, before)?));
     }
     if geometry.is_pointwise() {
+        if !way.1
+            && let Some(strassen) = Strassen::new(geometry, table, before, (options.winograd, way.0))?
+        {
+            return Ok(Plan::Strassen(strassen));
+        }
         return Ok(Plan::Pointwise(Pointwise::new(geometry, table, before, way)?));
     }
     if let Some(winograd) = winograd::Winograd::new(geometry, table, before, (options.winograd, way.1))? {
@@ -108,6 +118,7 @@ impl Plan {
     fn len(&self) -> usize {
         match self {
             Plan::Pointwise(it) => it.panels.len,
+            Plan::Strassen(it) => it.len,
             Plan::Direct(all) => all.iter().map(|it| it.panels.len).sum(),
             Plan::Depthwise(it) => it.len,
             Plan::Winograd(it) => it.panels.len,
@@ -132,6 +143,10 @@ impl Plan {
                 hash.add(geometry.taps);
                 (3, 0, false)
             }
+            Plan::Strassen(it) => {
+                it.name(&mut hash);
+                (5, 0, false)
+            }
             Plan::Winograd(it) => {
                 it.panels.name(&mut hash);
                 (4, it.side() as u32, it.is_streamed())
@@ -146,6 +161,7 @@ impl Plan {
     fn room(&self) -> usize {
         match self {
             Plan::Pointwise(it) => it.room(),
+            Plan::Strassen(it) => it.room(),
             Plan::Direct(all) => all.iter().map(Direct::room).max().unwrap_or(0),
             Plan::Depthwise(it) => it.room(),
             Plan::Winograd(it) => it.room(),
@@ -156,6 +172,7 @@ impl Plan {
     fn chunks(&self) -> (usize, usize) {
         match self {
             Plan::Pointwise(it) => (it.chunks(), it.panels.list.len()),
+            Plan::Strassen(it) => (it.chunks(), it.pairs),
             Plan::Direct(all) => {
                 (all.iter().map(Direct::chunks).sum(), all.first().map_or(1, |it| it.panels.list.len()))
             }
@@ -167,6 +184,7 @@ impl Plan {
     fn pack(&self, geometry: &Geometry, weights: &[f32], to: &mut [f32]) {
         match self {
             Plan::Pointwise(it) => it.panels.pack(geometry, weights, to),
+            Plan::Strassen(it) => it.pack(geometry, weights, to),
             Plan::Direct(all) => all.iter().for_each(|it| it.panels.pack(geometry, weights, to)),
             Plan::Depthwise(it) => it.pack(geometry, weights, to),
             Plan::Winograd(it) => it.pack(geometry, weights, to),
@@ -177,7 +195,7 @@ impl Plan {
         match self {
             Plan::Pointwise(it) => it.panels.forget_rows(),
             Plan::Direct(all) => all.iter_mut().for_each(|it| it.panels.forget_rows()),
-            Plan::Depthwise(_) => {}
+            Plan::Strassen(_) | Plan::Depthwise(_) => {}
             Plan::Winograd(it) => it.panels.forget_rows(),
         }
     }
@@ -186,14 +204,16 @@ impl Plan {
     ///
     /// `io` belongs to this plan's convolution; `room` is as long as [`Plan::room`] says.
     unsafe fn run(&self, chunk: usize, (part, parts): (usize, usize), io: &Io<'_>, room: &mut [f32]) {
-        let share = |panels: &panels::Panels| {
-            let (first, len) = panels::piece(panels.list.len(), parts, part);
+        let share_of = |panels: usize| {
+            let (first, len) = panels::piece(panels, parts, part);
             first..first + len
         };
+        let share = |panels: &panels::Panels| share_of(panels.list.len());
         // SAFETY: the caller's.
         unsafe {
             match self {
                 Plan::Pointwise(it) => it.run(chunk, share(&it.panels), io, room),
+                Plan::Strassen(it) => it.run(chunk, share_of(it.pairs), io, room),
                 Plan::Direct(all) => {
                     let mut chunk = chunk;
                     for it in all {
@@ -314,6 +334,7 @@ impl Convolution {
     pub fn method(&self) -> Method {
         match &self.plan {
             Plan::Pointwise(_) => Method::Pointwise,
+            Plan::Strassen(_) => Method::Strassen,
             Plan::Direct(_) => Method::Direct,
             Plan::Depthwise(_) => Method::Depthwise,
             Plan::Winograd(it) => Method::Winograd(it.tile()),

@@ -7,6 +7,7 @@ pub(crate) mod curve;
 pub(crate) mod map;
 pub(crate) mod multiply;
 pub(crate) mod reduce;
+pub(crate) mod strassen;
 pub(crate) mod window;
 pub(crate) mod winograd;
 

@@ -398,6 +398,25 @@ fn folded_pictures_are_right() {
     }
 }
 
+/// Quarters of every size, odd numbers of pixels among them; the pixel in the middle of those is in two of them.
+#[test]
+fn products_of_quarters_are_right() {
+    for isa in isas() {
+        for seed in cases(60) {
+            let seeded = &mut Seeded::new(5800 + seed);
+            let channels = Channels::dense(32 * seeded.between(1, 6)).unwrap();
+            let extent = [seeded.between(1, 3), seeded.between(1, 20), seeded.between(2, 20)];
+            let outs = 64 * seeded.between(1, 3);
+            let mut case =
+                case(ConvolutionSpec::new(Input::Blocked(channels), extent, outs, [1; 3]), isa, seeded);
+            case.options.winograd = Winograd::Four;
+            case.options.precision = Precision::F32;
+            case.options.prologue = seeded.between(0, 1) == 1;
+            assert_eq!(check(&case, seeded), Method::Strassen);
+        }
+    }
+}
+
 /// Large weights take ways of their own: they are streamed by Winograd, and met in spans by plain sums.
 #[test]
 #[cfg_attr(miri, ignore = "too large to be interpreted")]

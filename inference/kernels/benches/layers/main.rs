@@ -191,6 +191,7 @@ fn show(layer: &Layer, isa: Isa, winograd: Winograd, precision: Precision) -> Re
         (Method::Winograd(_), 7, _) => 49.0 * 4.0 / (16.0 * 49.0),
         (Method::Winograd(_), _, 2) => 81.0 / (16.0 * 9.0),
         (Method::Winograd(side), ..) => ((side + 2) as f64 / side as f64).powi(2) / 9.0,
+        (Method::Strassen, ..) => 7.0 / 8.0,
         _ => 1.0,
     };
     print!("| {} | {precision:?} | {method:?} | {ms:.3} | {:.0} |", layer.name, flops / ms / 1e6);
@@ -224,9 +225,10 @@ fn main() -> Result<(), KernelError> {
             continue;
         }
         let method = show(&layer, isa, Winograd::Auto, Precision::F32)?;
-        if matches!(method, Method::Winograd(_)) {
+        if matches!(method, Method::Winograd(_) | Method::Strassen) {
             show(&layer, isa, Winograd::Never, Precision::F32)?;
-        } else if isa.has_bf16() && matches!(method, Method::Pointwise | Method::Direct) {
+        }
+        if isa.has_bf16() && matches!(method, Method::Pointwise | Method::Strassen | Method::Direct) {
             show(&layer, isa, Winograd::Auto, Precision::Bf16)?;
         }
     }

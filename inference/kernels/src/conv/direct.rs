@@ -247,6 +247,7 @@ impl Direct {
                         step,
                         out_step,
                         block_stride,
+                        residual_stride: block_stride,
                         bias: io.bias.add(panel.first_block * LANES),
                         goes_on: span.rows_before > 0,
                         bounds: if span.is_last { io.finish.bounds } else { None },

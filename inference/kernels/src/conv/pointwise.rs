@@ -90,6 +90,7 @@ impl Pointwise {
                         step: self.pixel,
                         out_step: LANES,
                         block_stride: self.out_stride,
+                        residual_stride: self.out_stride,
                         bias: io.bias.add(panel.first_block * LANES),
                         goes_on: span.rows_before > 0,
                         bounds: if span.is_last { io.finish.bounds } else { None },

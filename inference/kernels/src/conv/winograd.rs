@@ -331,6 +331,7 @@ impl Winograd {
                     step: LANES,
                     out_step: LANES,
                     block_stride: self.planes * self.block_len(),
+                    residual_stride: 0,
                     bias: std::ptr::null(),
                     is_paired: false,
                     goes_on: span.rows_before > 0,

@@ -8,6 +8,7 @@ use crate::primitive::curve::{self, Curve};
 use crate::primitive::map::{self, Affine, Between, Both, Bounds, Pairing};
 use crate::primitive::multiply::{Product, multiply};
 use crate::primitive::reduce::{self, Reduction};
+use crate::primitive::strassen;
 use crate::primitive::window::{self, Window, Windowed};
 use crate::primitive::winograd::{self, Four, FourByFour, Six, Strided, TileIn, TileOut, Two};
 
@@ -48,6 +49,7 @@ pub(crate) struct Table {
     pub four_by_four_out: unsafe fn(&TileOut),
     pub strided_in: unsafe fn(&TileIn),
     pub strided_out: unsafe fn(&TileOut),
+    pub strassen_sums: unsafe fn([*const f32; 4], [*mut f32; 4], usize),
     pub respond: unsafe fn(*const f32, *mut f32, usize, *mut f32, &Response),
 }
 
@@ -196,6 +198,8 @@ macro_rules! table_of {
                 four_by_four_out = winograd::tile_out::<$lanes, FourByFour, 7, 4> => (tile: &TileOut);
                 strided_in = winograd::tile_in::<$lanes, Strided, 9, 4> => (tile: &TileIn);
                 strided_out = winograd::tile_out::<$lanes, Strided, 9, 4> => (tile: &TileOut);
+                strassen_sums = strassen::sums::<$lanes>
+                    => (quarters: [*const f32; 4], to: [*mut f32; 4], pixels: usize);
                 respond = across::respond::<$lanes>
                     => (from: *const f32, to: *mut f32, pixels: usize, line: *mut f32, by: &Response);
             }
@@ -225,6 +229,7 @@ macro_rules! table_of {
                 four_by_four_out,
                 strided_in,
                 strided_out,
+                strassen_sums,
                 respond,
             };
         }

@@ -23,8 +23,9 @@ pub(crate) struct Product<'a> {
     pub step: usize,
     /// Floats between two pixels that are written.
     pub out_step: usize,
-    /// Floats between two blocks of output channels.
+    /// Floats between two blocks of output channels, and of what is added to them.
     pub block_stride: usize,
+    pub residual_stride: usize,
     /// Sixteen numbers for each block; null is zero.
     pub bias: *const f32,
     /// Whether sums go on from what stands in the output, in place of the bias.
@@ -43,7 +44,7 @@ pub(crate) struct Product<'a> {
 ///
 /// For every pixel and segment, `len` numbers can be read at `read + pixel * step + offset`; `weights` holds
 /// `BLOCKS * 16` numbers for each of them; sixteen numbers can be written (and read, where it goes on) at `out + block * block_stride + pixel *
-/// out_step` and, unless it is null, read at the same place of `residual`; `bias` is null or holds `BLOCKS * 16`.
+/// out_step` and, unless it is null, read at `residual + block * residual_stride + pixel * out_step`; `bias` is null or holds `BLOCKS * 16`.
 #[inline(always)]
 pub(crate) unsafe fn multiply<
     L: Lanes,
@@ -100,11 +101,12 @@ pub(crate) unsafe fn multiply<
                 at = at.add(1);
             }
         }
-        let (out_step, block_stride) = (product.out_step, product.block_stride);
+        let (out_step, block_stride, residual_stride) =
+            (product.out_step, product.block_stride, product.residual_stride);
         if !residual.is_null() {
             unroll_blocks!(BLOCKS, B, {
                 unroll!(PIXELS, P, {
-                    sums[P][B] = sums[P][B].add(L::load(residual.add(B * block_stride + P * out_step)));
+                    sums[P][B] = sums[P][B].add(L::load(residual.add(B * residual_stride + P * out_step)));
                 });
             });
         }
