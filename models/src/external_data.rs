@@ -186,9 +186,7 @@ fn opened(of: &Elsewhere, folder: &Path) -> Result<File, ExternalDataError> {
     let name = Path::new(&of.file);
     let is_downward = name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if of.file.is_empty() || !is_downward || of.file.contains(['\\', '\0']) {
-        return Err(
-            of.refused("which must be named from the network's own folder, without .. in its path")
-        );
+        return Err(of.refused("which must be named from the network's own folder, without .. in its path"));
     }
     let open = |path: &Path| -> io::Result<(bool, File)> {
         // opening a pipe would wait for its writer
