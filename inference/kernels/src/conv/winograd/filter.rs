@@ -124,24 +124,26 @@ pub(super) fn transform<const TAPS: usize>(
     window: &[[[f64; LANES]; TAPS]; TAPS],
     mut put: impl FnMut(usize, [f64; LANES]),
 ) {
-    let sum = |weights: &[f64; TAPS], of: &dyn Fn(usize) -> f64| -> f64 {
-        weights.iter().enumerate().map(|(tap, weight)| weight * of(tap)).sum()
-    };
     for (y, down) in by.iter().enumerate() {
         let mut row = [[0.0; LANES]; TAPS];
         for (x, value) in row.iter_mut().enumerate() {
-            for (lane, value) in value.iter_mut().enumerate() {
-                *value = sum(down, &|tap| window[tap][x][lane]);
+            for (weight, line) in down.iter().zip(window) {
+                add_times(value, *weight, &line[x]);
             }
         }
-        for (x, weights) in by.iter().enumerate() {
-            let mut values = [0.0; LANES];
-            for (lane, value) in values.iter_mut().enumerate() {
-                *value = sum(weights, &|tap| row[tap][lane]);
+        for (x, across) in by.iter().enumerate() {
+            let mut value = [0.0; LANES];
+            for (weight, of) in across.iter().zip(&row) {
+                add_times(&mut value, *weight, of);
             }
-            put(y * by.len() + x, values);
+            put(y * by.len() + x, value);
         }
     }
+}
+
+#[inline]
+fn add_times(value: &mut [f64; LANES], weight: f64, of: &[f64; LANES]) {
+    value.iter_mut().zip(of).for_each(|(value, of)| *value += weight * of);
 }
 
 /// The weights' transform for tiles of four, at the points 0, ±√2/2, ±√2, ∞.
