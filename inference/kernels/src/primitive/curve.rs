@@ -20,10 +20,15 @@ pub(crate) enum Curve {
 /// `e^x`, to 2 · 10⁻⁷ of its value; below 2⁻¹²⁶ it stays there, above 2¹²⁶ too.
 #[inline(always)]
 pub(crate) fn exp<L: Lanes>(x: L) -> L {
+    power_of_two(x.mul(L::splat(std::f32::consts::LOG2_E)))
+}
+
+#[inline(always)]
+fn power_of_two<L: Lanes>(x: L) -> L {
     // 2^r on -0.5..=0.5, minimax of degree 6
     const COEFFICIENTS: [f32; 6] =
         [1.339_086_3e-3, 9.676_032e-3, 5.550_357e-2, 2.402_210_7e-1, 6.931_472e-1, 1.000_000_1];
-    let bounded = L::splat(126.0).min(L::splat(-126.0).max(x.mul(L::splat(std::f32::consts::LOG2_E))));
+    let bounded = L::splat(126.0).min(L::splat(-126.0).max(x));
     let whole = bounded.round();
     let rest = bounded.sub(whole);
     let mut sum = L::splat(COEFFICIENTS[0]);
@@ -36,7 +41,8 @@ pub(crate) fn exp<L: Lanes>(x: L) -> L {
 /// `numerator / (1 + e^-x)`: a division is under way while other numbers are multiplied, steps to a reciprocal are not.
 #[inline(always)]
 fn times_sigmoid<L: Lanes>(numerator: L, x: L) -> L {
-    numerator.div(exp(L::splat(0.0).sub(x)).add(L::splat(1.0)))
+    let power = power_of_two(x.mul(L::splat(-std::f32::consts::LOG2_E)));
+    numerator.div(power.add(L::splat(1.0)))
 }
 
 #[inline(always)]
