@@ -83,7 +83,10 @@ impl Strassen {
         let is_even = in_blocks.is_multiple_of(2) && outs.is_multiple_of(2 * width * LANES);
         // a place without a channel holds any number, and sums would carry it on
         let Some(slots) = channels.slots().collect::<Option<Vec<usize>>>() else { return Ok(None) };
-        if !is_even || geometry.spec.groups > 1 || pixels < 2 || !is_wanted(wish, (slots.len(), outs), pixels)
+        if !is_even
+            || geometry.spec.groups > 1
+            || pixels < 2
+            || !is_wanted(wish, table, (slots.len(), outs), pixels)
         {
             return Ok(None);
         }
@@ -324,9 +327,11 @@ impl Strassen {
 }
 
 /// Whether it is asked for, or saves more products than its sums take.
-fn is_wanted(wish: Wish, (ins, outs): (usize, usize), pixels: usize) -> bool {
+fn is_wanted(wish: Wish, table: &Table, (ins, outs): (usize, usize), pixels: usize) -> bool {
     match wish {
         Wish::Never => false,
+        // narrow tiles read and write more beside their products
+        Wish::Auto if !table.is_wide() => false,
         Wish::Auto => pixels >= 96 && ins * outs > 1 << 14,
         Wish::Two | Wish::Four | Wish::Six => true,
     }
