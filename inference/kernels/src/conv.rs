@@ -148,7 +148,7 @@ impl Plan {
                 (5, 0, false)
             }
             Plan::Winograd(it) => {
-                it.panels.name(&mut hash);
+                it.name(&mut hash);
                 (4, it.side() as u32, it.is_streamed())
             }
         };
@@ -258,6 +258,10 @@ impl Convolution {
             packed[LANES..][..bias.len()].copy_from_slice(&bias);
         }
         plan.pack(&geometry, weights, &mut packed);
+        // sums of weights may be larger than any number
+        if matches!(plan, Plan::Strassen(_) | Plan::Winograd(_)) && !packed.iter().all(|it| it.is_finite()) {
+            return Err(KernelError::NotFinite("a sum of weights"));
+        }
         Convolution::joined(table, geometry, plan, Arc::new(packed), activation, options)
     }
 

@@ -135,7 +135,10 @@ impl ConvolutionSpec {
 /// When a convolution may be computed by Winograd's minimal filtering.
 ///
 /// It needs a fifth to a quarter of the multiplications of a 3×3 convolution, nine sixteenths where that has a stride of 2, and a quarter of those of a plain input's 7×7 of
-/// stride 2. It differs from the plain sum by some 10⁻⁶ of the layer's largest value (the plain sum itself by some 10⁻⁷).
+/// stride 2. It differs from the plain sum by some 10⁻⁶ of the layer's largest value, at the corners of tiles of six by up to 10⁻⁵ (the plain sum itself by some 10⁻⁷).
+///
+/// Whatever allows it allows Strassen's product in Winograd's form for 1×1 as well: seven eighths of the multiplications, wherever the shape allows if
+/// a tile is named. Either spreads a value that is infinite or none to pixels beyond its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Winograd {
     /// Where it pays.

@@ -4,11 +4,16 @@
 //! those of the weights `b` when they are packed:
 //!
 //! ```text
+//! s1 = a21 + a22    s2 = s1 - a11    s3 = a11 - a21    s4 = a12 - s2
+//! t1 = b12 - b11    t2 = b22 - t1    t3 = b22 - b12    t4 = t2 - b21
+//!
 //! u = a11·b11                    c11 = u + a12·b21
 //! u += s2·t2                     c21 = u + s3·t3 - a22·t4
 //! v = s1·t1                      c22 = u + s3·t3 + v
 //! u += v                         c12 = u + s4·b22
 //! ```
+//!
+//! What a pixel holds so meets the one that lies half a chunk away: a value that is none spoils both.
 
 use std::ops::Range;
 
@@ -210,7 +215,8 @@ impl Strassen {
                 read = packed.as_ptr();
             }
             let right = self.in_half * self.read_stride;
-            let sums = [0, 1, 2, 3].map(|it| sums.as_mut_ptr().add(it * self.sum_len()));
+            let sums = sums.as_mut_ptr();
+            let sums = [0, 1, 2, 3].map(|it| sums.add(it * self.sum_len()));
             for block in 0..self.in_half {
                 let at = read.add(block * self.read_stride);
                 let to = sums.map(|it| it.add(block * self.half * LANES));
@@ -218,6 +224,7 @@ impl Strassen {
             }
             let [s1, s2, s3, s4] = sums.map(|it| (it.cast_const(), &self.of_sums));
             let [a11, a12, a22] = [0, right, right + lower].map(|it| (read.add(it), &self.of_input));
+            let u = kept.as_mut_ptr();
             for pair in pairs {
                 let block = 2 * pair * self.width;
                 let place = block * self.out_stride + first * LANES;
@@ -228,7 +235,7 @@ impl Strassen {
                 let matrices = more_bias.add(self.width * LANES);
                 let [b11, b21, b22, less_t4, t1, t2, t3] =
                     [0, 1, 2, 3, 4, 5, 6].map(|it| matrices.add(it * self.matrix_len()));
-                let (u, v) = (kept.as_mut_ptr(), kept.as_mut_ptr().add(self.kept_len()));
+                let v = u.add(self.kept_len());
                 let keep = |to, bias| Sums {
                     to,
                     block_stride: self.half * LANES,

@@ -5,8 +5,9 @@
 
 mod filter;
 mod fold;
+mod packing;
 
-use super::panels::{Lines, Panel, Panels, piece, spans};
+use super::panels::{Fnv, Lines, Panel, Panels, piece, spans};
 use super::run::Io;
 use super::spec::{Geometry, Input, Winograd as Wish};
 use crate::error::{KernelError, product};
@@ -15,7 +16,7 @@ use crate::isa::table::Table;
 use crate::primitive::multiply::Product;
 use crate::primitive::winograd::{TileIn, TileOut};
 use crate::tensor::Extent;
-use filter::{Filter, Weights, transform};
+use filter::Filter;
 use fold::Fold;
 
 /// Bytes of a batch's tiles and products that stay in the second cache beside the weights that stream by.
@@ -78,6 +79,7 @@ impl Winograd {
         // the inputs and products of one tile of so many planes
         let (multiple, blocks) = if table.is_wide() { (table.tile(2), 2) } else { (table.tile(1), 1) };
         let in_planes = |planes: usize| (planes - 1) * plane_stride + depth;
+        product(&[products, geometry.out[0], plane_stride, in_blocks + blocks, LANES * 64])?;
         let tile_bytes =
             |planes| products * (in_planes(planes) * in_blocks + planes * blocks) * LANES * size_of::<f32>();
         let planes = if depth == 1 { 1 } else { out_depth.min(4) };
@@ -142,6 +144,12 @@ impl Winograd {
         self.is_streamed
     }
 
+    /// Adds to a hash which weight stands where.
+    pub(super) fn name(&self, hash: &mut Fnv) {
+        self.panels.name(hash);
+        self.fold.iter().for_each(|fold| fold.name(hash));
+    }
+
     /// Products of a tile on each side.
     pub(super) fn side(&self) -> usize {
         self.filter.side()
@@ -200,57 +208,6 @@ impl Winograd {
 
     pub(super) fn chunks(&self) -> usize {
         self.tile_batches * self.plane_batches
-    }
-
-    /// Transforms the weights and writes them to their places.
-    pub(super) fn pack(&self, geometry: &Geometry, weights: &[f32], to: &mut [f32]) {
-        match self.filter.weights() {
-            Weights::OfThree(by) => self.pack_by(by, geometry, weights, to),
-            Weights::OfFour(by) => self.pack_by(by, geometry, weights, to),
-        }
-    }
-
-    fn pack_by<const TAPS: usize>(
-        &self,
-        by: &[[f64; TAPS]],
-        geometry: &Geometry,
-        weights: &[f32],
-        to: &mut [f32],
-    ) {
-        // one group, forward: an output's weights lie side by side, channel by channel
-        let of_output = geometry.group_in * geometry.taps;
-        for panel in &self.panels.list {
-            let width = panel.blocks * LANES;
-            let rows = &self.panels.lines[panel.list].rows;
-            for (index, row) in rows.iter().enumerate() {
-                let Some(channel) = row.channel else { continue };
-                let place_of = |y: usize, x: usize| match &self.fold {
-                    Some(fold) => fold.weight(channel, (y, x)),
-                    None => Some(channel * geometry.taps + (row.tap * TAPS + y) * TAPS + x),
-                };
-                for block in 0..panel.blocks {
-                    let mut window = [[[0.0; LANES]; TAPS]; TAPS];
-                    let first = (panel.first_block + block) * LANES;
-                    let outs = geometry.spec.out_channels.saturating_sub(first).min(LANES);
-                    for (y, line) in window.iter_mut().enumerate() {
-                        for (x, values) in line.iter_mut().enumerate() {
-                            let Some(place) = place_of(y, x) else { continue };
-                            let weights = weights[first * of_output + place..].iter().step_by(of_output);
-                            let values = values.iter_mut().take(outs);
-                            values.zip(weights).for_each(|(value, weight)| *value = f64::from(*weight));
-                        }
-                    }
-                    transform(by, &window, |transformed, values| {
-                        let place =
-                            self.weights(panel, transformed, rows.len()) + index * width + block * LANES;
-                        to[place..place + LANES]
-                            .iter_mut()
-                            .zip(values)
-                            .for_each(|(it, value)| *it = value as f32);
-                    });
-                }
-            }
-        }
     }
 
     /// One batch of tiles for some of the panels.

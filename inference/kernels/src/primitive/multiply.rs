@@ -23,8 +23,9 @@ pub(crate) struct Product<'a> {
     pub step: usize,
     /// Floats between two pixels that are written.
     pub out_step: usize,
-    /// Floats between two blocks of output channels, and of what is added to them.
+    /// Floats between two blocks of output channels.
     pub block_stride: usize,
+    /// The same of what is added to them.
     pub residual_stride: usize,
     /// Sixteen numbers for each block; null is zero.
     pub bias: *const f32,

@@ -46,8 +46,10 @@ impl Filter {
         match (&spec.input, &spec.kernel[1..], &spec.stride[1..], wish) {
             (Input::Plain(count), [7, 7], [2, 2], Wish::Four | Wish::Auto) => {
                 let is_flat = spec.kernel[0] == 1 && spec.extent[0] == 1 && geometry.out[0] == 1;
+                // a batch of tiles folds whole rows: those of a wider picture would be folded again and again
+                let pays = !is_narrow && width <= 448;
                 // its squares of four pixels fill a block, or part of one
-                let is_taken = is_flat && 4 * count <= LANES && (wish == Wish::Four || !is_narrow);
+                let is_taken = is_flat && 4 * count <= LANES && (wish == Wish::Four || pays);
                 is_taken.then_some(Filter::Folded)
             }
             (Input::Plain(_), ..) => None,
@@ -116,34 +118,6 @@ impl Filter {
     pub(super) fn weight(self, product: usize) -> usize {
         product.min(self.weights().len() - 1)
     }
-}
-
-/// `G w Gᵀ` for sixteen windows at once.
-pub(super) fn transform<const TAPS: usize>(
-    by: &[[f64; TAPS]],
-    window: &[[[f64; LANES]; TAPS]; TAPS],
-    mut put: impl FnMut(usize, [f64; LANES]),
-) {
-    for (y, down) in by.iter().enumerate() {
-        let mut row = [[0.0; LANES]; TAPS];
-        for (x, value) in row.iter_mut().enumerate() {
-            for (weight, line) in down.iter().zip(window) {
-                add_times(value, *weight, &line[x]);
-            }
-        }
-        for (x, across) in by.iter().enumerate() {
-            let mut value = [0.0; LANES];
-            for (weight, of) in across.iter().zip(&row) {
-                add_times(&mut value, *weight, of);
-            }
-            put(y * by.len() + x, value);
-        }
-    }
-}
-
-#[inline]
-fn add_times(value: &mut [f64; LANES], weight: f64, of: &[f64; LANES]) {
-    value.iter_mut().zip(of).for_each(|(value, of)| *value += weight * of);
 }
 
 /// The weights' transform for tiles of four, at the points 0, ±√2/2, ±√2, ∞.

@@ -3,6 +3,7 @@
 //! A window of 7×7 of stride 2 over the picture is one of 4×4 of stride 1 over what is folded, which Winograd's way can compute. Channel
 //! `4c + 2y + x` is channel `c` at row `y` and column `x` of a square.
 
+use super::super::panels::Fnv;
 use super::super::spec::Geometry;
 use crate::isa::lanes::LANES;
 
@@ -23,6 +24,11 @@ impl Fold {
         let ([_, height, width], channels) = (spec.extent, spec.in_channels());
         let [window, pad] = [spec.kernel, spec.pad_before].map(|it| [it[1], it[2]]);
         Fold { channels, height, width, window, pad }
+    }
+
+    /// Adds to a hash by which halves of a square the window begins.
+    pub(super) fn name(&self, hash: &mut Fnv) {
+        self.pad.into_iter().for_each(|pad| hash.add(pad % 2));
     }
 
     /// Channels of what is folded.
