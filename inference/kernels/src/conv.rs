@@ -16,6 +16,7 @@ pub use spec::{ConvolutionSpec, Direction, Input, Options, Precision, Winograd};
 
 use crate::activation::{Activation, Finish};
 use crate::error::{KernelError, same_length};
+use crate::finite::is_finite;
 use crate::isa::Isa;
 use crate::isa::lanes::LANES;
 use crate::isa::table::Table;
@@ -259,7 +260,7 @@ impl Convolution {
         }
         plan.pack(&geometry, weights, &mut packed);
         // sums of weights may be larger than any number
-        if matches!(plan, Plan::Strassen(_) | Plan::Winograd(_)) && !packed.iter().all(|it| it.is_finite()) {
+        if matches!(plan, Plan::Strassen(_) | Plan::Winograd(_)) && !is_finite(options.isa, &packed)? {
             return Err(KernelError::NotFinite("a sum of weights"));
         }
         Convolution::joined(table, geometry, plan, Arc::new(packed), activation, options)

@@ -7,7 +7,7 @@ use crate::isa::table::Table;
 use crate::primitive::multiply::Segment;
 
 /// Rows of weights that are packed together: 16 KiB of the widest.
-const PACKED: usize = 64;
+pub(super) const PACKED: usize = 64;
 
 /// One to four blocks of output channels that are computed together.
 #[derive(Debug, Clone, Copy)]

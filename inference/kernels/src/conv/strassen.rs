@@ -17,7 +17,7 @@
 
 use std::ops::Range;
 
-use super::panels::{Fnv, piece, spans};
+use super::panels::{Fnv, PACKED, piece, spans};
 use super::pointwise::CACHE;
 use super::run::Io;
 use super::spec::{Geometry, Input, Winograd as Wish};
@@ -27,8 +27,6 @@ use crate::isa::table::Table;
 use crate::primitive::map::{Bounds, Pairing};
 use crate::primitive::multiply::{Product, Segment};
 
-/// Rows of weights that are packed together.
-const PACKED: usize = 64;
 /// The seven matrices of weights, in this order: b11, b21, b22, -t4, t1, t2, t3.
 const MATRICES: usize = 7;
 
@@ -320,9 +318,9 @@ impl Strassen {
     unsafe fn finish(&self, place: usize, pixels: usize, first_block: usize, io: &Io<'_>) {
         // SAFETY: the caller's.
         unsafe {
-            for block in 0..2 * self.width {
-                let place = place + block * self.out_stride;
-                if !io.residual.is_null() {
+            if !io.residual.is_null() {
+                for block in 0..2 * self.width {
+                    let place = place + block * self.out_stride;
                     let at = io.out.add(place);
                     let both = (at.cast_const(), io.residual.add(place), LANES);
                     (io.table.combine)(Pairing::Add, both, at, pixels, io.finish.bounds);

@@ -79,10 +79,11 @@ impl Winograd {
         // the inputs and products of one tile of so many planes
         let (multiple, blocks) = if table.is_wide() { (table.tile(2), 2) } else { (table.tile(1), 1) };
         let in_planes = |planes: usize| (planes - 1) * plane_stride + depth;
-        product(&[products, geometry.out[0], plane_stride, in_blocks + blocks, LANES * 64])?;
         let tile_bytes =
             |planes| products * (in_planes(planes) * in_blocks + planes * blocks) * LANES * size_of::<f32>();
         let planes = if depth == 1 { 1 } else { out_depth.min(4) };
+        // the largest of `tile_bytes`
+        product(&[multiple, products, in_planes(planes), in_blocks + blocks, LANES * size_of::<f32>()])?;
         let planes = (1..=planes).rev().find(|it| multiple * tile_bytes(*it) <= CACHE).unwrap_or(1);
         let fitting = CACHE / tile_bytes(planes);
         let weights_bytes =
